@@ -1,0 +1,36 @@
+"""What a trial yields: one `EpochResult` an epoch. Loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EpochResult"]
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """Measurements at the end of one epoch.
+
+    `validation_loss` and `accuracy` are None when nothing is held out (retraining on the whole training split).
+    """
+
+    epoch: int
+    """Epochs trained so far, from 1."""
+    train_loss: float
+    """Mean over the epoch's images of the loss without penalties, nats."""
+    validation_loss: float | None
+    """Mean cross-entropy on the held-out images, nats."""
+    accuracy: float | None
+    """Share of held-out images classified rightly, in [0, 1]."""
+    images_per_second: float
+    """Training images a second, validation excluded."""
+    seconds: float
+    """Device-seconds of this epoch, validation and checkpoint included."""
+    learning_rate: float
+    """At the epoch's last step."""
+    parameters: int
+    """Trainable parameters of the model."""
+    flops: int
+    """Multiply-adds times two, forward, one image (torch.utils.flop_counter: convolutions and matrix products)."""
+    peak_memory_mib: float
+    """Peak memory allocated on the device since the trial began (CUDA), or the process' peak resident set (CPU), MiB."""
