@@ -1,6 +1,7 @@
 """What a trial is made of: `TrialConfig`, complete and frozen, and the names it may use. Loads no torch.
 
-A sampler proposes one, a worker trains it, MLflow logs it, `kansearch export` writes it and `kansearch retrain` reads it:
+A sampler proposes one, a worker trains it, MLflow logs it, `kansearch export` writes it and `kansearch retrain` reads
+it:
 
     TrialConfig.model_validate({
         "data": {"dataset": "digits"},
@@ -39,7 +40,9 @@ class DataConfig(_Config):
     validation: float = Field(
         default=0.1, gt=0, lt=1, description="share of the training split held out to measure a trial; stratified"
     )
-    split_seed: int = Field(default=0, ge=0, description="seed of the train/validation split; one value for a whole study")
+    split_seed: int = Field(
+        default=0, ge=0, description="seed of the train/validation split; one value for a whole study"
+    )
     limit: int | None = Field(
         default=None, ge=20, description="use this many images of the training split, drawn by split_seed; null: all"
     )
@@ -90,13 +93,19 @@ class ModelConfig(_Config):
     depth: int = Field(default=3, ge=1, le=64, description="convolution layers")
     width: int = Field(default=16, ge=1, le=4096, description="channels of the first layer")
     growth: int = Field(default=2, ge=1, le=4, description="channels are multiplied by this where the image is halved")
-    halvings: int = Field(default=2, ge=0, le=6, description="times the image's sides are halved, spread over the depth")
+    halvings: int = Field(
+        default=2, ge=0, le=6, description="times the image's sides are halved, spread over the depth"
+    )
     downsampling: Literal["max_pool", "avg_pool", "stride"] = Field(
         default="max_pool", description="how the image is halved: pooling after a layer, or its stride"
     )
-    kernel_size: Annotated[int, AfterValidator(_odd)] = Field(default=3, ge=1, le=15, description="side of each kernel; odd")
+    kernel_size: Annotated[int, AfterValidator(_odd)] = Field(
+        default=3, ge=1, le=15, description="side of each kernel; odd"
+    )
     basis: BasisConfig = Field(default=BSplineConfig(name="bspline"), description="family of univariate functions")
-    base_branch: bool = Field(default=True, description="add the base branch w·b(z) to the basis branch of each KAN layer")
+    base_branch: bool = Field(
+        default=True, description="add the base branch w·b(z) to the basis branch of each KAN layer"
+    )
     base_activation: Literal["silu", "relu", "gelu", "identity"] = Field(
         default="silu", description="b of the base branch; the activation of a plain network"
     )
@@ -104,18 +113,26 @@ class ModelConfig(_Config):
         default="batch", description="normalisation of each layer's input"
     )
     affine: bool | None = Field(
-        default=None, description="learnable scale and shift in the normalisation; null: only in a plain network, "
-        "because a KAN layer learns them itself"
+        default=None,
+        description="learnable scale and shift in the normalisation; null: only in a plain network, "
+        "because a KAN layer learns them itself",
     )
     bottleneck: int | None = Field(
-        default=None, ge=2, le=64, description="divide the width that the basis works on by this, between two 1x1 "
-        "projections; null: no bottleneck. The first layer never has one"
+        default=None,
+        ge=2,
+        le=64,
+        description="divide the width that the basis works on by this, between two 1x1 "
+        "projections; null: no bottleneck. The first layer never has one",
     )
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="probability of dropping a channel before each layer but the first")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="probability of dropping a channel before each layer but the first"
+    )
     head: Literal["pool", "flatten"] = Field(
         default="pool", description="pool: global average before the classifier; flatten: every pixel of the last layer"
     )
-    classifier: Literal["linear", "kan"] = Field(default="linear", description="last layer: linear, or KAN with the same basis")
+    classifier: Literal["linear", "kan"] = Field(
+        default="linear", description="last layer: linear, or KAN with the same basis"
+    )
 
 
 class RegularizationConfig(_Config):
@@ -138,7 +155,9 @@ class LionConfig(_Config):
 
     name: Literal["lion"]
     lr: float = Field(default=1e-4, gt=0, le=10, description="learning rate; 3 to 10 times smaller than AdamW's")
-    weight_decay: float = Field(default=0.0, ge=0, le=10, description="decoupled weight decay; independent of lr's default")
+    weight_decay: float = Field(
+        default=0.0, ge=0, le=10, description="decoupled weight decay; independent of lr's default"
+    )
 
 
 class LBFGSConfig(_Config):

@@ -25,7 +25,7 @@ class EpochResult:
     images_per_second: float
     """Training images a second, validation excluded."""
     seconds: float
-    """Device-seconds of this epoch, validation and checkpoint included."""
+    """Device-seconds of this epoch, validation included."""
     learning_rate: float
     """At the epoch's last step."""
     parameters: int
@@ -33,4 +33,4 @@ class EpochResult:
     flops: int
     """Multiply-adds times two, forward, one image (torch.utils.flop_counter: convolutions and matrix products)."""
     peak_memory_mib: float
-    """Peak memory allocated on the device since the trial began (CUDA), or the process' peak resident set (CPU), MiB."""
+    """Peak memory on the device since the trial began (CUDA), or the process' peak resident set (CPU), MiB."""

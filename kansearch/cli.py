@@ -1,0 +1,224 @@
+"""The command line. A command parses, calls one function, and prints; what it needs is imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kansearch.errors import InputError, KansearchError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="kansearch",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Which Kolmogorov-Arnold network, if any, is worth its parameters on my data?",
+    epilog="Any command takes --debug, which shows the traceback of an error.",
+)
+
+Home = Annotated[
+    Path, typer.Option(envvar="KANSEARCH_HOME", help="Folder of studies.", show_default=True, file_okay=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where to look for a data set's files first.")]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study.")]
+SpaceName = Annotated[str, typer.Argument(metavar="SPACE", help="A .yaml file, or the name of a shipped search space.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the search space.")]
+Trials = Annotated[int | None, typer.Option(help="Trials in all; the same as --set search.trials=N.")]
+TimeBudget = Annotated[str | None, typer.Option(help="Wall time in all, such as 90s, 30m, 2h.")]
+Address = Annotated[str | None, typer.Option(help="A Ray cluster to join: auto or HOST:PORT. Default: start one here.")]
+MaxConcurrent = Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: as many as fit.")]
+
+_STUDIES = Path("studies")
+
+
+@app.command()
+def launch(
+    space: SpaceName,
+    trials: Trials = None,
+    time_budget: TimeBudget = None,
+    settings: Settings = None,
+    study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study. Default: the file's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampler.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each trial.")] = None,
+    storage: Annotated[str | None, typer.Option(metavar="URL", help="Database of the study. Default: SQLite.")] = None,
+    tracking_uri: Annotated[str | None, typer.Option(metavar="URI", help="MLflow's store. Default: SQLite.")] = None,
+    address: Address = None,
+    max_concurrent: MaxConcurrent = None,
+    data_dir: DataDir = None,
+    home: Home = _STUDIES,
+    as_json: Json = False,
+) -> None:
+    """Search a space: run its trials, log them to MLflow, print the front."""
+    from kansearch import commands
+    from kansearch.space import find_space, load_space
+
+    keys = {"study": study, "search.trials": trials, "search.time_budget": time_budget}
+    overrides = _overrides(settings, {**keys, "search.seed": seed, "epochs": epochs})
+    searched = load_space(find_space(space), overrides)
+    options = commands.search_options(home, address, max_concurrent, data_dir)
+    commands.run_launch(searched, overrides, options, storage, tracking_uri, as_json)
+
+
+@app.command()
+def resume(
+    study: StudyName,
+    trials: Trials = None,
+    time_budget: TimeBudget = None,
+    address: Address = None,
+    max_concurrent: MaxConcurrent = None,
+    data_dir: DataDir = None,
+    home: Home = _STUDIES,
+    as_json: Json = False,
+) -> None:
+    """Go on with a study after a stop or a crash: nothing lost, nothing run twice."""
+    from kansearch import commands
+
+    overrides = _overrides(None, {"search.trials": trials, "search.time_budget": time_budget})
+    commands.run_resume(study, overrides, commands.search_options(home, address, max_concurrent, data_dir), as_json)
+
+
+@app.command()
+def validate(space: SpaceName, settings: Settings = None) -> None:
+    """Check a search space; print everything wrong with it, with line and column."""
+    from kansearch.space import find_space, load_space
+
+    path = find_space(space)
+    searched = load_space(path, settings or ())
+    count = len(searched.hyperparameters())
+    typer.echo(f"{path}: valid; study {searched.study}, {count} hyperparameters, {searched.search.trials} trials")
+
+
+@app.command()
+def spaces() -> None:
+    """List the search spaces that come with kansearch."""
+    from kansearch import commands
+
+    commands.print_spaces()
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a search-space file, for editors."""
+    from kansearch import commands
+    from kansearch.space import json_schema
+
+    commands.print_json(json_schema())
+
+
+@app.command()
+def studies(home: Home = _STUDIES, as_json: Json = False) -> None:
+    """List the studies."""
+    from kansearch import commands
+
+    commands.print_studies(home, as_json)
+
+
+@app.command()
+def trials(study: StudyName, home: Home = _STUDIES, as_json: Json = False) -> None:
+    """List every trial of a study: state, reason, objectives, configuration."""
+    from kansearch import commands
+
+    commands.print_trials(commands.open_study(home, study), as_json)
+
+
+@app.command()
+def front(
+    study: StudyName,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it too: .png, .svg or .pdf.")] = None,
+    home: Home = _STUDIES,
+    as_json: Json = False,
+) -> None:
+    """Print the front: complete trials that no other beats in every objective."""
+    from kansearch import commands
+
+    commands.print_front(commands.open_study(home, study), plot, as_json)
+
+
+@app.command()
+def export(
+    study: StudyName,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="YAML file to write.")],
+    pick: Annotated[str, typer.Option(help="knee, best, smallest, or a trial number.")] = "knee",
+    home: Home = _STUDIES,
+) -> None:
+    """Write the configuration of a trial of the front."""
+    from kansearch import commands
+    from kansearch.deliver.export import export as write
+
+    record = write(commands.open_study(home, study), pick, output)
+    typer.echo(f"trial {record.number} of {study} written to {output}")
+
+
+@app.command()
+def retrain(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A file that `kansearch export` wrote.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the configuration's.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Train this many times, each with its own seed.")] = 1,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Train a configuration on the whole training split and measure it on the test split."""
+    from kansearch import commands
+
+    commands.run_retrain(config, output, epochs, seeds, data_dir, as_json)
+
+
+@app.command()
+def dashboard(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Open at this study's runs.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="On loopback. Default: a free one.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    home: Home = _STUDIES,
+) -> None:
+    """Show the runs in MLflow, on loopback, until Ctrl-C."""
+    from kansearch import commands
+
+    commands.run_dashboard(home, study, port, browser)
+
+
+@app.command()
+def doctor(home: Home = _STUDIES, data_dir: DataDir = None) -> None:
+    """Check that everything a search needs works here."""
+    from kansearch import commands
+
+    commands.print_checks(home, data_dir)
+
+
+def _overrides(settings: list[str] | None, keys: dict[str, Any]) -> list[str]:
+    return [*(settings or ()), *(f"{key}={value}" for key, value in keys.items() if value is not None)]
+
+
+def main() -> None:
+    """Entry point: runs a command, and turns every error into one message and an exit code."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except KansearchError as error:
+        if debug:
+            raise
+        prefix = "" if isinstance(error, InputError) and "\n" in str(error) else "kansearch: "
+        _leave(f"{prefix}{error}", error.exit_code)
+    except KeyboardInterrupt:
+        _leave("kansearch: interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        first = (str(error).strip().splitlines() or [""])[0]
+        _leave(f"kansearch: internal error: {type(error).__name__}: {first} (run it again with --debug)", 1)
+
+
+def _leave(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,214 @@
+"""What the commands do between parsing and the packages that do the work: call, then print."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from kansearch.console import SearchDisplay, front_table, trials_table
+from kansearch.errors import KansearchError
+from kansearch.search.launch import SearchOptions, launch, resume
+from kansearch.space import SearchSpace, load_config, shipped_spaces
+from kansearch.study.front import front_of, hypervolume, knee
+from kansearch.study.lock import holder
+from kansearch.study.study import Study, study_names
+from kansearch.tracking.writer import MlflowWriter
+
+_NOTHING_SHOWN = Console(quiet=True)
+
+
+def search_options(
+    home: Path, address: str | None, max_concurrent: int | None, data_dir: Path | None
+) -> SearchOptions:
+    return SearchOptions(home=home, address=address, max_concurrent=max_concurrent, data_dir=data_dir)
+
+
+def open_study(home: Path, name: str) -> Study:
+    return Study.open(home, name)
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2))
+
+
+# -- searching ------------------------------------------------------------------------------------------------------------
+
+
+def run_launch(
+    space: SearchSpace,
+    overrides: Sequence[str],
+    options: SearchOptions,
+    storage: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> None:
+    console, writer = _console(as_json), MlflowWriter()
+    study = launch(space, overrides, options, [SearchDisplay(console), writer], storage, tracking_uri)
+    _finish(study, options.home, console, writer, as_json)
+
+
+def run_resume(name: str, overrides: Sequence[str], options: SearchOptions, as_json: bool) -> None:
+    console, writer = _console(as_json), MlflowWriter()
+    study = resume(name, overrides, options, [SearchDisplay(console), writer])
+    _finish(study, options.home, console, writer, as_json)
+
+
+def _console(as_json: bool) -> Console:
+    return _NOTHING_SHOWN if as_json else Console()
+
+
+def _finish(study: Study, home: Path, console: Console, writer: MlflowWriter, as_json: bool) -> None:
+    """Print the front and what to type next; complain if MLflow is behind, or if no trial completed."""
+    records = study.records()
+    front = front_of(records, study.objectives)
+    if writer.problem is not None:
+        Console(stderr=True).print(
+            f"MLflow is behind the study ({writer.problem}); `kansearch resume {study.name}` writes what is missing"
+        )
+    if as_json:
+        print_json(_front_document(study, [record.document() for record in front]))
+    if not front:
+        reasons = [record.reason for record in records if record.reason]
+        raise KansearchError(f"no trial of study '{study.name}' completed; the last one said: {reasons[-1] if reasons else '-'}")
+    failed = sum(record.state == "fail" for record in records)
+    if failed:
+        console.print(f"{failed} of {len(records)} trials failed; `kansearch trials {study.name}` says why")
+    _print_front(console, study, home)
+
+
+def _front_document(study: Study, front: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"study": study.name, "finished": study.finished(), "front": front}
+
+
+def _print_front(console: Console, study: Study, home: Path) -> None:
+    front = front_of(study.records(), study.objectives)
+    table = front_table(front, study.objectives, knee(front, study.objectives))
+    table.title = f"Front of {study.name}: {len(front)} trials, hypervolume {hypervolume(front, study.objectives):.4f}"
+    console.print(table)
+    where = "" if home == Path("studies") else f" --home {home}"
+    console.print("Next:", highlight=False)
+    for command in (
+        f"kansearch dashboard {study.name}{where}",
+        f"kansearch export {study.name}{where} --pick knee -o {study.name}.yaml",
+        f"kansearch retrain {study.name}.yaml -o {study.name}-model",
+    ):
+        console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
+
+
+# -- looking --------------------------------------------------------------------------------------------------------------
+
+
+def print_spaces() -> None:
+    for name, description, _ in shipped_spaces():
+        print(f"{name:20} {description}")
+
+
+def print_studies(home: Path, as_json: bool) -> None:
+    rows = [_study_row(home, name) for name in study_names(home)]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        print(f"no studies in {home}")
+    for row in [] if as_json else rows:
+        running = f", run by {row['driver']}" if row["driver"] else ""
+        print(f"{row['name']:24} {row['finished']}/{row['trials']} trials finished, front of {row['front']}{running}")
+
+
+def _study_row(home: Path, name: str) -> dict[str, Any]:
+    study = Study.open(home, name)
+    return {
+        "name": name,
+        "finished": study.finished(),
+        "trials": study.space.search.trials,
+        "front": len(front_of(study.records(), study.objectives)),
+        "objectives": dict(study.objectives),
+        "driver": holder(study.folder),
+    }
+
+
+def print_trials(study: Study, as_json: bool) -> None:
+    records = study.records()
+    if as_json:
+        print_json([record.document() for record in records])
+    else:
+        Console().print(trials_table(records, study.objectives))
+
+
+def print_front(study: Study, plot: Path | None, as_json: bool) -> None:
+    records = study.records()
+    front = front_of(records, study.objectives)
+    if plot is not None:
+        _draw(study, plot)
+    if as_json:
+        print_json([record.document() for record in front])
+    elif not front:
+        raise KansearchError(f"study '{study.name}' has no complete trial yet")
+    else:
+        Console().print(front_table(front, study.objectives, knee(front, study.objectives)))
+
+
+def _draw(study: Study, path: Path) -> None:
+    from kansearch.report.front_plot import front_png
+
+    try:
+        front_png(study.records(), study.objectives, path)
+    except (OSError, ValueError) as error:
+        raise KansearchError(f"cannot draw {path}: {error}") from error
+
+
+def print_checks(home: Path, data_dir: Path | None) -> None:
+    from kansearch.doctor import examine
+
+    marks = {True: "ok", False: "FAIL", None: "-"}
+    bad = 0
+    for check in examine(home, data_dir):
+        bad += check.ok is False
+        print(f"{marks[check.ok]:5} {check.name:20} {check.found}")
+    if bad:
+        raise KansearchError(f"{bad} checks failed")
+
+
+# -- delivering -----------------------------------------------------------------------------------------------------------
+
+
+def run_retrain(
+    path: Path, output: Path, epochs: int | None, seeds: int, data_dir: Path | None, as_json: bool
+) -> None:
+    from kansearch.deliver.retrain import retrain
+
+    config = load_config(path)
+    if epochs is not None:
+        config = config.model_copy(update={"epochs": epochs})
+    console = _console(as_json)
+
+    def progress(seed: int, result: dict[str, Any]) -> None:
+        figures = f"train loss {result['train_loss']:.4f}, {result['images_per_second']:,.0f} images/s"
+        console.print(f"seed {seed} epoch {result['epoch']}/{config.epochs}: {figures}", highlight=False)
+
+    metrics = retrain(config, output, seeds, data_dir, progress)
+    if as_json:
+        print_json(metrics)
+        return
+    figures = f"accuracy {metrics['accuracy']:.4f}, macro F1 {metrics['f1']:.4f}, {metrics['parameters']:,} parameters"
+    console.print(f"test split, {seeds} {'seed' if seeds == 1 else 'seeds'}: {figures}", highlight=False)
+    console.print(f"written to {output}", highlight=False)
+
+
+def run_dashboard(home: Path, name: str | None, port: int | None, browser: bool) -> None:
+    from kansearch.tracking.dashboard import dashboard
+
+    study = open_study(home, name) if name else None
+    with dashboard(home, study, port) as (address, process):
+        print(f"dashboard at {address} (Ctrl-C stops it)", flush=True)
+        if browser:
+            webbrowser.open(address)
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            print("stopped")

@@ -1,0 +1,168 @@
+"""What a user sees in a terminal: the live table of a search, the front, lists of trials and studies.
+
+Everything is printed to stdout through rich, which drops colour and live updates when stdout is no terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from kansearch.study.front import front_of, hypervolume
+from kansearch.space import Direction
+from kansearch.study.records import FINISHED, TrialRecord
+
+if TYPE_CHECKING:
+    from kansearch.search.cluster import Cluster
+    from kansearch.study.study import Study
+
+__all__ = ["SearchDisplay", "duration", "front_table", "trials_table"]
+
+_STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "dim", "running": "cyan"}
+
+
+class SearchDisplay:
+    """Shows a search while it runs (`kansearch.search.launch.Observer`): a live table, or a line for each ended trial."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._records: dict[int, TrialRecord] = {}
+        self._live: Live | None = None
+        self._began = time.monotonic()
+        self._finished_before = 0
+
+    def started(self, study: Study, records: Sequence[TrialRecord], cluster: Cluster) -> None:
+        self._study = study
+        self._objectives = study.objectives
+        self._records = {record.number: record for record in records}
+        self._finished_before = self._count(*FINISHED)
+        self._began = time.monotonic()
+        settings = study.space.search
+        gpus = f", {cluster.gpus:g} GPUs" if cluster.gpus else ""
+        self._console.print(
+            f"study [bold]{study.name}[/]: {settings.trials} trials, {settings.sampler} sampler, "
+            f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}"
+        )
+        if self._finished_before:
+            self._console.print(f"{self._finished_before} finished before, {self._count('running')} to go on with")
+        if self._console.is_terminal:
+            self._live = Live(self._table(), console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+
+    def changed(self, record: TrialRecord) -> None:
+        self._records[record.number] = record
+        if self._live is None and record.state in FINISHED:
+            self._console.print(self._line(record), highlight=False, soft_wrap=True)
+
+    def tick(self) -> None:
+        if self._live is not None:
+            self._live.update(self._table(), refresh=True)
+
+    def ended(self, outcome: str) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _count(self, *states: str) -> int:
+        return sum(record.state in states for record in self._records.values())
+
+    def _line(self, record: TrialRecord) -> str:
+        done = f"{self._count(*FINISHED)}/{self._study.space.search.trials}"
+        if record.state == "complete":
+            return f"[{done}] trial {record.number} complete: {_values(record.values)}; {_describe(record.config)}".replace(
+                "[", r"\[", 1
+            )
+        return rf"\[{done}] trial {record.number} {record.state}: {record.reason}"
+
+    def _table(self) -> Table:
+        front = front_of(self._records.values(), self._objectives)
+        accuracies = [record.metrics["accuracy"] for record in front if "accuracy" in record.metrics]
+        table = Table(box=box.SIMPLE_HEAD, title=f"study {self._study.name}", title_justify="left")
+        for heading in ("done", "running", "failed", "best accuracy", "front", "hypervolume", "elapsed", "left"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_row(
+            f"{self._count(*FINISHED)}/{self._study.space.search.trials}",
+            str(self._count("running")),
+            str(self._count("fail")),
+            f"{max(accuracies):.4f}" if accuracies else "-",
+            str(len(front)),
+            f"{hypervolume(front, self._objectives):.4f}",
+            duration(time.monotonic() - self._began),
+            self._time_left(),
+        )
+        return table
+
+    def _time_left(self) -> str:
+        spent = time.monotonic() - self._began
+        done = self._count(*FINISHED) - self._finished_before
+        bounds = []
+        if done:
+            bounds.append(spent / done * (self._study.space.search.trials - self._count(*FINISHED)))
+        if self._study.space.search.time_budget is not None:
+            bounds.append(max(0.0, self._study.space.search.time_budget - self._study.elapsed_seconds - spent))
+        return duration(min(bounds)) if bounds else "-"
+
+
+def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction], knee: TrialRecord | None) -> Table:
+    """The front, one row a trial; the knee is marked."""
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("trial", justify="right")
+    for name in objectives:
+        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("configuration")
+    table.add_column("")
+    for record in front:
+        mark = "knee" if record is knee else ""
+        cells = [_number(name, record.values[name]) for name in objectives]
+        table.add_row(str(record.number), *cells, _describe(record.config), mark, style="bold" if mark else "")
+    return table
+
+
+def trials_table(records: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> Table:
+    """Every trial, one row each; a trial that is not complete shows its last measurement, in grey."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("trial", "state", "epochs", *objectives, "time", "configuration / reason"):
+        table.add_column(heading.replace("_", " "), justify="right" if heading not in ("state",) else "left")
+    table.columns[-1].justify = "left"
+    for record in records:
+        shown = record.values or record.metrics
+        cells = [_number(name, shown[name]) if name in shown else "-" for name in objectives]
+        text = record.reason or _describe(record.config)
+        table.add_row(
+            str(record.number), f"[{_STYLES[record.state]}]{record.state}[/]", str(record.epochs), *cells,
+            duration(record.seconds), text.replace("[", r"\["),
+        )  # fmt: skip
+    return table
+
+
+def duration(seconds: float) -> str:
+    """`3.2s`, `4m05s`, `2h07m`."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:,.0f}" if name in ("parameters", "flops") else f"{value:.4f}"
+
+
+def _values(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_number(name, value)}" for name, value in values.items())
+
+
+def _describe(config: Mapping[str, Any]) -> str:
+    """A configuration in a few words: basis with its sizes, depth and width, optimizer."""
+    if not config:
+        return ""
+    model = config["model"]
+    sizes = [str(value) for key, value in model["basis"].items() if key in ("grid_size", "spline_order", "degree", "kind")]
+    basis = "plain" if model["basis"]["name"] == "none" else f"{model['basis']['name']}({','.join(sizes)})"
+    bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
+    return f"{basis} {model['depth']}x{model['width']}{bottleneck} {config['optimizer']['name']}"

@@ -1,0 +1,78 @@
+"""`doctor`: does everything that a search needs work here? One line a check, with the way out where it doesn't."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from kansearch.errors import KansearchError
+
+__all__ = ["Check", "examine"]
+
+_PACKAGES = ("torch", "torchvision", "ray", "optuna", "mlflow", "moocore", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. `ok` is None where it is information, or only some users need it."""
+
+    name: str
+    ok: bool | None
+    found: str
+
+
+def examine(home: Path, data_dir: Path | None) -> Iterator[Check]:
+    """Every check, in the order in which a search would meet them."""
+    yield Check("python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for name in _PACKAGES:
+        yield _guarded(name, partial(importlib.metadata.version, name))
+    yield _guarded("trials package", _trials_package)
+    yield Check("processors", True, f"{len(os.sched_getaffinity(0))} CPUs")
+    yield _guarded("accelerators", _accelerators)
+    yield _guarded("studies", lambda: _writable(home))
+    for dataset in ("digits", "mnist", "fashion_mnist", "kmnist"):
+        yield _data(dataset, data_dir)
+
+
+def _guarded(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except (KansearchError, OSError, ImportError) as error:
+        return Check(name, False, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+
+
+def _trials_package() -> str:
+    from kansearch.search.cluster import check_trials_package
+
+    check_trials_package()
+    return "the one beside kansearch"
+
+
+def _accelerators() -> str:
+    from trials.run import accelerators
+
+    return ", ".join(accelerators()) or "no CUDA device; trials run on the CPU"
+
+
+def _writable(home: Path) -> str:
+    home.mkdir(parents=True, exist_ok=True)
+    probe = home / ".doctor"
+    probe.write_text("")
+    probe.unlink()
+    return f"{home.absolute()} is writable, {shutil.disk_usage(home).free / 2**30:.0f} GiB free"
+
+
+def _data(dataset: str, data_dir: Path | None) -> Check:
+    from trials.data.files import DataMissingError, locate
+
+    try:
+        folder = locate(dataset, data_dir, download=False)
+    except DataMissingError:
+        return Check(f"data {dataset}", None, "not found; a search would try to download it")
+    return Check(f"data {dataset}", True, str(folder) if folder else "part of scikit-learn")

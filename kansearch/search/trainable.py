@@ -1,0 +1,73 @@
+"""The bridge to `trials`: what a Ray worker runs. The one place where the study's process boundary is crossed.
+
+A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, `{"failure": reason}`:
+Ray sees no error, the worker stays alive for the next trial, and the traceback lies in the trial's folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CHECKPOINT", "FAILURE", "Request", "train"]
+
+FAILURE = "failure"
+CHECKPOINT = "checkpoint.pt"
+_LONGEST_REASON = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the driver sends to a worker."""
+
+    number: int
+    config: dict[str, Any]
+    folder: str
+    data_dir: str | None
+    threads: int
+
+    def as_ray_config(self) -> dict[str, Any]:
+        """One JSON string, so that Ray Tune flattens and tags nothing."""
+        return {"request": json.dumps(dataclasses.asdict(self))}
+
+    @classmethod
+    def from_ray_config(cls, config: dict[str, Any]) -> Request:
+        return cls(**json.loads(config["request"]))
+
+
+def train(ray_config: dict[str, Any]) -> None:
+    """Ray Tune's function trainable: run one trial, from its checkpoint if there is one, reporting after each epoch."""
+    from ray import tune
+
+    request = Request.from_ray_config(ray_config)
+    folder = Path(request.folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for result in _epochs(request, folder):
+            tune.report(result)
+    except Exception as error:
+        (folder / "error.txt").write_text(traceback.format_exc())
+        tune.report({FAILURE: one_line(error)})
+
+
+def _epochs(request: Request, folder: Path) -> Any:
+    import torch
+
+    from trials.config import TrialConfig
+    from trials.run import run_trial
+
+    torch.set_num_threads(request.threads)
+    config = TrialConfig.model_validate(request.config)
+    data_dir = Path(request.data_dir) if request.data_dir else None
+    for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):
+        yield dataclasses.asdict(result)
+
+
+def one_line(error: BaseException) -> str:
+    """`ErrorType: first line of its message`, at most 300 characters."""
+    message = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
+    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"

@@ -1,0 +1,42 @@
+"""Search spaces: YAML with line and column marks -> `SearchSpace` -> sampled `TrialConfig`. Loads no torch, no ray."""
+
+from kansearch.space.configuration import load_config
+from kansearch.space.distributions import Branch, Choice, Distribution, FloatRange, IntRange, Scalar, Tree
+from kansearch.space.files import find_space, shipped_spaces
+from kansearch.space.loader import load_space, parse_space
+from kansearch.space.schema import json_schema
+from kansearch.space.search_space import RandomSuggest, SearchSpace, Suggest, random_config
+from kansearch.space.settings import (
+    DEFAULT_OBJECTIVES,
+    ConstraintName,
+    Direction,
+    ObjectiveName,
+    SearchSettings,
+    parse_duration,
+)
+
+__all__ = [
+    "DEFAULT_OBJECTIVES",
+    "Branch",
+    "Choice",
+    "ConstraintName",
+    "Direction",
+    "Distribution",
+    "FloatRange",
+    "IntRange",
+    "ObjectiveName",
+    "RandomSuggest",
+    "Scalar",
+    "SearchSettings",
+    "SearchSpace",
+    "Suggest",
+    "Tree",
+    "find_space",
+    "json_schema",
+    "load_config",
+    "load_space",
+    "parse_duration",
+    "parse_space",
+    "random_config",
+    "shipped_spaces",
+]

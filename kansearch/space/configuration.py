@@ -1,0 +1,38 @@
+"""Reads a file with one complete configuration, as strictly as a search space: every issue with its line and column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kansearch.errors import SpaceError
+from kansearch.space.check import Checker
+from kansearch.space.files import read_text
+from kansearch.space.grammar import config_grammar
+from kansearch.space.nodes import Issues, MapNode, Mark, compose
+from trials.config import TrialConfig
+
+__all__ = ["load_config"]
+
+
+def load_config(path: Path) -> TrialConfig:
+    """The configuration under `config` in a file that `kansearch export` wrote; its `source` is left unread.
+
+    Raises InputError if the file cannot be read, SpaceError with everything wrong in it.
+    """
+    issues = Issues()
+    root = compose(read_text(path), str(path), issues)
+    if not isinstance(root, MapNode):
+        issues.add(Mark(str(path)), "", "must be a mapping with `config`; `kansearch export` writes such a file")
+        raise SpaceError(issues.found)
+    grammar = config_grammar()
+    entries = {key: entry for key, entry in root.entries.items() if key != "source"}
+    tree = Checker(issues, grammar).check(grammar, MapNode(root.mark, entries), "")
+    if isinstance(tree, dict) and not issues.found:
+        try:
+            return TrialConfig.model_validate(tree["config"])
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                issues.add(root.mark, "config." + ".".join(map(str, detail["loc"])), detail["msg"])
+    raise SpaceError(issues.found)

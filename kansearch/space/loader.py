@@ -1,0 +1,112 @@
+"""Reads search-space files: text -> nodes -> overrides -> checks -> `SearchSpace`.
+
+Everything wrong with a file is raised at once, as a `SpaceError` of `file:line:column: path: reason`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from kansearch.errors import SpaceError
+from kansearch.space.check import Checker
+from kansearch.space.files import read_text
+from kansearch.space.grammar import space_grammar
+from kansearch.space.nodes import Broken, Issues, MapNode, Mark, compose
+from kansearch.space.overrides import apply_override
+from kansearch.space.search_space import RandomSuggest, SearchSpace
+from kansearch.space.settings import DEFAULT_OBJECTIVES, SearchSettings
+from kansearch.space.wording import describe
+from trials.config import TrialConfig
+
+__all__ = ["load_space", "parse_space"]
+
+_TRIED = 64  # random configurations that must be valid as a whole
+_PARTS = ("study", "objectives", "constraints", "search")
+
+
+def load_space(path: Path, overrides: Sequence[str] = ()) -> SearchSpace:
+    """The search space in a file, after `--set`-style overrides.
+
+    Raises InputError if the file cannot be read, SpaceError with everything wrong in it.
+    """
+    return parse_space(read_text(path), str(path), overrides)
+
+
+def parse_space(text: str, file: str, overrides: Sequence[str] = ()) -> SearchSpace:
+    """As `load_space`, from the file's text; `file` is its name in errors."""
+    issues = Issues()
+    root = _root(text, file, issues)
+    grammar = space_grammar()
+    if isinstance(root, MapNode):
+        for override in overrides:
+            root = apply_override(root, override, grammar, issues)
+        tree = Checker(issues, grammar).check(grammar, root, "")
+        if isinstance(tree, dict):
+            _check_objectives(tree, root, issues)
+        if isinstance(tree, dict) and not issues.found:
+            space = _space(tree, text, file, tuple(overrides))
+            _check_together(space, root, issues)
+            if not issues.found:
+                return space
+    raise SpaceError(issues.found)
+
+
+def _root(text: str, file: str, issues: Issues) -> MapNode | Broken:
+    node = compose(text, file, issues)
+    if isinstance(node, (MapNode, Broken)):
+        return node
+    if node is None:
+        issues.add(Mark(file), "", "the file is empty; `kansearch spaces` lists search spaces to start from")
+        return Broken(Mark(file))
+    issues.add(node.mark, "", f"must be a mapping with keys such as study, data, model, got {describe(node)}")
+    return Broken(node.mark)
+
+
+def _check_objectives(tree: Mapping[str, Any], root: MapNode, issues: Issues) -> None:
+    if tree.get("objectives") == {}:
+        mark = root.entries["objectives"].node.mark
+        issues.add(mark, "objectives", "at least one objective is needed, such as {accuracy: maximize}")
+
+
+def _space(tree: Mapping[str, Any], text: str, file: str, overrides: tuple[str, ...]) -> SearchSpace:
+    return SearchSpace(
+        study=tree["study"],
+        source=text,
+        file=file,
+        tree={key: each for key, each in tree.items() if key not in _PARTS},
+        objectives=tree.get("objectives", DEFAULT_OBJECTIVES),
+        constraints=tree.get("constraints", {}),
+        search=SearchSettings.model_validate(tree.get("search", {})),
+        overrides=overrides,
+    )
+
+
+def _check_together(space: SearchSpace, root: MapNode, issues: Issues) -> None:
+    """Draw some configurations: fields that are right one by one may not go together."""
+    rng = random.Random(0)
+    for _ in range(_TRIED):
+        values = space.values(RandomSuggest(rng))
+        try:
+            TrialConfig.model_validate(values)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                mark, path = _place(root, detail["loc"])
+                reason = str(detail.get("ctx", {}).get("error", detail["msg"]))
+                issues.add(mark, path, f"values that can be drawn do not go together: {reason}")
+            return
+
+
+def _place(root: MapNode, location: Sequence[int | str]) -> tuple[Mark, str]:
+    """The deepest place in the file on the way to where pydantic found something wrong."""
+    node: Any = root
+    path: list[str] = []
+    for key in map(str, location):
+        if isinstance(node, MapNode) and key in node.entries:
+            path.append(key)
+            node = node.entries[key].node
+    return node.mark, ".".join(path)

@@ -1,0 +1,102 @@
+"""The parts of a search-space file beside the configuration of a trial: objectives, constraints, and how to search."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+__all__ = [
+    "DEFAULT_OBJECTIVES",
+    "ConstraintName",
+    "Direction",
+    "ObjectiveName",
+    "SearchSettings",
+    "StudyName",
+    "parse_duration",
+]
+
+Direction: TypeAlias = Literal["maximize", "minimize"]
+ObjectiveName: TypeAlias = Literal[
+    "accuracy",
+    "validation_loss",
+    "train_loss",
+    "parameters",
+    "flops",
+    "peak_memory_mib",
+    "seconds",
+    "images_per_second",
+]
+ConstraintName: TypeAlias = Literal["parameters", "flops"]
+DEFAULT_OBJECTIVES: dict[ObjectiveName, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
+
+STUDY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_DURATION = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?", re.ASCII)
+
+
+def _study_name(name: str) -> str:
+    if not re.fullmatch(STUDY_PATTERN[1:-1], name):
+        raise ValueError("must be 1 to 64 letters, digits, '-', '_' or '.', the first a letter or digit")
+    return name
+
+
+StudyName: TypeAlias = Annotated[
+    str, AfterValidator(_study_name), WithJsonSchema({"type": "string", "pattern": STUDY_PATTERN})
+]
+
+
+def parse_duration(value: object) -> object:
+    """Seconds from `90s`, `30m`, `2h`, `1h30m` or a number of seconds; None stays None.
+
+    Raises ValueError for text of any other form; other types are left for the field to judge.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip()) if value.strip() else None
+    try:
+        if match is None:
+            raise ValueError
+        return sum(float(part) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True) if part)
+    except ValueError:
+        raise ValueError("must be a duration such as 90s, 30m, 2h or 1h30m, or a number of seconds") from None
+
+
+Duration: TypeAlias = Annotated[
+    float | None,
+    BeforeValidator(parse_duration),
+    Field(gt=0),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^(?=.)([0-9.]+h)?([0-9.]+m)?([0-9.]+s)?$"},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+
+
+class SearchSettings(BaseModel):
+    """How the space is searched: who proposes, who stops, and for how long."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    sampler: Literal["tpe", "random"] = Field(
+        default="tpe", description="who proposes configurations; tpe learns from the finished trials"
+    )
+    scheduler: Literal["none"] = Field(default="none", description="who stops weak trials early; none: nobody")
+    trials: int = Field(default=50, ge=1, description="the search ends after this many trials")
+    time_budget: Duration = Field(
+        default=None, description="the search ends after this long: 90s, 30m, 2h, 1h30m or seconds; null: no limit"
+    )
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of the sampler")
+    startup_trials: int = Field(default=10, ge=1, description="trials drawn at random before tpe begins to learn")
+    max_concurrent: int | None = Field(
+        default=None, ge=1, description="trials at the same time; null: as many as the machines hold"
+    )
+    cpus_per_trial: float = Field(default=1.0, gt=0, description="CPU cores of one trial")
+    gpus_per_trial: float | None = Field(
+        default=None, ge=0, description="GPUs of one trial, a share such as 0.25 included; null: decided at launch"
+    )

@@ -1,0 +1,47 @@
+"""The front: the complete trials that no other complete trial beats in every objective; its hypervolume; its knee.
+
+Dominance and hypervolume are moocore's (multi-objective optimisation core library).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from kansearch.space import Direction
+from kansearch.study.objectives import costs, signed
+from kansearch.study.records import TrialRecord
+
+__all__ = ["front_of", "hypervolume", "knee"]
+
+
+def front_of(records: Iterable[TrialRecord], objectives: Mapping[str, Direction]) -> list[TrialRecord]:
+    """Non-dominated complete trials, sorted by the last objective, best first; of equal points the earliest stays."""
+    import moocore
+
+    complete = [record for record in records if record.state == "complete"]
+    if not complete:
+        return []
+    points = signed(objectives, [record.values for record in complete])
+    kept = [record for record, keep in zip(complete, moocore.is_nondominated(points), strict=True) if keep]
+    last = list(objectives)[-1]
+    return sorted(kept, key=lambda record: signed({last: objectives[last]}, [record.values])[0, 0])
+
+
+def hypervolume(front: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> float:
+    """Share in [0, 1] of the box of costs (see `kansearch.study.objectives`) that the front dominates."""
+    import moocore
+
+    if not front:
+        return 0.0
+    points = np.array([costs(objectives, record.values) for record in front])
+    return float(moocore.hypervolume(points, ref=[1.0] * len(objectives)))
+
+
+def knee(front: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> TrialRecord:
+    """The point nearest to the ideal one, each cost scaled to [0, 1] over the front; needs a front that is not empty."""
+    points = np.array([costs(objectives, record.values) for record in front])
+    low, high = points.min(axis=0), points.max(axis=0)
+    scaled = (points - low) / np.where(high > low, high - low, 1.0)
+    return front[int(np.argmin(np.linalg.norm(scaled, axis=1)))]

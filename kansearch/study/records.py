@@ -1,0 +1,65 @@
+"""`TrialRecord`: what is known of one trial, read from the study, the same for every command, table and MLflow run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["EPOCH_METRICS", "FINISHED", "State", "TrialRecord"]
+
+State = Literal["running", "complete", "pruned", "fail", "infeasible"]
+FINISHED: frozenset[State] = frozenset({"complete", "pruned", "fail"})
+"""States that use up the budget of trials; an infeasible configuration trains nothing and uses none."""
+
+EPOCH_METRICS = ("train_loss", "validation_loss", "accuracy", "images_per_second", "learning_rate")
+"""Metrics that change from epoch to epoch; the others are the trial's own."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial. `values` holds each objective after the full number of epochs, and is empty unless `state` is complete."""
+
+    number: int
+    state: State
+    reason: str | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, Any]] = ()
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained so far."""
+        return int(self.curve[-1]["epoch"]) if self.curve else 0
+
+    @property
+    def seconds(self) -> float:
+        """Device-seconds used so far."""
+        return float(sum(result["seconds"] for result in self.curve))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last epoch's measurements, device-seconds so far, and the best validation accuracy with its epoch."""
+        if not self.curve:
+            return {}
+        metrics = {key: value for key, value in self.curve[-1].items() if key != "epoch" and value is not None}
+        metrics["seconds"] = self.seconds
+        measured = [result for result in self.curve if result["accuracy"] is not None]
+        if measured:
+            best = max(measured, key=lambda result: float(result["accuracy"]))
+            metrics |= {"best_accuracy": best["accuracy"], "best_epoch": best["epoch"]}
+        return metrics
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object that `trials --json` and `front --json` print."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "reason": self.reason,
+            "epochs": self.epochs,
+            "values": dict(self.values),
+            "metrics": self.metrics,
+            "config": dict(self.config),
+            "seconds": self.seconds,
+        }

@@ -1,0 +1,100 @@
+"""`dashboard`: MLflow's own server on loopback, opened at a study's training runs."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kansearch.errors import KansearchError
+from kansearch.study.study import Study, sqlite_url
+from kansearch.tracking.store import experiment_name
+
+__all__ = ["dashboard"]
+
+_HOST = "127.0.0.1"
+_START_SECONDS = 60.0
+
+
+@contextmanager
+def dashboard(home: Path, study: Study | None, port: int | None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start MLflow's server; yield its address and its process; stop it at the end.
+
+    Args:
+        home: the folder of studies, whose MLflow store is served unless `study` has another.
+        study: opened at its runs; None shows all of them.
+        port: on loopback; None takes a free one.
+
+    Raises:
+        KansearchError: the port is busy, nothing has been tracked, or the server doesn't start.
+    """
+    uri = study.tracking_uri if study else sqlite_url(home / "mlflow.db")
+    if uri.startswith(("http://", "https://")):
+        raise KansearchError(f"this study is tracked by a server that runs already: open {uri}")
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise KansearchError(f"nothing has been tracked in {home} yet; launch a search first")
+    port = _claim_port(port)
+    address = f"http://{_HOST}:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", uri, "--default-artifact-root", (home / "artifacts").absolute().as_uri()]
+    log = home / "dashboard.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        _wait_until_it_answers(address, process, log)
+        yield address + _page(uri, study), process
+    finally:
+        _stop(process)
+
+
+def _claim_port(port: int | None) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port or 0))
+        except OSError as error:
+            raise KansearchError(f"port {port} on {_HOST} is busy; give another with --port, or none") from error
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_answers(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise KansearchError(f"MLflow's server ended with exit code {process.returncode}; see {log}")
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.2)
+    raise KansearchError(f"MLflow's server did not answer within {_START_SECONDS:.0f} s; see {log}")
+
+
+def _page(uri: str, study: Study | None) -> str:
+    if study is None:
+        return ""
+    from mlflow import MlflowClient
+
+    experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(experiment_name(study.name))
+    if experiment is None:
+        return ""
+    return f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    import os
+    import signal
+
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,203 @@
+"""A study's runs in MLflow: found by their tags or made, and brought up to the study's records. Idempotent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kansearch.report.front_plot import front_png
+from kansearch.study.front import front_of, hypervolume
+from kansearch.study.records import EPOCH_METRICS, FINISHED, State, TrialRecord
+from kansearch.study.study import Study
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Run
+
+__all__ = ["MlflowStore", "experiment_name", "flatten"]
+
+_STUDY, _TRIAL, _STATE, _REASON = "kansearch.study", "kansearch.trial", "kansearch.state", "kansearch.reason"
+_TRIAL_METRICS = ("parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch")
+_RUN_STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "infeasible": "KILLED", "fail": "FAILED"}
+_OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+
+
+def experiment_name(study: str) -> str:
+    """MLflow's experiment of a study."""
+    return f"kansearch/{study}"
+
+
+class MlflowStore:
+    """The runs of one study, through MLflow's client. Any method may raise MLflow's errors; all may be called again."""
+
+    def __init__(self, study: Study) -> None:
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the writer tries again itself
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        from mlflow import MlflowClient
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._study = study
+        self._client = MlflowClient(tracking_uri=study.tracking_uri)
+        self._experiment = self._find_experiment()
+        self._runs: dict[int, str] = {}
+        self._epochs: dict[int, int] = {}  # written so far, of each trial
+        self._closed: set[int] = set()
+        self._parent = self._find_runs()
+        self._steps = self._last_step(self._parent, "hypervolume")
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    def _find_experiment(self) -> str:
+        name = experiment_name(self._study.name)
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        artifacts = None
+        if self._study.tracking_uri.startswith("sqlite:"):
+            artifacts = (self._study.folder.parent / "artifacts" / self._study.name).absolute().as_uri()
+        return str(self._client.create_experiment(name, artifact_location=artifacts))
+
+    def _find_runs(self) -> str:
+        parent: str | None = None
+        for run in self._all_runs():
+            number = run.data.tags.get(_TRIAL)
+            if number is None:
+                parent = run.info.run_id
+                continue
+            self._runs[int(number)] = run.info.run_id
+            if run.info.status in _RUN_STATUS.values():
+                self._closed.add(int(number))
+            else:
+                self._epochs[int(number)] = self._last_step(run.info.run_id, "train_loss")
+        if parent is None:
+            return self._make_parent()
+        self._client.update_run(parent, status="RUNNING")
+        return parent
+
+    def _all_runs(self) -> list[Run]:
+        runs: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs([self._experiment], f"tags.`{_STUDY}` = '{self._study.name}'", page_token=token)
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def _make_parent(self) -> str:
+        run = self._client.create_run(self._experiment, run_name=self._study.name, tags={_STUDY: self._study.name})
+        self._client.log_text(run.info.run_id, self._study.space.source, "space.yaml")
+        for key, value in self._study.space.search.model_dump(mode="json").items():
+            self._client.log_param(run.info.run_id, f"search.{key}", value)
+        return str(run.info.run_id)
+
+    def _last_step(self, run_id: str, metric: str) -> int:
+        return max((each.step for each in self._client.get_metric_history(run_id, metric)), default=0)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def write_trial(self, record: TrialRecord) -> None:
+        """Make the trial's run if it has none, add the epochs that it lacks, close it when the trial has ended."""
+        number = record.number
+        if number in self._closed:
+            return
+        if number not in self._runs:
+            self._make_run(record)
+        run_id = self._runs[number]
+        metrics = self._new_metrics(record)
+        if metrics:
+            self._client.log_batch(run_id, metrics=metrics)
+        self._epochs[number] = record.epochs
+        if record.state != "running":
+            self._client.set_tag(run_id, _STATE, record.state)
+            if record.reason:
+                self._client.set_tag(run_id, _REASON, record.reason)
+            self._client.set_terminated(run_id, status=_RUN_STATUS[record.state])
+            self._closed.add(number)
+
+    def _make_run(self, record: TrialRecord) -> None:
+        from mlflow.entities import Param
+
+        parameters = flatten(dict(record.config))
+        basis, optimizer = parameters.get("model.basis.name", "?"), parameters.get("optimizer.name", "?")
+        tags = {
+            "mlflow.parentRunId": self._parent,
+            _STUDY: self._study.name,
+            _TRIAL: str(record.number),
+            _STATE: record.state,
+            "basis": basis,
+            "optimizer": optimizer,
+        }
+        run = self._client.create_run(self._experiment, run_name=f"{record.number:05d} {basis} {optimizer}", tags=tags)
+        self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in parameters.items()])
+        self._runs[record.number] = run.info.run_id
+
+    def _new_metrics(self, record: TrialRecord) -> list[Metric]:
+        written = self._epochs.get(record.number, 0)
+        rows = [result for result in record.curve if result["epoch"] > written]
+        metrics = [
+            _metric(name, row[name], int(row["epoch"])) for row in rows for name in EPOCH_METRICS if row[name] is not None
+        ]
+        if rows:
+            last = record.metrics
+            metrics += [_metric(name, last[name], record.epochs) for name in _TRIAL_METRICS if name in last]
+        return metrics
+
+    def write_progress(self, records: Sequence[TrialRecord]) -> None:
+        """The study's own curve: a point for each number of finished trials that is new."""
+        finished = sum(record.state in FINISHED for record in records)
+        if finished <= self._steps:
+            return
+        front = front_of(records, self._study.objectives)
+        figures = {
+            "hypervolume": hypervolume(front, self._study.objectives),
+            "front_size": len(front),
+            "finished_trials": finished,
+            "failed_trials": sum(record.state == "fail" for record in records),
+            "device_seconds": sum(record.seconds for record in records),
+        }
+        best = [record.values["accuracy"] for record in front if "accuracy" in record.values]
+        if best:
+            figures["best_accuracy"] = max(best)
+        self._client.log_batch(self._parent, metrics=[_metric(name, value, finished) for name, value in figures.items()])
+        self._steps = finished
+
+    def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
+        """The front as a table and a picture, and the study's run closed. An interrupted study's is opened again."""
+        front = front_of(records, self._study.objectives)
+        columns = ["trial", *self._study.objectives, "basis", "optimizer", "config"]
+        rows = [_front_row(record, list(self._study.objectives)) for record in front]
+        self._client.log_text(self._parent, json.dumps({"columns": columns, "data": rows}), "front.json")
+        self._client.set_tag(
+            self._parent, "mlflow.loggedArtifacts", json.dumps([{"path": "front.json", "type": "table"}])
+        )
+        if front:
+            path = self._study.folder / "front.png"
+            front_png(records, self._study.objectives, path)
+            self._client.log_artifact(self._parent, str(path))
+        self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, str]:
+    """`{"model": {"depth": 3}}` as `{"model.depth": "3"}`, MLflow's parameters."""
+    if not isinstance(config, dict):
+        return {prefix: str(config)}
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def _front_row(record: TrialRecord, objectives: Sequence[str]) -> list[Any]:
+    basis, optimizer = record.config["model"]["basis"]["name"], record.config["optimizer"]["name"]
+    return [record.number, *(record.values[name] for name in objectives), basis, optimizer, json.dumps(record.config)]
+
+
+def _metric(name: str, value: float, step: int) -> Metric:
+    from mlflow.entities import Metric
+
+    return Metric(name, float(value), int(time.time() * 1000), step)

@@ -1,0 +1,100 @@
+"""The one MLflow writer: a thread on the driver that keeps MLflow a copy of the study.
+
+    experiment kansearch/<study>
+    └── run <study>                     the front, its hypervolume as trials finish, the space file
+        ├── run 00000 bspline adamw     one a trial: configuration, curves, state, reason
+        └── ...
+
+The search hands over trial records and never waits. Each second the thread writes what changed, in batches. A record that
+could not be written stays to be written; a run is found again by its tag, so a resumed search goes on with the same runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kansearch.study.records import TrialRecord
+from kansearch.study.study import Study
+from kansearch.tracking.store import MlflowStore
+
+if TYPE_CHECKING:
+    from kansearch.search.cluster import Cluster
+
+__all__ = ["MlflowWriter"]
+
+_PERIOD_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 60.0
+
+
+class MlflowWriter:
+    """Observes a search (`kansearch.search.launch.Observer`)."""
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+        """Why the last attempt to write failed; None when MLflow is up to date."""
+        self._records: dict[int, TrialRecord] = {}
+        self._dirty: set[int] = set()
+        self._guard = threading.Lock()
+        self._wake = threading.Event()
+        self._outcome: str | None = None
+        self._thread: threading.Thread | None = None
+
+    def started(self, study: Study, records: Sequence[TrialRecord], cluster: Cluster) -> None:
+        """Start the thread, with everything the study holds to be compared with MLflow."""
+        self._records = {record.number: record for record in records}
+        self._dirty = set(self._records)
+        self._thread = threading.Thread(target=self._run, args=(study,), name="mlflow-writer", daemon=True)
+        self._thread.start()
+
+    def changed(self, record: TrialRecord) -> None:
+        """Note a trial to be written."""
+        with self._guard:
+            self._records[record.number] = record
+            self._dirty.add(record.number)
+
+    def tick(self) -> None:
+        """The thread keeps its own time."""
+
+    def ended(self, outcome: str) -> None:
+        """Write what is left, close the study's run, and wait for it: at most a minute."""
+        if self._thread is None:
+            return
+        self._outcome = outcome
+        self._wake.set()
+        self._thread.join(_LONGEST_WAIT_SECONDS)
+        if self._thread.is_alive():
+            self.problem = f"MLflow did not take everything within {_LONGEST_WAIT_SECONDS:.0f} s"
+
+    # -- the thread ---------------------------------------------------------------------------------------------------
+
+    def _run(self, study: Study) -> None:
+        store: MlflowStore | None = None
+        last_try = False
+        while not last_try:
+            self._wake.wait(_PERIOD_SECONDS)
+            last_try = self._outcome is not None
+            batch, everything = self._take()
+            try:
+                store = store or MlflowStore(study)
+                self._write(store, batch, everything)
+                if last_try:
+                    store.close(list(everything.values()), str(self._outcome))
+                self.problem = None
+            except Exception as error:  # the search must go on without its tracking server; `problem` tells the user
+                self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                with self._guard:
+                    self._dirty |= set(batch)
+
+    def _take(self) -> tuple[list[int], dict[int, TrialRecord]]:
+        with self._guard:
+            batch = sorted(self._dirty)
+            self._dirty.clear()
+            return batch, dict(self._records)
+
+    def _write(self, store: MlflowStore, batch: Sequence[int], everything: dict[int, TrialRecord]) -> None:
+        for number in batch:
+            store.write_trial(everything[number])
+        if batch:
+            store.write_progress(list(everything.values()))

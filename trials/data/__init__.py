@@ -1,0 +1,1 @@
+"""Images: which there are, where they lie, how they are split and served."""

@@ -1,0 +1,24 @@
+"""Kolmogorov-Arnold layers: a basis expands the input into channels, one native convolution or product does the rest.
+
+from trials.kan import BASES, KANConv2d
+layer = KANConv2d(16, 32, kernel_size=3, padding=1, basis=BASES["bspline"](grid_size=8))
+"""
+
+from trials.kan.basis import BASES, Basis, build_basis
+from trials.kan.bottleneck import BottleneckKANConv1d, BottleneckKANConv2d, BottleneckKANConv3d, bottleneck_width
+from trials.kan.conv import KANConv1d, KANConv2d, KANConv3d
+from trials.kan.linear import KANLinear
+
+__all__ = [
+    "BASES",
+    "Basis",
+    "BottleneckKANConv1d",
+    "BottleneckKANConv2d",
+    "BottleneckKANConv3d",
+    "KANConv1d",
+    "KANConv2d",
+    "KANConv3d",
+    "KANLinear",
+    "bottleneck_width",
+    "build_basis",
+]

@@ -1,0 +1,26 @@
+"""Gaussian radial basis functions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trials.kan.basis.basis import Basis
+
+__all__ = ["RBF"]
+
+
+class RBF(Basis):
+    """φ_j(z) = exp(-((z - c_j)/h)²) with G centres c_j evenly spaced by h on [-R, R] (FastKAN, arXiv 2405.06721)."""
+
+    centres: Tensor
+
+    def __init__(self, grid_size: int = 8, grid_range: float = 2.0) -> None:
+        super().__init__()
+        if grid_size < 2 or grid_range <= 0:
+            raise ValueError(f"grid_size >= 2 and grid_range > 0 must hold, got {grid_size} and {grid_range}")
+        self.grid_size, self.grid_range, self.n_features = grid_size, grid_range, grid_size
+        self.register_buffer("centres", torch.arange(grid_size)[:, None] - (grid_size - 1) / 2)  # in spacings
+
+    def features(self, u: Tensor) -> Tensor:
+        return torch.exp(-(u * ((self.grid_size - 1) / (2 * self.grid_range)) - self.centres.to(u.dtype)).square())

@@ -1,0 +1,107 @@
+"""KAN convolutions in one, two and three dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trials.kan.basis import Basis
+from trials.kan.layer import Activation, KANLayer
+
+__all__ = ["KANConv", "KANConv1d", "KANConv2d", "KANConv3d"]
+
+Size = int | Sequence[int]
+
+
+class KANConv(KANLayer):
+    """A KAN convolution of `dims` dimensions: (N, C, *spatial) -> (N, O, *spatial'), torch.nn's argument names.
+
+    The input is expanded into C·P channels and ONE native convolution follows. `pad` says what is padded with zeros:
+    the "features" after expansion, or the "input" before it, as Convolutional-KANs does. Parameters: O · C/groups · P ·
+    kernel elements + O. `KANLayer` has the formula and the initial weights. Raises ValueError where `groups` does not
+    divide C and O.
+    """
+
+    dims: ClassVar[int]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        basis: Basis | str = "bspline",
+        base: Activation | None = F.silu,
+        pad: Literal["features", "input"] = "features",
+        basis_share: float = 0.5,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(basis, base, basis_share)
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
+        if pad not in ("features", "input"):
+            raise ValueError(f"pad must be 'features' or 'input', got {pad!r}")
+        self.in_channels, self.out_channels, self.groups, self.pad = in_channels, out_channels, groups, pad
+        self.kernel_size, self.stride = self._sizes(kernel_size), self._sizes(stride)
+        self.padding, self.dilation = self._sizes(padding), self._sizes(dilation)
+        shape = (out_channels, in_channels // groups * self.planes, *self.kernel_size)
+        self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
+        self.basis.to(device=device)
+        self.reset_parameters()
+
+    def forward(self, z: Tensor) -> Tensor:
+        if z.dim() not in (self.dims + 1, self.dims + 2) or z.shape[-self.dims - 1] != self.in_channels:
+            raise ValueError(f"expected (N, {self.in_channels}, {self.dims} sizes), got shape {tuple(z.shape)}")
+        padding = self.padding
+        if self.pad == "input":
+            z = F.pad(z, [side for size in reversed(padding) for side in (size, size)])
+            padding = (0,) * self.dims
+        features = self._expand(z, -self.dims - 1)  # (N, C, *S) -> (N, C*P, *S)
+        y: Tensor = _CONVOLUTIONS[self.dims](
+            features, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
+        return y
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, pad={self.pad!r}"
+        )
+
+    def _sizes(self, value: Size) -> tuple[int, ...]:
+        sizes = (value,) * self.dims if isinstance(value, int) else tuple(value)
+        if len(sizes) != self.dims:
+            raise ValueError(f"expected one size or {self.dims}, got {value}")
+        return sizes
+
+
+class KANConv1d(KANConv):
+    """(N, C, L) -> (N, O, L'). See `KANConv`."""
+
+    dims = 1
+
+
+class KANConv2d(KANConv):
+    """(N, C, H, W) -> (N, O, H', W'). See `KANConv`."""
+
+    dims = 2
+
+
+class KANConv3d(KANConv):
+    """(N, C, D, H, W) -> (N, O, D', H', W'). See `KANConv`."""
+
+    dims = 3
+
+
+_CONVOLUTIONS: dict[int, Callable[..., Any]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

@@ -1,0 +1,25 @@
+"""The normalisation of a layer's input, by name."""
+
+from __future__ import annotations
+
+from torch import nn
+
+__all__ = ["build_normalization"]
+
+
+def build_normalization(name: str, channels: int, affine: bool, spatial: bool = True) -> nn.Module:
+    """A module that normalises (N, C, H, W), or (N, C) where `spatial` is false.
+
+    batch: over the batch and the pixels, running averages in eval; instance: over the pixels of each channel; layer:
+    over the channels and pixels of each image; none: the identity. A vector has no pixels: "instance" means "layer"
+    there.
+    """
+    if name == "none":
+        return nn.Identity()
+    if name == "batch":
+        return nn.BatchNorm2d(channels, affine=affine) if spatial else nn.BatchNorm1d(channels, affine=affine)
+    if name == "instance" and spatial:
+        return nn.InstanceNorm2d(channels, affine=affine)
+    if name in ("layer", "instance"):
+        return nn.GroupNorm(1, channels, affine=affine)
+    raise ValueError(f"normalization must be batch, instance, layer or none, got {name!r}")

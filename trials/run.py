@@ -1,0 +1,154 @@
+"""One trial from its configuration: `run_trial`, and what can be asked of it before and afterwards.
+
+for result in run_trial(config, checkpoint=Path("checkpoint.pt")):
+    report(result)
+evaluate(config, Path("checkpoint.pt"))["accuracy"]  # on the test split
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.flop_counter import FlopCounterMode
+
+from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from trials.config import TrialConfig
+from trials.data.datasets import DATASETS
+from trials.data.splits import load_test, load_training
+from trials.metrics import classification_metrics
+from trials.models import build_model
+from trials.optim import build_optimizer
+from trials.results import EpochResult
+from trials.step import predict
+from trials.training import train
+
+__all__ = ["accelerators", "count_flops", "count_parameters", "evaluate", "run_trial", "save_weights"]
+
+_log = logging.getLogger(__name__)
+
+
+def run_trial(
+    config: TrialConfig,
+    *,
+    data_dir: Path | None = None,
+    device: str | None = None,
+    checkpoint: Path | None = None,
+    hold_out: bool = True,
+) -> Iterator[EpochResult]:
+    """Train what `config` describes and yield an `EpochResult` after each epoch.
+
+    device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one. checkpoint: the file that holds the trial's
+    state; written at the end of each epoch before its result is yielded, and where it exists, training goes on after
+    the epochs in it, with the numbers of an uninterrupted trial, and their results are yielded again first, for a caller
+    that was lost before it noted them; a damaged one is logged and the trial starts anew.
+    hold_out=False trains on the whole training split; the validation fields are None then. The test split is never
+    touched.
+
+    Raises DataMissingError, IdxError, TrialDiverged, CheckpointError where the checkpoint is another configuration's,
+    and ValueError where the configuration cannot be trained on these data. Seeds torch's global generators.
+    """
+    target = _device(device)
+    training, held_out = load_training(config.data, target, data_dir, hold_out)
+    if config.model.normalization == "batch" and min(config.data.batch_size, len(training)) < 2:
+        raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")
+    torch.manual_seed(config.seed)
+    model = _build(config).to(target)
+    optimizer = build_optimizer(config.optimizer, model)
+    results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
+    yield from results
+
+    def save(result: EpochResult) -> None:
+        results.append(result)
+        if checkpoint:
+            state = {"config": config.model_dump(mode="json"), "results": [dataclasses.asdict(each) for each in results]}
+            save_checkpoint(checkpoint, {**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
+
+    flops = count_flops(config)
+    with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        yield from train(config, model, optimizer, training, held_out, flops=flops, epochs_done=len(results), save=save)
+
+
+def evaluate(
+    config: TrialConfig, checkpoint: Path, *, data_dir: Path | None = None, device: str | None = None
+) -> dict[str, Any]:
+    """`classification_metrics` on the test split, of the weights in a checkpoint. Raises CheckpointError."""
+    target = _device(device)
+    state = load_checkpoint(checkpoint, target)
+    model = _build(config).to(target)
+    _load(checkpoint, state, config, model)
+    split = load_test(config.data, target, data_dir)
+    return classification_metrics(predict(model, split).cpu().numpy(), split.labels.cpu().numpy())
+
+
+def save_weights(checkpoint: Path, path: Path) -> None:
+    """Write the weights and buffers in a checkpoint to `path`, as safetensors. Raises CheckpointError."""
+    from safetensors.torch import save_file
+
+    state = load_checkpoint(checkpoint)
+    if not isinstance(state.get("model"), dict):
+        raise CheckpointError(f"{checkpoint}: holds no model")
+    save_file({name: tensor.contiguous().clone() for name, tensor in state["model"].items()}, path)
+
+
+def count_parameters(config: TrialConfig) -> int:
+    """Trainable parameters of the network. Needs no data files and no memory for the weights."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in _build(config).parameters() if p.requires_grad)
+
+
+def count_flops(config: TrialConfig) -> int:
+    """Multiply-adds times two of one image's forward pass: convolutions and products. Needs what `count_parameters`
+    does."""
+    dataset = DATASETS[config.data.dataset]
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        _build(config).eval()(torch.zeros(1, dataset.channels, dataset.image_size, dataset.image_size))
+    return int(counter.get_total_flops())
+
+
+def accelerators() -> list[str]:
+    """Name and memory of each CUDA device."""
+    devices = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return [f"{device.name} ({device.total_memory / 2**30:.0f} GiB)" for device in devices]
+
+
+def _device(name: str | None) -> torch.device:
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _build(config: TrialConfig) -> nn.Module:
+    dataset = DATASETS[config.data.dataset]
+    return build_model(config.model, dataset.channels, dataset.image_size, dataset.classes)
+
+
+def _resume(
+    config: TrialConfig, checkpoint: Path, model: nn.Module, optimizer: Optimizer, device: torch.device
+) -> list[EpochResult]:
+    """Load the checkpoint where there is one; the results of the epochs it has done."""
+    try:
+        state = load_checkpoint(checkpoint, device)
+    except FileNotFoundError:
+        return []
+    except CheckpointError as error:
+        _log.warning("%s; the trial starts anew", error)
+        return []
+    _load(checkpoint, state, config, model)
+    if state["config"]["optimizer"]["name"] != config.optimizer.name:
+        raise CheckpointError(f"{checkpoint}: was written by optimizer {state['config']['optimizer']['name']}")
+    optimizer.load_state_dict(state["optimizer"])
+    return [EpochResult(**each) for each in state["results"]]
+
+
+def _load(checkpoint: Path, state: dict[str, Any], config: TrialConfig, model: nn.Module) -> None:
+    """Load the model's weights. Raises CheckpointError where they are another model's."""
+    if {"config", "results", "model", "optimizer"} - state.keys():
+        raise CheckpointError(f"{checkpoint}: not a checkpoint of a trial")
+    if state["config"]["model"] != config.model.model_dump(mode="json"):
+        raise CheckpointError(f"{checkpoint}: was written by a trial of another model configuration")
+    model.load_state_dict(state["model"])
