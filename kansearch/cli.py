@@ -29,7 +29,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 DataDir = Annotated[Path | None, typer.Option(help="Where to look for a data set's files first.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study.")]
 SpaceName = Annotated[str, typer.Argument(metavar="SPACE", help="A .yaml file, or the name of a shipped search space.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the search space.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the search space.")
+]
 Trials = Annotated[int | None, typer.Option(help="Trials in all; the same as --set search.trials=N.")]
 TimeBudget = Annotated[str | None, typer.Option(help="Wall time in all, such as 90s, 30m, 2h.")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster to join: auto or HOST:PORT. Default: start one here.")]

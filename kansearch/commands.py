@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.markup import escape
 
 from kansearch.console import SearchDisplay, front_table, trials_table
 from kansearch.errors import KansearchError
+from kansearch.report.front_plot import front_picture, front_png
 from kansearch.search.launch import SearchOptions, launch, resume
 from kansearch.space import SearchSpace, load_config, shipped_spaces
 from kansearch.study.front import front_of, hypervolume, knee
@@ -23,9 +25,7 @@ from kansearch.tracking.writer import MlflowWriter
 _NOTHING_SHOWN = Console(quiet=True)
 
 
-def search_options(
-    home: Path, address: str | None, max_concurrent: int | None, data_dir: Path | None
-) -> SearchOptions:
+def search_options(home: Path, address: str | None, max_concurrent: int | None, data_dir: Path | None) -> SearchOptions:
     return SearchOptions(home=home, address=address, max_concurrent=max_concurrent, data_dir=data_dir)
 
 
@@ -37,7 +37,7 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2))
 
 
-# -- searching ------------------------------------------------------------------------------------------------------------
+# -- searching -------------------------------------------------------------------------------------
 
 
 def run_launch(
@@ -48,13 +48,13 @@ def run_launch(
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
-    console, writer = _console(as_json), MlflowWriter()
+    console, writer = _console(as_json), MlflowWriter(front_picture)
     study = launch(space, overrides, options, [SearchDisplay(console), writer], storage, tracking_uri)
     _finish(study, options.home, console, writer, as_json)
 
 
 def run_resume(name: str, overrides: Sequence[str], options: SearchOptions, as_json: bool) -> None:
-    console, writer = _console(as_json), MlflowWriter()
+    console, writer = _console(as_json), MlflowWriter(front_picture)
     study = resume(name, overrides, options, [SearchDisplay(console), writer])
     _finish(study, options.home, console, writer, as_json)
 
@@ -75,7 +75,9 @@ def _finish(study: Study, home: Path, console: Console, writer: MlflowWriter, as
         print_json(_front_document(study, [record.document() for record in front]))
     if not front:
         reasons = [record.reason for record in records if record.reason]
-        raise KansearchError(f"no trial of study '{study.name}' completed; the last one said: {reasons[-1] if reasons else '-'}")
+        raise KansearchError(
+            f"no trial of study '{study.name}' completed; the last one said: {reasons[-1] if reasons else '-'}"
+        )
     failed = sum(record.state == "fail" for record in records)
     if failed:
         console.print(f"{failed} of {len(records)} trials failed; `kansearch trials {study.name}` says why")
@@ -101,7 +103,7 @@ def _print_front(console: Console, study: Study, home: Path) -> None:
         console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
 
 
-# -- looking --------------------------------------------------------------------------------------------------------------
+# -- looking ---------------------------------------------------------------------------------------
 
 
 def print_spaces() -> None:
@@ -154,8 +156,6 @@ def print_front(study: Study, plot: Path | None, as_json: bool) -> None:
 
 
 def _draw(study: Study, path: Path) -> None:
-    from kansearch.report.front_plot import front_png
-
     try:
         front_png(study.records(), study.objectives, path)
     except (OSError, ValueError) as error:
@@ -174,12 +174,10 @@ def print_checks(home: Path, data_dir: Path | None) -> None:
         raise KansearchError(f"{bad} checks failed")
 
 
-# -- delivering -----------------------------------------------------------------------------------------------------------
+# -- delivering ------------------------------------------------------------------------------------
 
 
-def run_retrain(
-    path: Path, output: Path, epochs: int | None, seeds: int, data_dir: Path | None, as_json: bool
-) -> None:
+def run_retrain(path: Path, output: Path, epochs: int | None, seeds: int, data_dir: Path | None, as_json: bool) -> None:
     from kansearch.deliver.retrain import retrain
 
     config = load_config(path)
@@ -204,11 +202,13 @@ def run_dashboard(home: Path, name: str | None, port: int | None, browser: bool)
     from kansearch.tracking.dashboard import dashboard
 
     study = open_study(home, name) if name else None
-    with dashboard(home, study, port) as (address, process):
-        print(f"dashboard at {address} (Ctrl-C stops it)", flush=True)
-        if browser:
-            webbrowser.open(address)
-        try:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # both unwind the stack, which stops the server
+    try:
+        with dashboard(home, study, port) as (address, process):
+            print(f"dashboard at {address} (Ctrl-C stops it)", flush=True)
+            if browser:
+                webbrowser.open(address)
             process.wait()
-        except KeyboardInterrupt:
-            print("stopped")
+    except KeyboardInterrupt:
+        print("stopped")

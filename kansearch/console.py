@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
-from kansearch.study.front import front_of, hypervolume
 from kansearch.space import Direction
+from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "d
 
 
 class SearchDisplay:
-    """Shows a search while it runs (`kansearch.search.launch.Observer`): a live table, or a line for each ended trial."""
+    """Shows a search (`kansearch.search.launch.Observer`): a live table, or a line for each ended trial."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -37,20 +38,25 @@ class SearchDisplay:
         self._began = time.monotonic()
         self._finished_before = 0
 
-    def started(self, study: Study, records: Sequence[TrialRecord], cluster: Cluster) -> None:
+    def started(self, study: Study, records: Sequence[TrialRecord]) -> None:
         self._study = study
         self._objectives = study.objectives
         self._records = {record.number: record for record in records}
         self._finished_before = self._count(*FINISHED)
+        if self._finished_before:
+            left = self._count("running")
+            self._console.print(
+                f"{self._finished_before} trials finished before, {left} to go on with", highlight=False
+            )
+
+    def running(self, cluster: Cluster) -> None:
         self._began = time.monotonic()
-        settings = study.space.search
+        settings = self._study.space.search
         gpus = f", {cluster.gpus:g} GPUs" if cluster.gpus else ""
         self._console.print(
-            f"study [bold]{study.name}[/]: {settings.trials} trials, {settings.sampler} sampler, "
+            f"study [bold]{self._study.name}[/]: {settings.trials} trials, {settings.sampler} sampler, "
             f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}"
         )
-        if self._finished_before:
-            self._console.print(f"{self._finished_before} finished before, {self._count('running')} to go on with")
         if self._console.is_terminal:
             self._live = Live(self._table(), console=self._console, auto_refresh=False, transient=True)
             self._live.start()
@@ -73,12 +79,12 @@ class SearchDisplay:
         return sum(record.state in states for record in self._records.values())
 
     def _line(self, record: TrialRecord) -> str:
-        done = f"{self._count(*FINISHED)}/{self._study.space.search.trials}"
+        place = f"{self._count(*FINISHED)}/{self._study.space.search.trials}"
         if record.state == "complete":
-            return f"[{done}] trial {record.number} complete: {_values(record.values)}; {_describe(record.config)}".replace(
-                "[", r"\[", 1
-            )
-        return rf"\[{done}] trial {record.number} {record.state}: {record.reason}"
+            text = f"{_values(record.values)}; {_describe(record.config)}"
+        else:
+            text = record.reason or "no reason noted"
+        return escape(f"[{place}] trial {record.number} {record.state}: {text}")
 
     def _table(self) -> Table:
         front = front_of(self._records.values(), self._objectives)
@@ -136,7 +142,7 @@ def trials_table(records: Sequence[TrialRecord], objectives: Mapping[str, Direct
         text = record.reason or _describe(record.config)
         table.add_row(
             str(record.number), f"[{_STYLES[record.state]}]{record.state}[/]", str(record.epochs), *cells,
-            duration(record.seconds), text.replace("[", r"\["),
+            duration(record.seconds), escape(text),
         )  # fmt: skip
     return table
 
@@ -162,7 +168,9 @@ def _describe(config: Mapping[str, Any]) -> str:
     if not config:
         return ""
     model = config["model"]
-    sizes = [str(value) for key, value in model["basis"].items() if key in ("grid_size", "spline_order", "degree", "kind")]
+    sizes = [
+        str(value) for key, value in model["basis"].items() if key in ("grid_size", "spline_order", "degree", "kind")
+    ]
     basis = "plain" if model["basis"]["name"] == "none" else f"{model['basis']['name']}({','.join(sizes)})"
     bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
     return f"{basis} {model['depth']}x{model['width']}{bottleneck} {config['optimizer']['name']}"

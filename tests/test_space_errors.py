@@ -3,15 +3,16 @@
 After a change of wording: `KANSEARCH_REGENERATE=1 pytest tests/test_space_errors.py`, then read the difference.
 """
 
+import contextlib
 import os
-import time
+import random
 from pathlib import Path
 
 import pytest
 from pydantic import model_validator
 
 from kansearch.errors import InputError, SpaceError
-from kansearch.space import find_space, load_space, parse_space
+from kansearch.space import find_space, load_space, parse_space, random_config
 from kansearch.space.files import MAX_BYTES
 from trials.config import TrialConfig
 
@@ -60,9 +61,9 @@ def test_a_file_that_is_not_there_is_answered_with_what_is(tmp_path: Path) -> No
     (tmp_path / "mnist.yaml").touch()
     with pytest.raises(InputError, match=r"mnits.yaml: no such file; did you mean 'mnist.yaml'\?"):
         load_space(tmp_path / "mnits.yaml")
-    with pytest.raises(InputError, match="no such file; the shipped space is named without suffix: quickstart"):
+    with pytest.raises(InputError, match=r"the shipped space is named without suffix: quickstart"):
         load_space(tmp_path / "quickstart.yaml")
-    with pytest.raises(InputError, match="no such file$"):
+    with pytest.raises(InputError, match=r"no such file$"):
         load_space(tmp_path / "nowhere" / "other.yaml")
 
 
@@ -98,14 +99,47 @@ def test_folders_binaries_and_huge_files_are_refused(tmp_path: Path) -> None:
     ],
     ids=lambda text: text[:12],
 )
-def test_hostile_files_are_refused_quickly(text: str) -> None:
-    start = time.process_time()
-    assert len(_reasons(text)) < 2_000_000
-    assert time.process_time() - start < 10
+@pytest.mark.timeout(30)
+def test_hostile_files_are_refused_without_growing(text: str) -> None:
+    assert len(_reasons(text)) < 10_000
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_is_typed_is_a_space_or_a_space_error(seed: int) -> None:
+    rng = random.Random(seed)
+    texts = [path.read_text(encoding="latin-1") for path in BAD] + [
+        find_space("quickstart").read_text(encoding="utf-8")
+    ]
+    pieces = [
+        "choice",
+        "int",
+        "log",
+        "null",
+        "[",
+        "]",
+        "{",
+        "}",
+        ": ",
+        ", ",
+        "\n",
+        "- ",
+        "0",
+        "1e-4",
+        "&a ",
+        "*a",
+        "<<: *a",
+    ]
+    for _ in range(60):
+        text = rng.choice(texts)
+        for _ in range(rng.randint(1, 5)):
+            start = rng.randrange(len(text) + 1)
+            text = text[:start] + rng.choice(pieces) + text[start + rng.choice([0, 0, 1, 5]) :]
+        with contextlib.suppress(SpaceError):
+            random_config(parse_space(text, "my.yaml"), rng)
 
 
 def test_unknown_shipped_names_are_answered_with_the_known() -> None:
     with pytest.raises(InputError, match=r"no search space is named 'quikstart'; did you mean 'quickstart'\?"):
         find_space("quikstart")
-    with pytest.raises(InputError, match=r"Shipped: fashion_mnist, quickstart"):
+    with pytest.raises(InputError, match=r"Shipped: .*quickstart"):
         find_space("imagenet")

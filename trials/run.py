@@ -7,9 +7,9 @@ evaluate(config, Path("checkpoint.pt"))["accuracy"]  # on the test split
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,18 @@ from trials.models import build_model
 from trials.optim import build_optimizer
 from trials.results import EpochResult
 from trials.step import predict
-from trials.training import train
+from trials.training import TrialDiverged, train
 
-__all__ = ["accelerators", "count_flops", "count_parameters", "evaluate", "run_trial", "save_weights"]
+__all__ = [
+    "TrialDiverged",
+    "accelerators",
+    "count_flops",
+    "count_parameters",
+    "evaluate",
+    "run_trial",
+    "save_weights",
+    "use_threads",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -46,10 +55,9 @@ def run_trial(
 
     device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one. checkpoint: the file that holds the trial's
     state; written at the end of each epoch before its result is yielded, and where it exists, training goes on after
-    the epochs in it, with the numbers of an uninterrupted trial, and their results are yielded again first, for a caller
-    that was lost before it noted them; a damaged one is logged and the trial starts anew.
-    hold_out=False trains on the whole training split; the validation fields are None then. The test split is never
-    touched.
+    the epochs in it, with the numbers of an uninterrupted trial, and their results are yielded again first, for a
+    caller that was lost before it noted them; a damaged one is logged and the trial starts anew. hold_out=False trains
+    on the whole training split; the validation fields are None then. The test split is never touched.
 
     Raises DataMissingError, IdxError, TrialDiverged, CheckpointError where the checkpoint is another configuration's,
     and ValueError where the configuration cannot be trained on these data. Seeds torch's global generators.
@@ -67,7 +75,7 @@ def run_trial(
     def save(result: EpochResult) -> None:
         results.append(result)
         if checkpoint:
-            state = {"config": config.model_dump(mode="json"), "results": [dataclasses.asdict(each) for each in results]}
+            state: dict[str, Any] = {"config": config.model_dump(mode="json"), "results": list(map(asdict, results))}
             save_checkpoint(checkpoint, {**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
 
     flops = count_flops(config)
@@ -110,6 +118,11 @@ def count_flops(config: TrialConfig) -> int:
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         _build(config).eval()(torch.zeros(1, dataset.channels, dataset.image_size, dataset.image_size))
     return int(counter.get_total_flops())
+
+
+def use_threads(count: int) -> None:
+    """Let this process compute with `count` CPU threads: what a trial was given, not all there are."""
+    torch.set_num_threads(count)
 
 
 def accelerators() -> list[str]:

@@ -20,7 +20,7 @@ def pick_trial(study: Study, pick: str) -> TrialRecord:
 
     Args:
         study: a study with at least one complete trial.
-        pick: `knee` (nearest to the ideal point), `best` (first objective), `smallest` (last objective), or a trial number.
+        pick: `knee` (nearest to the ideal point), `best` (first objective), `smallest` (last one), or a trial number.
 
     Raises:
         InputError: no such pick or trial, or the trial is not complete. KansearchError: no trial is complete.
@@ -46,7 +46,9 @@ def _by_number(records: Sequence[TrialRecord], number: int) -> TrialRecord:
         raise InputError(f"--pick {number}: the study has trials 0 to {len(records) - 1}")
     record = records[number]
     if record.state != "complete":
-        raise InputError(f"--pick {number}: the trial is {record.state}, not complete ({record.reason or 'no reason noted'})")
+        raise InputError(
+            f"--pick {number}: the trial is {record.state}, not complete ({record.reason or 'no reason noted'})"
+        )
     return record
 
 

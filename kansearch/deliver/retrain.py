@@ -1,13 +1,13 @@
 """`retrain`: train a configuration on the whole training split, over several seeds, and measure it on the test split.
 
-    DIR/
-    ├── config.yaml             what was trained
-    ├── metrics.json            the test split's figures: means over the seeds, their deviations, and each seed's own
-    └── seed-<n>/
-        ├── model.safetensors   weights
-        ├── curve.json          each epoch's measurements
-        ├── metrics.json        the test split's figures of this seed
-        └── checkpoint.pt       while it trains: the same command goes on from there
+DIR/
+├── config.yaml             what was trained
+├── metrics.json            the test split's figures: means over the seeds, their deviations, and each seed's own
+└── seed-<n>/
+    ├── model.safetensors   weights
+    ├── curve.json          each epoch's measurements
+    ├── metrics.json        the test split's figures of this seed
+    └── checkpoint.pt       while it trains: the same command goes on from there
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def retrain(
         What metrics.json holds: every scalar figure of the test split at its top level.
 
     Raises:
-        InputError: `out` holds another configuration's model. KansearchError: the data is missing, training diverged, or
-            `out` can't be written.
+        InputError: `out` holds another configuration's model.
+        KansearchError: the data is missing, training diverged, or `out` can't be written.
     """
     from trials.data.files import DataMissingError
-    from trials.training import TrialDiverged
+    from trials.run import TrialDiverged
 
     _claim(out, config)
     try:

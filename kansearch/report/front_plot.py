@@ -6,18 +6,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kansearch.study.front import front_of
 from kansearch.space import Direction
+from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
+from kansearch.study.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["front_png"]
+__all__ = ["front_picture", "front_png"]
 
 _COUNTS = frozenset({"parameters", "flops", "peak_memory_mib"})
 _COLOURS = {"none": "#6b6b6b", "bspline": "#0b5cad", "rbf": "#c8500a", "gram": "#19764a"}
 _OTHER_COLOURS = ("#7a3fa0", "#b5123e", "#7d6a00", "#00818a", "#a04b8c", "#4a5d23", "#5a4632")
+
+
+def front_picture(study: Study, records: Sequence[TrialRecord]) -> Path | None:
+    """Draw the front into the study's folder as front.png; None while no trial is complete."""
+    if not any(record.state == "complete" for record in records):
+        return None
+    path = study.folder / "front.png"
+    front_png(records, study.objectives, path)
+    return path
 
 
 def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction], path: Path) -> None:
@@ -27,6 +37,7 @@ def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     figure = Figure(figsize=(7.2, 4.6), dpi=144, layout="constrained")
     FigureCanvasAgg(figure)
@@ -39,6 +50,9 @@ def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction
     axes.set_ylabel(("validation " if up == "accuracy" else "") + up.replace("_", " "))
     if across in _COUNTS:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.set_title(f"Front: {len(front)} of {sum(r.state == 'complete' for r in records)} complete trials", loc="left")
@@ -49,7 +63,12 @@ def _draw(axes: Axes, complete: Sequence[TrialRecord], front: Sequence[TrialReco
     colours = basis_colours({_basis(record) for record in complete})
     on_front = {record.number for record in front}
     axes.step(
-        [_value(r, across) for r in front], [_value(r, up) for r in front], where="post", color="#888888", lw=1, zorder=1
+        [_value(r, across) for r in front],
+        [_value(r, up) for r in front],
+        where="post",
+        color="#888888",
+        lw=1,
+        zorder=1,
     )
     for basis, colour in colours.items():
         rest = [r for r in complete if _basis(r) == basis and r.number not in on_front]

@@ -58,8 +58,13 @@ def ray_cluster(settings: SearchSettings, address: str | None, max_concurrent: i
 
     try:
         if address is None:
-            ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False,
-                     _node_ip_address="127.0.0.1", _temp_dir=os.environ.get("KANSEARCH_RAY_TEMP"))
+            ray.init(
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=os.environ.get("KANSEARCH_RAY_TEMP"),
+            )
         else:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except ConnectionError as error:
@@ -80,7 +85,8 @@ def _shares(settings: SearchSettings, resources: dict[str, float], max_concurren
         fits = min(fits, gpus // gpus_per_trial)
     if fits < 1:
         raise KansearchError(
-            f"a trial needs {settings.cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs; there are {cpus:g} and {gpus:g}"
+            f"a trial needs {settings.cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs; "
+            f"there are {cpus:g} and {gpus:g}"
         )
     bounds = [int(fits), *(bound for bound in (settings.max_concurrent, max_concurrent) if bound is not None)]
     return Cluster(cpus, gpus, settings.cpus_per_trial, gpus_per_trial, min(bounds))
@@ -98,4 +104,6 @@ def check_trials_package() -> None:
     found = importlib.util.find_spec("trials")
     origin = Path(found.origin).resolve() if found and found.origin else None
     if origin != expected:
-        raise InputError(f"Python finds another package `trials`, {origin}, before kansearch's, {expected}; move it away")
+        raise InputError(
+            f"Python finds another package `trials`, {origin}, before kansearch's, {expected}; move it away"
+        )

@@ -1,4 +1,4 @@
-"""Constraints that are known before training: a configuration's sizes, counted on torch's meta device, against bounds."""
+"""Constraints known before training: a configuration's sizes, counted on torch's meta device, against bounds."""
 
 from __future__ import annotations
 

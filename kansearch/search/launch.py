@@ -32,7 +32,9 @@ __all__ = ["Observer", "SearchOptions", "launch", "resume"]
 class Observer(Protocol):
     """Who is told how a search goes, on the driver's thread; it must not block."""
 
-    def started(self, study: Study, records: Sequence[TrialRecord], cluster: Cluster) -> None: ...
+    def started(self, study: Study, records: Sequence[TrialRecord]) -> None: ...
+
+    def running(self, cluster: Cluster) -> None: ...
 
     def changed(self, record: TrialRecord) -> None: ...
 
@@ -133,24 +135,25 @@ class _Stop:
 
 
 def _search(study: Study, options: SearchOptions, observers: Sequence[Observer]) -> None:
-    """Search until the budget is used up. The observers are always told how it ended."""
+    """Search until the budget is used up; the observers are told of it even when nothing is left to run."""
     settings = study.space.search
     began = time.monotonic()
     left = None if settings.time_budget is None else max(0.0, settings.time_budget - study.elapsed_seconds)
     stop = _Stop(left)
     outcome = "failed"
+    records = study.records()
+    for observer in observers:
+        observer.started(study, records)
     try:
         if study.finished() < settings.trials and not stop.out_of_time:
             with ray_cluster(study.space.search, options.address, options.max_concurrent) as cluster, stop.on_signals():
                 for observer in observers:
-                    observer.started(study, study.records(), cluster)
+                    observer.running(cluster)
                 _tune(study, options, observers, cluster, stop)
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
-            raise SearchInterrupted(
-                f"stopped by {name}; go on with `kansearch resume {study.name}`", 128 + stop.signal
-            )
+            raise SearchInterrupted(f"stopped by {name}; go on with `kansearch resume {study.name}`", 128 + stop.signal)
         outcome = "finished"
     finally:
         study.add_elapsed(time.monotonic() - began)
@@ -158,9 +161,7 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
             observer.ended(outcome)
 
 
-def _tune(
-    study: Study, options: SearchOptions, observers: Sequence[Observer], cluster: Cluster, stop: _Stop
-) -> None:
+def _tune(study: Study, options: SearchOptions, observers: Sequence[Observer], cluster: Cluster, stop: _Stop) -> None:
     from ray import tune
 
     from kansearch.search.searcher import FailureCallback, StopAll, StudySearcher

@@ -1,4 +1,4 @@
-"""From a search space to proposals: Optuna's samplers, and the adapter through which a space asks one trial for values."""
+"""From a search space to proposals: Optuna's samplers, and the adapter by which a space asks a trial for values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["OptunaSuggest", "build_sampler"]
 
 
 def build_sampler(settings: SearchSettings, trials_so_far: int) -> optuna.samplers.BaseSampler:
-    """The sampler of `settings`. Its seed depends on `trials_so_far`, so that a resumed search doesn't propose the same again."""
+    """The sampler of `settings`. `trials_so_far` enters its seed: a resumed search doesn't propose the same again."""
     import numpy as np
     import optuna
 

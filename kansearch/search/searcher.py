@@ -89,8 +89,8 @@ class StudySearcher(_Disposable, Searcher):
                 return trial.number, document
             self._changed(self._study.refuse(trial, excess, self._feasibility.reason(excess)))
         raise KansearchError(
-            f"{_MOST_REFUSED_IN_A_ROW} configurations in a row break the constraints {dict(self._study.space.constraints)}: "
-            "widen them, or narrow the space"
+            f"{_MOST_REFUSED_IN_A_ROW} configurations in a row break the constraints "
+            f"{dict(self._study.space.constraints)}: widen them, or narrow the space"
         )
 
     # -- told by Ray Tune ---------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ class StudySearcher(_Disposable, Searcher):
 
 
 class FailureCallback(_Disposable, Callback):
-    """Tells the searcher why Ray Tune gave up a trial, which `Searcher` itself is not told; calls `tick` at each step."""
+    """Tells the searcher why Ray Tune gave up a trial, which Ray tells no `Searcher`; calls `tick` at each step."""
 
     def __init__(self, searcher: StudySearcher, tick: Callable[[], None]) -> None:
         self._searcher = searcher

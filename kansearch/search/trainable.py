@@ -54,12 +54,10 @@ def train(ray_config: dict[str, Any]) -> None:
 
 
 def _epochs(request: Request, folder: Path) -> Any:
-    import torch
-
     from trials.config import TrialConfig
-    from trials.run import run_trial
+    from trials.run import run_trial, use_threads
 
-    torch.set_num_threads(request.threads)
+    use_threads(request.threads)
     config = TrialConfig.model_validate(request.config)
     data_dir = Path(request.data_dir) if request.data_dir else None
     for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):

@@ -24,7 +24,8 @@ def load_config(path: Path) -> TrialConfig:
     issues = Issues()
     root = compose(read_text(path), str(path), issues)
     if not isinstance(root, MapNode):
-        issues.add(Mark(str(path)), "", "must be a mapping with `config`; `kansearch export` writes such a file")
+        if not issues.found:
+            issues.add(Mark(str(path)), "", "must be a mapping with `config`; `kansearch export` writes such a file")
         raise SpaceError(issues.found)
     grammar = config_grammar()
     entries = {key: entry for key, entry in root.entries.items() if key != "source"}

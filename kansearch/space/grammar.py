@@ -23,7 +23,12 @@ __all__ = ["Leaf", "OneOf", "Record", "Shape", "config_grammar", "space_grammar"
 
 ONE_SPLIT = "one study is one data set and one split, so nothing is drawn here"
 ONE_STUDY = "this holds for the whole study, so nothing is drawn here"
-FIXED = ("data.dataset", "data.split_seed", "data.validation")  # what would make trials incomparable if it varied
+FIXED = (
+    "data.dataset",
+    "data.split_seed",
+    "data.validation",
+    "data.limit",
+)  # what would make trials incomparable if it varied
 _CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
 
 

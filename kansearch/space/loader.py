@@ -49,7 +49,7 @@ def parse_space(text: str, file: str, overrides: Sequence[str] = ()) -> SearchSp
         if isinstance(tree, dict):
             _check_objectives(tree, root, issues)
         if isinstance(tree, dict) and not issues.found:
-            space = _space(tree, text, file, tuple(overrides))
+            space = _space(tree, root, text, file, tuple(overrides))
             _check_together(space, root, issues)
             if not issues.found:
                 return space
@@ -73,13 +73,16 @@ def _check_objectives(tree: Mapping[str, Any], root: MapNode, issues: Issues) ->
         issues.add(mark, "objectives", "at least one objective is needed, such as {accuracy: maximize}")
 
 
-def _space(tree: Mapping[str, Any], text: str, file: str, overrides: tuple[str, ...]) -> SearchSpace:
+def _space(tree: Mapping[str, Any], root: MapNode, text: str, file: str, overrides: tuple[str, ...]) -> SearchSpace:
+    objectives = tree.get("objectives", DEFAULT_OBJECTIVES)
+    written = root.entries["objectives"].node if "objectives" in root.entries else None
+    order: Any = written.entries if isinstance(written, MapNode) else objectives  # the first named comes first
     return SearchSpace(
         study=tree["study"],
         source=text,
         file=file,
         tree={key: each for key, each in tree.items() if key not in _PARTS},
-        objectives=tree.get("objectives", DEFAULT_OBJECTIVES),
+        objectives={name: objectives[name] for name in order},
         constraints=tree.get("constraints", {}),
         search=SearchSettings.model_validate(tree.get("search", {})),
         overrides=overrides,

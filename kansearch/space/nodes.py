@@ -88,8 +88,14 @@ class Issues:
         return tuple(self._found)
 
     def add(self, mark: Mark, path: str, reason: str) -> None:
-        """Note one more thing wrong, once."""
-        self._found[SpaceIssue(mark.file, mark.line, mark.column, path, reason)] = None
+        """Note one more thing wrong, once. What a terminal would obey is shown as an escape."""
+        self._found[SpaceIssue(mark.file, mark.line, mark.column, _printable(path), _printable(reason))] = None
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def compose(text: str, file: str, issues: Issues, path: str = "") -> Node | None:

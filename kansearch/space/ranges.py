@@ -85,8 +85,9 @@ class RangeChecker:
         if "step" not in node.entries:
             return None
         value = node.entries["step"].node
-        if isinstance(value, ScalarNode) and _is_number(value.value, kind) and value.value > 0:  # type: ignore[operator]
-            return value.value
+        step: Any = value.value if isinstance(value, ScalarNode) else None
+        if _is_number(step, kind) and step > 0:
+            return step
         if not isinstance(value, Broken):
             wanted = "an integer" if kind == "int" else "a number"
             self.issues.add(value.mark, f"{path}.step", f"must be {wanted} > 0, got {describe(value)}")

@@ -71,7 +71,9 @@ class SearchSpace:
         try:
             return TrialConfig.model_validate(self.values(suggest))
         except ValidationError as error:
-            raise InputError(f"{self.file}: the drawn configuration is not valid: {error}") from None
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InputError(f"{self.file}: the drawn configuration is not valid: {place}: {first['msg']}") from None
 
     def values(self, suggest: Suggest) -> dict[str, Any]:
         """As `sample`, but as plain values that were not checked together."""

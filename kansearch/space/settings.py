@@ -63,9 +63,8 @@ def parse_duration(value: object) -> object:
 
 
 Duration: TypeAlias = Annotated[
-    float | None,
+    Annotated[float, Field(gt=0)] | None,
     BeforeValidator(parse_duration),
-    Field(gt=0),
     WithJsonSchema(
         {
             "anyOf": [

@@ -75,9 +75,10 @@ def listed(names: Iterable[object]) -> str:
 def suggest(word: object, names: Iterable[str]) -> str:
     """`; did you mean 'bspline'?`, or what else there is."""
     names = list(names)
+    word = str(word)[:100]
     folded = {name.lower(): name for name in names}
-    close = get_close_matches(str(word).lower().replace("-", "_"), folded, n=1, cutoff=0.6)
-    if not close and isinstance(word, str) and len(word) >= 3:
+    close = get_close_matches(word.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
+    if not close and len(word) >= 3:
         close = [name for name in folded if name.startswith(word.lower()) or word.lower().startswith(name)][:1]
     return f"; did you mean '{folded[close[0]]}'?" if close else f"; expected one of: {listed(names)}"
 

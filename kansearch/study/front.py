@@ -40,7 +40,7 @@ def hypervolume(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
 
 
 def knee(front: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> TrialRecord:
-    """The point nearest to the ideal one, each cost scaled to [0, 1] over the front; needs a front that is not empty."""
+    """The point of a front, not empty, nearest to the ideal one, each cost scaled to [0, 1] over the front."""
     points = np.array([costs(objectives, record.values) for record in front])
     low, high = points.min(axis=0), points.max(axis=0)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)

@@ -1,7 +1,7 @@
 """Objectives: which way each is better, and the common scale on which hypervolume is measured.
 
-Hypervolume needs one reference point. Every objective is mapped to a cost in [0, 1] with fixed bounds, so that the figure
-means the same in every study, at any time of a search, whatever its trials found:
+Hypervolume needs one reference point. Every objective is mapped to a cost in [0, 1] with fixed bounds, so that the
+figure means the same in every study, at any time of a search, whatever its trials found:
 
     accuracy           1 - a
     losses             v / (1 + v)
@@ -56,6 +56,6 @@ def costs(objectives: Mapping[str, Direction], values: Mapping[str, float]) -> l
 
 
 def signed(objectives: Mapping[str, Direction], rows: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
-    """`(len(rows), len(objectives))` values with the sign that makes each objective one to minimise; nothing is clipped."""
+    """`(len(rows), len(objectives))` values, each signed so that less is better; nothing is clipped."""
     signs = [-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()]
     return np.array([[sign * row[name] for sign, name in zip(signs, objectives, strict=True)] for row in rows])

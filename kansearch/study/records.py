@@ -18,7 +18,7 @@ EPOCH_METRICS = ("train_loss", "validation_loss", "accuracy", "images_per_second
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial. `values` holds each objective after the full number of epochs, and is empty unless `state` is complete."""
+    """One trial. `values` holds each objective after the last epoch, and is empty unless `state` is complete."""
 
     number: int
     state: State

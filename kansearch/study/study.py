@@ -72,7 +72,7 @@ class Study:
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "space.yaml").write_text(space.source)
+            (folder / "space.yaml").write_text(space.source, encoding="utf-8")
         except OSError as error:
             raise KansearchError(f"cannot write the study's folder {folder}: {error.strerror}") from error
         for leftover in folder.glob("study.db*"):  # of a driver that was killed before study.json was written
@@ -297,7 +297,9 @@ def _create_optuna_study(space: SearchSpace, overrides: Iterable[str], url: str)
             study_name=space.study, storage=_storage(url), directions=list(space.objectives.values())
         )
     except optuna.exceptions.DuplicatedStudyError as error:
-        raise InputError(f"the storage {url} holds a study '{space.study}' already; name another with --study") from error
+        raise InputError(
+            f"the storage {url} holds a study '{space.study}' already; name another with --study"
+        ) from error
     study.set_user_attr(_SPACE, {"source": space.source, "file": space.file, "overrides": list(overrides)})
     if url.startswith("sqlite:///"):
         _allow_reading_while_writing(url.removeprefix("sqlite:///"))

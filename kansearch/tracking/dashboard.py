@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -45,7 +47,10 @@ def dashboard(home: Path, study: Study | None, port: int | None) -> Iterator[tup
     command += ["--backend-store-uri", uri, "--default-artifact-root", (home / "artifacts").absolute().as_uri()]
     log = home / "dashboard.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
     try:
         _wait_until_it_answers(address, process, log)
         yield address + _page(uri, study), process
@@ -88,9 +93,6 @@ def _page(uri: str, study: Study | None) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    import os
-    import signal
-
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:

@@ -7,9 +7,9 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kansearch.report.front_plot import front_png
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import EPOCH_METRICS, FINISHED, State, TrialRecord
 from kansearch.study.study import Study
@@ -82,7 +82,9 @@ class MlflowStore:
         runs: list[Run] = []
         token: str | None = None
         while True:
-            page = self._client.search_runs([self._experiment], f"tags.`{_STUDY}` = '{self._study.name}'", page_token=token)
+            page = self._client.search_runs(
+                [self._experiment], f"tags.`{_STUDY}` = '{self._study.name}'", page_token=token
+            )
             runs += page
             token = page.token
             if not token:
@@ -140,7 +142,10 @@ class MlflowStore:
         written = self._epochs.get(record.number, 0)
         rows = [result for result in record.curve if result["epoch"] > written]
         metrics = [
-            _metric(name, row[name], int(row["epoch"])) for row in rows for name in EPOCH_METRICS if row[name] is not None
+            _metric(name, row[name], int(row["epoch"]))
+            for row in rows
+            for name in EPOCH_METRICS
+            if row[name] is not None
         ]
         if rows:
             last = record.metrics
@@ -163,11 +168,13 @@ class MlflowStore:
         best = [record.values["accuracy"] for record in front if "accuracy" in record.values]
         if best:
             figures["best_accuracy"] = max(best)
-        self._client.log_batch(self._parent, metrics=[_metric(name, value, finished) for name, value in figures.items()])
+        self._client.log_batch(
+            self._parent, metrics=[_metric(name, value, finished) for name, value in figures.items()]
+        )
         self._steps = finished
 
-    def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
-        """The front as a table and a picture, and the study's run closed. An interrupted study's is opened again."""
+    def close(self, records: Sequence[TrialRecord], outcome: str, picture: Path | None) -> None:
+        """The front as a table and a picture, and the study's run closed. A resumed study opens it again."""
         front = front_of(records, self._study.objectives)
         columns = ["trial", *self._study.objectives, "basis", "optimizer", "config"]
         rows = [_front_row(record, list(self._study.objectives)) for record in front]
@@ -175,10 +182,8 @@ class MlflowStore:
         self._client.set_tag(
             self._parent, "mlflow.loggedArtifacts", json.dumps([{"path": "front.json", "type": "table"}])
         )
-        if front:
-            path = self._study.folder / "front.png"
-            front_png(records, self._study.objectives, path)
-            self._client.log_artifact(self._parent, str(path))
+        if picture is not None:
+            self._client.log_artifact(self._parent, str(picture))
         self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
 
 

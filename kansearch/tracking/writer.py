@@ -5,14 +5,16 @@
         ├── run 00000 bspline adamw     one a trial: configuration, curves, state, reason
         └── ...
 
-The search hands over trial records and never waits. Each second the thread writes what changed, in batches. A record that
-could not be written stays to be written; a run is found again by its tag, so a resumed search goes on with the same runs.
+The search hands over trial records and never waits. Each second the thread writes what changed, in batches. A record
+that could not be written stays to be written; a run is found again by its tag, so a resumed search goes on with the
+same runs.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kansearch.study.records import TrialRecord
@@ -31,7 +33,9 @@ _LONGEST_WAIT_SECONDS = 60.0
 class MlflowWriter:
     """Observes a search (`kansearch.search.launch.Observer`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, picture: Callable[[Study, Sequence[TrialRecord]], Path | None]) -> None:
+        """`picture` draws the front into the study's folder at the end; None when there is none yet."""
+        self._picture = picture
         self.problem: str | None = None
         """Why the last attempt to write failed; None when MLflow is up to date."""
         self._records: dict[int, TrialRecord] = {}
@@ -41,12 +45,15 @@ class MlflowWriter:
         self._outcome: str | None = None
         self._thread: threading.Thread | None = None
 
-    def started(self, study: Study, records: Sequence[TrialRecord], cluster: Cluster) -> None:
+    def started(self, study: Study, records: Sequence[TrialRecord]) -> None:
         """Start the thread, with everything the study holds to be compared with MLflow."""
         self._records = {record.number: record for record in records}
         self._dirty = set(self._records)
         self._thread = threading.Thread(target=self._run, args=(study,), name="mlflow-writer", daemon=True)
         self._thread.start()
+
+    def running(self, cluster: Cluster) -> None:
+        """Where it runs is no matter here."""
 
     def changed(self, record: TrialRecord) -> None:
         """Note a trial to be written."""
@@ -80,7 +87,8 @@ class MlflowWriter:
                 store = store or MlflowStore(study)
                 self._write(store, batch, everything)
                 if last_try:
-                    store.close(list(everything.values()), str(self._outcome))
+                    records = list(everything.values())
+                    store.close(records, str(self._outcome), self._picture(study, records))
                 self.problem = None
             except Exception as error:  # the search must go on without its tracking server; `problem` tells the user
                 self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -1,0 +1,199 @@
+"""Every basis: exact against scipy, well conditioned, finite everywhere. A new one adds its line to MEMBERS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import interpolate
+
+from trials.config import BasisConfig, BSplineConfig
+from trials.kan import BASES, Basis, build_basis
+
+Array = NDArray[np.float64]
+
+
+def bspline(z: Array, grid_size: int = 5, spline_order: int = 3, grid_range: float = 2.0) -> Array:
+    h = 2 * grid_range / grid_size
+    knots = -grid_range + h * np.arange(-spline_order, grid_size + spline_order + 1)
+    columns = []
+    for k in range(grid_size + spline_order):
+        support = knots[k : k + spline_order + 2]
+        inside = (z >= support[0]) & (z < support[-1])
+        element = interpolate.BSpline.basis_element(support, extrapolate=False)
+        columns.append(np.where(inside, np.nan_to_num(element(z)), 0.0))
+    return np.stack(columns, -1)
+
+
+def rbf(z: Array, grid_size: int = 8, grid_range: float = 2.0) -> Array:
+    centres = np.linspace(-grid_range, grid_range, grid_size)
+    return np.exp(-(((z[:, None] - centres) / (centres[1] - centres[0])) ** 2))
+
+
+def gram(z: Array, degree: int = 3, constant: bool = False) -> Array:
+    m = degree + 1
+    nodes = (2 * np.arange(m) + 1) / m - 1
+    vandermonde = np.linalg.qr(np.vander(nodes, degree + 1, increasing=True))
+    coefficients = np.linalg.inv(vandermonde.R)  # column n: an orthogonal polynomial, up to its leading coefficient
+    polynomials = np.vander(np.tanh(z), degree + 1, increasing=True) @ (coefficients / np.diag(coefficients))
+    return polynomials[:, 0 if constant else 1 :]
+
+
+MEMBERS: dict[str, tuple[Callable[..., Array], list[dict[str, Any]]]] = {
+    "bspline": (
+        bspline,
+        [{"spline_order": s} for s in range(6)] + [{"grid_size": 1}, {"grid_size": 50}, {"grid_range": 1.3}],
+    ),
+    "rbf": (rbf, [{}, {"grid_size": 2}, {"grid_size": 20, "grid_range": 3.0}]),
+    "gram": (
+        gram,
+        [{}, {"degree": 1}, {"degree": 6}, {"degree": 4, "constant": True}, {"degree": 0, "constant": True}],
+    ),
+}
+CASES = [
+    pytest.param(name, reference, options, id=f"{name}-{'-'.join(f'{k}={v}' for k, v in options.items()) or 'default'}")
+    for name, (reference, cases) in MEMBERS.items()
+    for options in cases
+]
+EVERY_BASIS = pytest.mark.parametrize("name", sorted(BASES))
+
+
+def test_every_basis_is_tested_here_and_can_be_named_in_a_configuration() -> None:
+    names = {get_args(model.model_fields["name"].annotation)[0] for model in get_args(get_args(BasisConfig)[0])}
+    assert set(BASES) == set(MEMBERS) == names - {"none"}
+
+
+@pytest.mark.parametrize(("name", "reference", "options"), CASES)
+def test_features_equal_the_reference(name: str, reference: Callable[..., Array], options: dict[str, Any]) -> None:
+    z = np.random.default_rng(0).normal(size=2000) * 1.5
+    expected = reference(z, **options)
+    basis = BASES[name](**options)
+    assert expected.shape == (2000, basis.n_features)
+    scale = max(1.0, np.abs(expected).max())
+    exact = basis.expand(torch.from_numpy(z)).numpy()
+    assert np.abs(exact - expected).max() <= 1e-12 * scale
+    z32 = z.astype(np.float32)
+    near = basis.expand(torch.from_numpy(z32)).numpy()
+    assert near.dtype == np.float32
+    away = np.ones_like(expected, dtype=bool)
+    if options.get("spline_order") == 0:  # a step: exact but where rounding crosses it
+        away = np.abs(np.mod(z * 1.25 + 2.5, 1)[:, None] - 0.5) < 0.5 - 1e-4
+    assert (np.abs(near - reference(z32.astype(np.float64), **options)) * away).max() <= 1e-5 * scale
+
+
+@EVERY_BASIS
+def test_features_have_full_rank(name: str) -> None:
+    basis = BASES[name]()
+    features = basis.expand(torch.linspace(-2, 2, 400, dtype=torch.float64))
+    assert torch.linalg.matrix_rank(features) == basis.n_features
+
+
+@EVERY_BASIS
+def test_expand_appends_one_dimension_and_commutes_with_shape(name: str) -> None:
+    basis = BASES[name]()
+    x = torch.randn(3, 4, 5)
+    features = basis.expand(x)
+    assert features.shape == (3, 4, 5, basis.n_features)
+    assert torch.equal(features[1, 2], basis.expand(x[1, 2]))
+    assert basis.expand(torch.randn(())).shape == (basis.n_features,)
+    assert basis.expand(torch.randn(0, 2)).shape == (0, 2, basis.n_features)
+
+
+@EVERY_BASIS
+def test_moments_are_those_of_a_large_normal_sample(name: str) -> None:
+    basis = BASES[name]()
+    sample = basis.expand(torch.randn(400_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    mean, variance = basis.moments()
+    assert mean.shape == variance.shape == (basis.n_features,)
+    torch.testing.assert_close(mean, sample.mean(0), atol=0.01, rtol=0)
+    torch.testing.assert_close(variance, sample.var(0), atol=0.01, rtol=0.02)
+
+
+@EVERY_BASIS
+def test_values_and_gradients_are_finite_far_out(name: str) -> None:
+    x = torch.cat([torch.linspace(-1e3, 1e3, 4001), torch.tensor([0.0, 9.5, -9.5, 1e-30])]).requires_grad_()
+    features = BASES[name]().expand(x)
+    features.sum().backward()
+    assert x.grad is not None
+    assert features.isfinite().all() and x.grad.isfinite().all()
+
+
+@EVERY_BASIS
+def test_autocast_evaluates_in_float32(name: str) -> None:
+    basis, x = BASES[name](), torch.randn(1000)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = basis.expand(x)
+    assert torch.equal(features, basis.expand(x))
+
+
+@EVERY_BASIS
+def test_grids_are_buffers_that_move_with_dtype_and_state(name: str) -> None:
+    basis = BASES[name]()
+    x = torch.randn(100, dtype=torch.float64)
+    before = basis.expand(x)
+    assert torch.equal(basis.double().expand(x), before)
+    other = BASES[name]()
+    for tensor in other.state_dict().values():
+        tensor.fill_(torch.nan)
+    other.load_state_dict(basis.state_dict())
+    assert torch.equal(other.expand(x), before)
+    floating = [tensor for tensor in [*vars(basis).values()] if isinstance(tensor, torch.Tensor)]
+    assert not floating, "a tensor that is neither a buffer nor a parameter"
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 6, 10])
+def test_gram_polynomials_are_orthogonal_on_their_nodes(degree: int) -> None:
+    m = degree + 1
+    nodes = (2 * torch.arange(m, dtype=torch.float64) + 1) / m - 1
+    values = BASES["gram"](degree=degree, constant=True).expand(torch.atanh(nodes))
+    products = values.T @ values
+    norms = products.diagonal().sqrt()
+    assert norms.min() > 0
+    torch.testing.assert_close(products / norms / norms[:, None], torch.eye(m, dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("order", range(6))
+def test_bsplines_sum_to_one_inside_and_vanish_outside(order: int) -> None:
+    basis = BASES["bspline"](grid_size=4, spline_order=order)
+    inside = basis.expand(torch.linspace(-1.999, 1.999, 500, dtype=torch.float64)).sum(-1)
+    torch.testing.assert_close(inside, torch.ones_like(inside), atol=1e-12, rtol=0)
+    edge = 2 + order + 1e-3
+    assert not basis.expand(torch.tensor([-edge, edge, 1e6])).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("bspline", {"grid_size": 0}),
+        ("bspline", {"spline_order": -1}),
+        ("bspline", {"grid_range": 0.0}),
+        ("rbf", {"grid_size": 1}),
+        ("rbf", {"grid_range": -1.0}),
+        ("gram", {"degree": 0}),
+        ("gram", {"degree": -1, "constant": True}),
+    ],
+)
+def test_an_empty_basis_is_refused_with_the_values_given(name: str, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"must hold.*got.*" + str(next(iter(options.values())))):
+        BASES[name](**options)
+
+
+def test_build_basis_passes_every_hyperparameter() -> None:
+    basis: Any = build_basis(BSplineConfig(name="bspline", grid_size=7, spline_order=2, grid_range=1.5))
+    assert (basis.grid_size, basis.spline_order, basis.grid_range) == (7, 2, 1.5)
+
+
+def test_an_eleventh_basis_needs_one_class() -> None:
+    class Cosine(Basis):
+        n_features = 4
+
+        def features(self, u: torch.Tensor) -> torch.Tensor:
+            return torch.cat([torch.cos(k * u) for k in range(1, 5)], dim=1)
+
+    mean, _ = Cosine().moments()
+    torch.testing.assert_close(mean, torch.tensor([math.exp(-k * k / 2) for k in range(1, 5)]).double())

@@ -1,0 +1,159 @@
+"""Every optimizer passes one suite; Lion equals lion-pytorch; schedules are functions of the step."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import Any
+
+import lion_pytorch
+import pytest
+import torch
+from pydantic import TypeAdapter
+from torch import nn
+
+from trials.config import OptimizerConfig
+from trials.optim import Lion, build_optimizer, learning_rate, set_learning_rate
+
+CONFIGS = [{"name": "adamw", "lr": 1e-2}, {"name": "lion", "lr": 1e-2}, {"name": "lbfgs", "lr": 0.5}]
+EVERY_OPTIMIZER = pytest.mark.parametrize("config", CONFIGS, ids=[str(config["name"]) for config in CONFIGS])
+
+
+def build(config: dict[str, Any], model: nn.Module) -> Any:
+    return build_optimizer(TypeAdapter(OptimizerConfig).validate_python(config), model)
+
+
+def problem() -> tuple[nn.Module, Any]:
+    """A small regression, and its closure for an optimizer."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1))
+    x = torch.randn(64, 5)
+    y = x.prod(1, keepdim=True)
+
+    def closure_for(optimizer: Any) -> Any:
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = (model(x) - y).square().mean()
+            loss.backward()
+            return loss
+
+        return closure
+
+    return model, closure_for
+
+
+@EVERY_OPTIMIZER
+def test_a_few_steps_lower_the_loss(config: dict[str, Any]) -> None:
+    model, closure_for = problem()
+    optimizer = build(config, model)
+    closure = closure_for(optimizer)
+    before = closure().item()
+    for _ in range(20):
+        optimizer.step(closure)
+    assert closure().item() < 0.95 * before
+
+
+@EVERY_OPTIMIZER
+def test_state_resumes_to_the_same_weights(config: dict[str, Any]) -> None:
+    model, closure_for = problem()
+    optimizer = build(config, model)
+    for _ in range(3):
+        optimizer.step(closure_for(optimizer))
+    resumed, resumed_closure_for = problem()
+    resumed.load_state_dict(copy.deepcopy(model.state_dict()))
+    other = build(config, resumed)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for _ in range(3):
+        optimizer.step(closure_for(optimizer))
+        other.step(resumed_closure_for(other))
+    for ours, theirs in zip(model.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@EVERY_OPTIMIZER
+def test_a_parameter_without_gradient_stays(config: dict[str, Any]) -> None:
+    model = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+    idle = model[1].weight.detach().clone()
+    optimizer = build(config, model)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss: torch.Tensor = model[0](torch.ones(1, 2)).square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert torch.equal(model[1].weight, idle)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_lion_equals_lion_pytorch(weight_decay: float) -> None:
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(7, 3)), nn.Parameter(torch.randn(5))]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    options: dict[str, Any] = {"lr": 0.01, "betas": (0.9, 0.98), "weight_decay": weight_decay}
+    optimizers = Lion(ours, **options), lion_pytorch.Lion(theirs, **options)
+    for _ in range(50):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn_like(a)
+            b.grad = a.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+
+
+def test_lion_decays_nothing_unless_told() -> None:
+    p = nn.Parameter(torch.ones(3))
+    p.grad = torch.zeros(3)
+    Lion([p], lr=0.1).step()
+    assert torch.equal(p, torch.ones(3))
+
+
+@pytest.mark.parametrize("options", [{"lr": 0.0}, {"weight_decay": -1.0}, {"betas": (0.9, 1.0)}])
+def test_lion_refuses_values_out_of_range(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must hold"):
+        Lion([nn.Parameter(torch.ones(1))], **options)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion"])
+def test_biases_and_normalisation_never_decay(name: str) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+    optimizer = build({"name": name, "lr": 0.1, "weight_decay": 0.5}, model)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer.step()
+    for key, p in model.named_parameters():
+        factor = 0.95 if key == "0.weight" else 1.0
+        torch.testing.assert_close(p.detach(), before[key] * factor, msg=key)
+
+
+def test_cosine_equals_torchs_schedule() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20)
+    for step in range(20):
+        assert learning_rate("cosine", 0.3, step, 20) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        schedule.step()
+
+
+def test_one_cycle_rises_to_its_peak_and_ends_near_zero() -> None:
+    rates = [learning_rate("one_cycle", 1.0, step, 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(1 / 25)
+    assert max(rates) == rates[300] == 1.0
+    assert all(a < b for a, b in itertools.pairwise(rates[:301]))
+    assert all(a > b for a, b in itertools.pairwise(rates[300:]))
+    assert rates[-1] < 1e-4
+
+
+def test_a_constant_schedule_is_constant_and_an_unknown_one_is_named() -> None:
+    assert {learning_rate("constant", 0.1, step, 9) for step in range(9)} == {0.1}
+    with pytest.raises(ValueError, match="'linear'"):
+        learning_rate("linear", 0.1, 0, 1)
+
+
+def test_set_learning_rate_reaches_every_group() -> None:
+    optimizer = build({"name": "adamw"}, nn.Linear(2, 2))
+    set_learning_rate(optimizer, 0.25)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]

@@ -1,0 +1,56 @@
+"""A file with one complete configuration is read as strictly as a search space."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from kansearch.errors import SpaceError
+from kansearch.space import find_space, load_config, load_space, random_config
+
+
+def refusal(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "best.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SpaceError) as caught:
+        load_config(path)
+    return str(caught.value).replace(f"{path}:", "")
+
+
+def test_any_drawn_configuration_is_read_back_as_it_was(tmp_path: Path) -> None:
+    space = load_space(find_space("quickstart"))
+    for seed in range(20):
+        config = random_config(space, random.Random(seed))
+        path = tmp_path / f"{seed}.yaml"  # JSON is YAML, of the simplest kind
+        path.write_text(json.dumps({"config": config.model_dump(), "source": {"study": "s", "trial": seed}}))
+        assert load_config(path) == config
+
+
+def test_a_distribution_is_refused(tmp_path: Path) -> None:
+    text = "config:\n  data: {dataset: digits}\n  model: {depth: {int: [2, 4]}, basis: {choice: [rbf, gram]}}\n"
+    first, second = refusal(tmp_path, text).splitlines()
+    assert first.startswith("3:18: config.model.depth: ") and "{int: [2, 4]}" in first
+    assert second.startswith("3:40: config.model.basis: ") and "{choice: [rbf, gram]}" in second
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "config:\n  data: {dataset: minst}\n",
+            "2:19: config.data.dataset: unknown value 'minst'; did you mean 'mnist'?",
+        ),
+        (
+            "config: {data: {dataset: mnist}, epohs: 3}\n",
+            "1:34: config.epohs: unknown key 'epohs'; did you mean 'epochs'?",
+        ),
+        ("source: {}\n", "1:1: config: missing"),
+        ("config: [\n", "not valid YAML"),
+        ("", "must be a mapping with `config`"),
+        ("config: {}\nconfig: {}\n", "2:1: config: duplicate key"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    lines = refusal(tmp_path, text).splitlines()
+    assert any(line.startswith(message) or message in line for line in lines) and len(lines) <= 2
