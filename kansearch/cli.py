@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kansearch.errors import InputError, KansearchError
+from kansearch.installation import check_trials_package
 
 __all__ = ["app", "main"]
 
@@ -203,6 +204,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
+        check_trials_package()
         app(arguments)
     except KansearchError as error:
         if debug:

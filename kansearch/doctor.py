@@ -48,7 +48,7 @@ def _guarded(name: str, look: Callable[[], str]) -> Check:
 
 
 def _trials_package() -> str:
-    from kansearch.search.cluster import check_trials_package
+    from kansearch.installation import check_trials_package
 
     check_trials_package()
     return "the one beside kansearch"

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy import interpolate
+from scipy import interpolate, special, stats
+from torch import nn
+from torch.func import functional_call
 
 from trials.config import BasisConfig, BSplineConfig
 from trials.kan import BASES, Basis, build_basis
+from trials.kan.basis.wavelet import WAVELETS
 
 Array = NDArray[np.float64]
 
@@ -44,12 +47,75 @@ def gram(z: Array, degree: int = 3, constant: bool = False) -> Array:
     return polynomials[:, 0 if constant else 1 :]
 
 
+def chebyshev(z: Array, degree: int = 3, constant: bool = False) -> Array:
+    return np.polynomial.chebyshev.chebvander(np.tanh(z), degree)[:, 0 if constant else 1 :]
+
+
+def legendre(z: Array, degree: int = 3, constant: bool = False) -> Array:
+    return np.stack([special.eval_legendre(n, np.tanh(z)) for n in range(0 if constant else 1, degree + 1)], -1)
+
+
+def jacobi(z: Array, degree: int = 3, a: float = 1.0, b: float = 1.0, constant: bool = False) -> Array:
+    return np.stack([special.eval_jacobi(n, a, b, np.tanh(z)) for n in range(0 if constant else 1, degree + 1)], -1)
+
+
+def fourier(z: Array, grid_size: int = 4) -> Array:
+    angle = np.pi * special.erf(z / np.sqrt(2))[:, None] * np.arange(1, grid_size + 1)
+    return np.concatenate([np.cos(angle), np.sin(angle)], -1)
+
+
+def bernstein(z: Array, degree: int = 3) -> Array:
+    return stats.binom.pmf(np.arange(degree + 1), degree, ((np.tanh(z) + 1) / 2)[:, None])
+
+
+def wavelet(z: Array, kind: str = "mexican_hat", count: int = 4) -> Array:
+    centres, scale = (np.arange(count) + 0.5) * 4 / count - 2, min(1.0, 4 / count)
+    v = (z[:, None] - centres) / scale
+    if kind == "meyer":
+        return meyer(v)
+    return {
+        "mexican_hat": lambda: 2 / (np.sqrt(3) * np.pi**0.25) * (1 - v**2) * np.exp(-(v**2) / 2),
+        "morlet": lambda: np.cos(5 * v) * np.exp(-(v**2) / 2),
+        "dog": lambda: -v * np.exp(-(v**2) / 2),
+        "shannon": lambda: np.sinc(v / 2) * np.cos(1.5 * np.pi * v),
+    }[kind]()
+
+
+def meyer(v: Array) -> Array:
+    """The inverse Fourier integral of Meyer's spectrum, band by band, by Gauss-Legendre quadrature."""
+    nodes, weights = np.polynomial.legendre.leggauss(80)
+    total = np.zeros_like(v)
+    for low, high, spectrum in (
+        (2 / 3, 4 / 3, lambda w: np.sin(np.pi / 2 * (3 * w / (2 * np.pi) - 1))),
+        (4 / 3, 8 / 3, lambda w: np.cos(np.pi / 2 * (3 * w / (4 * np.pi) - 1))),
+    ):
+        middle, half = np.pi * (low + high) / 2, np.pi * (high - low) / 2
+        for node, weight in zip(middle + half * nodes, half * weights, strict=True):
+            total += weight * spectrum(node) * np.cos(node * v) / np.pi
+    return total
+
+
+def relu(z: Array, grid_size: int = 5, spline_order: int = 3, grid_range: float = 2.0) -> Array:
+    h = 2 * grid_range / grid_size
+    low = -grid_range + h * (np.arange(grid_size + spline_order) - spline_order)
+    high = low + (spline_order + 1) * h
+    inside = np.clip(z[:, None] - low, 0, None) * np.clip(high - z[:, None], 0, None)
+    return (inside * 4 / (high - low)[None] ** 2) ** 2
+
+
 MEMBERS: dict[str, tuple[Callable[..., Array], list[dict[str, Any]]]] = {
     "bspline": (
         bspline,
         [{"spline_order": s} for s in range(6)] + [{"grid_size": 1}, {"grid_size": 50}, {"grid_range": 1.3}],
     ),
     "rbf": (rbf, [{}, {"grid_size": 2}, {"grid_size": 20, "grid_range": 3.0}]),
+    "chebyshev": (chebyshev, [{}, {"degree": 1}, {"degree": 10}, {"constant": True}]),
+    "legendre": (legendre, [{}, {"degree": 1}, {"degree": 10}, {"constant": True}]),
+    "jacobi": (jacobi, [{}, {"degree": 6, "a": 0.0, "b": 0.0}, {"a": -0.5, "b": 2.0}, {"degree": 1, "constant": True}]),
+    "fourier": (fourier, [{}, {"grid_size": 1}, {"grid_size": 16}]),
+    "bernstein": (bernstein, [{}, {"degree": 1}, {"degree": 10}]),
+    "wavelet": (wavelet, [*({"kind": kind} for kind in WAVELETS), {"count": 1}, {"kind": "meyer", "count": 8}]),
+    "relu": (relu, [{}, {"grid_size": 1, "spline_order": 0}, {"grid_size": 20, "grid_range": 1.5}]),
     "gram": (
         gram,
         [{}, {"degree": 1}, {"degree": 6}, {"degree": 4, "constant": True}, {"degree": 0, "constant": True}],
@@ -72,13 +138,17 @@ def test_every_basis_is_tested_here_and_can_be_named_in_a_configuration() -> Non
 def test_features_equal_the_reference(name: str, reference: Callable[..., Array], options: dict[str, Any]) -> None:
     z = np.random.default_rng(0).normal(size=2000) * 1.5
     expected = reference(z, **options)
+    torch.set_default_dtype(torch.float64)
+    try:
+        exact = BASES[name](**options).expand(torch.from_numpy(z)).detach().numpy()
+    finally:
+        torch.set_default_dtype(torch.float32)
     basis = BASES[name](**options)
-    assert expected.shape == (2000, basis.n_features)
+    assert expected.shape == exact.shape == (2000, basis.n_features)
     scale = max(1.0, np.abs(expected).max())
-    exact = basis.expand(torch.from_numpy(z)).numpy()
     assert np.abs(exact - expected).max() <= 1e-12 * scale
     z32 = z.astype(np.float32)
-    near = basis.expand(torch.from_numpy(z32)).numpy()
+    near = basis.expand(torch.from_numpy(z32)).detach().numpy()
     assert near.dtype == np.float32
     away = np.ones_like(expected, dtype=bool)
     if options.get("spline_order") == 0:  # a step: exact but where rounding crosses it
@@ -175,12 +245,47 @@ def test_bsplines_sum_to_one_inside_and_vanish_outside(order: int) -> None:
         ("rbf", {"grid_size": 1}),
         ("rbf", {"grid_range": -1.0}),
         ("gram", {"degree": 0}),
+        ("chebyshev", {"degree": 0}),
+        ("legendre", {"degree": 0}),
+        ("jacobi", {"degree": 0}),
+        ("jacobi", {"a": -1.0}),
+        ("fourier", {"grid_size": 0}),
+        ("bernstein", {"degree": 0}),
+        ("wavelet", {"count": 0}),
+        ("wavelet", {"kind": "haar"}),
+        ("relu", {"grid_size": 0}),
+        ("relu", {"grid_range": 0.0}),
         ("gram", {"degree": -1, "constant": True}),
     ],
 )
 def test_an_empty_basis_is_refused_with_the_values_given(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must hold.*got.*" + str(next(iter(options.values())))):
         BASES[name](**options)
+
+
+class Expanded(nn.Module):
+    def __init__(self, basis: Basis) -> None:
+        super().__init__()
+        self.basis = basis
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.basis.expand(z)
+
+
+@pytest.mark.parametrize(("name", "reference", "options"), CASES)
+def test_gradients_are_exact(name: str, reference: Any, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    expanded = Expanded(BASES[name](**options).double())
+    z = torch.cat([1.5 * torch.randn(20), torch.tensor([1e-3, 5.0, -20.0])]).double().requires_grad_()
+    names, values = tuple(dict(expanded.named_parameters())), tuple(expanded.parameters())
+    assert torch.autograd.gradcheck(
+        lambda z, *values: functional_call(expanded, dict(zip(names, values, strict=True)), (z,)), (z, *values)
+    )
+
+
+def test_every_basis_writes_its_gradient_by_hand() -> None:
+    for basis in BASES.values():
+        assert basis.slopes is not Basis.slopes or basis.vjp is not Basis.vjp
 
 
 def test_build_basis_passes_every_hyperparameter() -> None:

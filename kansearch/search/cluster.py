@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from kansearch.errors import InputError, KansearchError
+from kansearch.errors import KansearchError
 from kansearch.space import SearchSettings
 
-__all__ = ["Cluster", "check_trials_package", "ray_cluster"]
+__all__ = ["Cluster", "ray_cluster"]
 
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no result.json, progress.csv, TensorBoard files beside the study
@@ -51,7 +49,6 @@ def ray_cluster(settings: SearchSettings, address: str | None, max_concurrent: i
     Raises:
         KansearchError: no such cluster, or a trial needs more than it has.
     """
-    check_trials_package()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -63,7 +60,6 @@ def ray_cluster(settings: SearchSettings, address: str | None, max_concurrent: i
                 logging_level=logging.ERROR,
                 log_to_driver=False,
                 _node_ip_address="127.0.0.1",
-                _temp_dir=os.environ.get("KANSEARCH_RAY_TEMP"),
             )
         else:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
@@ -90,20 +86,3 @@ def _shares(settings: SearchSettings, resources: dict[str, float], max_concurren
         )
     bounds = [int(fits), *(bound for bound in (settings.max_concurrent, max_concurrent) if bound is not None)]
     return Cluster(cpus, gpus, settings.cpus_per_trial, gpus_per_trial, min(bounds))
-
-
-def check_trials_package() -> None:
-    """Workers must import the `trials` that ships beside `kansearch`.
-
-    Raises:
-        InputError: another package or file of that name comes first on the path; the message names it.
-    """
-    import kansearch
-
-    expected = Path(kansearch.__file__).resolve().parent.parent / "trials" / "__init__.py"
-    found = importlib.util.find_spec("trials")
-    origin = Path(found.origin).resolve() if found and found.origin else None
-    if origin != expected:
-        raise InputError(
-            f"Python finds another package `trials`, {origin}, before kansearch's, {expected}; move it away"
-        )

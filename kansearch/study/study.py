@@ -170,11 +170,11 @@ class Study:
         return self.record(trial.number)
 
     def add_epoch(self, number: int, result: Mapping[str, Any]) -> TrialRecord:
-        """Commit one epoch's measurements; an epoch measured again replaces itself and what came after it."""
-        earlier = self._curves.get(number) or [dict(each) for each in self.record(number).curve]
-        curve = [kept for kept in earlier if kept["epoch"] < result["epoch"]] + [dict(result)]
-        self._curves[number] = curve
-        self._set(number, "curve", curve)
+        """Commit one epoch's measurements. A trial that goes on from its checkpoint repeats those that are known."""
+        curve = self._curves.setdefault(number, [dict(each) for each in self.record(number).curve])
+        if not curve or result["epoch"] > curve[-1]["epoch"]:
+            curve.append(dict(result))
+            self._set(number, "curve", curve)
         return self.record(number)
 
     def complete(self, number: int) -> TrialRecord:

@@ -113,7 +113,7 @@ class MlflowStore:
         metrics = self._new_metrics(record)
         if metrics:
             self._client.log_batch(run_id, metrics=metrics)
-        self._epochs[number] = record.epochs
+        self._epochs[number] = max(record.epochs, self._epochs.get(number, 0))
         if record.state != "running":
             self._client.set_tag(run_id, _STATE, record.state)
             if record.reason:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from trials.kan.basis import Basis
-from trials.kan.layer import Activation, KANLayer
+from trials.kan.layer import KANLayer, LayerOptions
 
 __all__ = ["KANConv", "KANConv1d", "KANConv2d", "KANConv3d"]
 
@@ -39,14 +39,12 @@ class KANConv(KANLayer):
         groups: int = 1,
         bias: bool = True,
         *,
-        basis: Basis | str = "bspline",
-        base: Activation | None = F.silu,
         pad: Literal["features", "input"] = "features",
-        basis_share: float = 0.5,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(basis, base, basis_share)
+        super().__init__(**options)
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
         if pad not in ("features", "input"):
@@ -54,11 +52,7 @@ class KANConv(KANLayer):
         self.in_channels, self.out_channels, self.groups, self.pad = in_channels, out_channels, groups, pad
         self.kernel_size, self.stride = self._sizes(kernel_size), self._sizes(stride)
         self.padding, self.dilation = self._sizes(padding), self._sizes(dilation)
-        shape = (out_channels, in_channels // groups * self.planes, *self.kernel_size)
-        self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-        self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
-        self.basis.to(device=device)
-        self.reset_parameters()
+        self._create((out_channels, in_channels // groups, *self.kernel_size), bias, device, dtype)
 
     def forward(self, z: Tensor) -> Tensor:
         if z.dim() not in (self.dims + 1, self.dims + 2) or z.shape[-self.dims - 1] != self.in_channels:
@@ -67,11 +61,9 @@ class KANConv(KANLayer):
         if self.pad == "input":
             z = F.pad(z, [side for size in reversed(padding) for side in (size, size)])
             padding = (0,) * self.dims
-        features = self._expand(z, -self.dims - 1)  # (N, C, *S) -> (N, C*P, *S)
-        y: Tensor = _CONVOLUTIONS[self.dims](
-            features, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
-        return y
+        batch = z if z.dim() == self.dims + 2 else z[None]
+        y = self._map(batch, Convolution(self.stride, padding, self.dilation, self.groups))
+        return y if z.dim() == self.dims + 2 else y[0]
 
     def extra_repr(self) -> str:
         return (
@@ -104,4 +96,23 @@ class KANConv3d(KANConv):
     dims = 3
 
 
-_CONVOLUTIONS: dict[int, Callable[..., Any]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+@dataclass(frozen=True)
+class Convolution:
+    """The `Product` of a convolution of any dimension."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+    def forward(self, planes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return torch.convolution(
+            planes, weight, bias, self.stride, self.padding, self.dilation, False, (0,) * len(self.stride), self.groups
+        )
+
+    def backward(self, grad: Tensor, planes: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+        of_planes, of_weight, _ = torch.ops.aten.convolution_backward(
+            grad, planes, weight, None, self.stride, self.padding, self.dilation, False, (0,) * len(self.stride),
+            self.groups, (*wanted, False),
+        )  # fmt: skip
+        return of_planes, of_weight

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from trials.kan.basis import BASES, Basis
 from trials.kan.basis.basis import autocast_enabled, gaussian_moments
+from trials.kan.perturbation import Perturbation
+from trials.kan.recompute import Expansion, Product, Recomputed, learns
 
-__all__ = ["KANLayer"]
+__all__ = ["Activation", "KANLayer", "LayerOptions"]
 
 Activation = Callable[[Tensor], Tensor]
+
+POWERS = (0.25, 1.75)
+"""Exponents of the power-law initial weights: of the base branch and of the basis branch (arXiv 2509.03417)."""
+
+
+class LayerOptions(TypedDict, total=False):
+    """Keyword arguments that every KAN layer takes."""
+
+    basis: Basis | str
+    """Default "bspline". A name means the basis with its default hyperparameters."""
+    base: Activation | None
+    """b of the base branch, default SiLU; None: no base branch."""
+    basis_share: float
+    """α: the share of the output's first variance that comes from the basis branch. Default 1/2."""
+    init: Literal["variance", "power_law"]
+    """How the weights start, default "variance"."""
+    spline_scaler: bool
+    """One more weight for each edge, times its basis branch, as Efficient-KAN has. Default False."""
+    recompute: bool
+    """Keep z alone for the backward pass and compute the features again there. Default True."""
+    perturbation: Perturbation | None
+    """Dropout and noise. Default None."""
 
 
 class KANLayer(nn.Module):
@@ -22,65 +47,126 @@ class KANLayer(nn.Module):
     `weight` has shape (out, in/groups · P, *kernel): P = F basis functions and, where there is a base branch, b last;
     the channels are ordered input-major, c·P + k, so that native `groups=` splits them rightly.
 
-    The weights start so that z ~ N(0, 1) gives outputs of mean 0 and variance 1 whatever the basis is: with
-    fan = in/groups · kernel elements, std(w_k) = √(α / (fan · Σ_k Var φ_k)), std(w_b) = √((1-α) / (fan · Var b)), and
-    bias = -Σ w E[φ]; α = `basis_share`, 1 without base branch. Without a bias E[φ²] stands for Var φ.
+    init="variance": z ~ N(0, 1) gives outputs of mean 0 and variance 1 whatever the basis is. With fan = in/groups ·
+    kernel elements, std(w_k) = √(α / (fan · Σ_k Var φ_k)), std(w_b) = √((1-α) / (fan · Var b)), and bias = -Σ w E[φ];
+    α = `basis_share`, 1 without base branch. Without a bias E[φ²] stands for Var φ.
+    init="power_law": std(w_b) = (fan · P)^-0.25, std(w_k) = (fan · P)^-1.75, bias = 0 (arXiv 2509.03417).
     """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
+    spline_scaler: nn.Parameter | None
 
-    def __init__(self, basis: Basis | str, base: Activation | None, basis_share: float) -> None:
+    def __init__(
+        self,
+        basis: Basis | str = "bspline",
+        base: Activation | None = F.silu,
+        basis_share: float = 0.5,
+        init: Literal["variance", "power_law"] = "variance",
+        spline_scaler: bool = False,
+        recompute: bool = True,
+        perturbation: Perturbation | None = None,
+    ) -> None:
         super().__init__()
         if isinstance(basis, str) and basis not in BASES:
             raise ValueError(f"no basis is named {basis!r}; there are {', '.join(sorted(BASES))}")
         if not 0 < basis_share < 1:
             raise ValueError(f"0 < basis_share < 1 must hold, got {basis_share}")
+        if init not in ("variance", "power_law"):
+            raise ValueError(f"init must be variance or power_law, got {init!r}")
         self.basis = BASES[basis]() if isinstance(basis, str) else basis
-        self.base = base
+        self.base, self.init, self.perturbation = base, init, perturbation
         self.basis_share = basis_share if base is not None else 1.0
+        self.scaled, self.recompute = spline_scaler, recompute
         self.planes = self.basis.n_features + (base is not None)
 
     def basis_weight(self) -> Tensor:
         """The weights of the basis branch, shape (out, in/groups, F, *kernel): a view of `weight`."""
         return self._by_plane()[:, :, : self.basis.n_features]
 
+    def effective_weight(self) -> Tensor:
+        """`weight` with the scaler, where there is one, multiplied into the basis branch."""
+        if self.spline_scaler is None:
+            return self.weight
+        planes = self._by_plane()
+        features = self.basis.n_features
+        scaled = planes[:, :, :features] * self.spline_scaler[:, :, None]
+        return torch.cat([scaled, planes[:, :, features:]], dim=2).view_as(self.weight)
+
     def reset_parameters(self) -> None:
         """Draw the weights anew, as the class says. On the meta device nothing is done."""
         if self.weight.is_meta:
             return
-        mean, scale = self._moments()
+        mean, scale = self._power_law() if self.init == "power_law" else self._variance_preserving()
         with torch.no_grad():
             weight = self._by_plane()
-            fan = weight[0, :, 0].numel()
             shape = (-1,) + (1,) * (weight.dim() - 3)
-            weight.normal_().mul_((scale / math.sqrt(fan)).to(weight).view(shape))
+            weight.normal_().mul_(scale.to(weight).view(shape))
             if self.bias is not None:
                 self.bias.copy_(-(weight * mean.to(weight).view(shape)).flatten(1).sum(1))
+            if self.spline_scaler is not None:
+                self.spline_scaler.fill_(1.0)
 
-    def _expand(self, z: Tensor, channels_at: int) -> Tensor:
-        """(*lead, C, *spatial) -> (*lead, C·P, *spatial), with C the dimension `channels_at`, counted from the end."""
-        spatial = z.shape[z.dim() + channels_at + 1 :]
-        lead = z.shape[: z.dim() + channels_at]
-        column = z.reshape(-1, 1, math.prod(spatial))  # (A, 1, B)
-        planes = self.basis.columns(column)  # (A, F, B)
-        if self.base is not None:
-            planes = torch.cat([planes, self.base(column).to(planes.dtype)], dim=1)  # (A, P, B)
-        planes = planes.view(*lead, z.shape[channels_at] * self.planes, *spatial)
-        return planes if autocast_enabled(z.device) else planes.to(self.weight.dtype)
+    def _create(
+        self, shape: tuple[int, ...], bias: bool, device: torch.device | str | None, dtype: torch.dtype | None
+    ) -> None:
+        """Make the parameters of a layer with weights of `shape` = (out, in/groups, *kernel)."""
+        out, channels, *kernel = shape
+
+        def empty(*sizes: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(sizes, device=device, dtype=dtype))
+
+        self.weight = empty(out, channels * self.planes, *kernel)
+        self.bias = empty(out) if bias else None
+        self.spline_scaler = empty(*shape) if self.scaled else None
+        self.basis.to(device=device)
+        self.reset_parameters()
+
+    def _map(self, z: Tensor, product: Product) -> Tensor:
+        """The product of the planes of z, (N, C, *spatial), and the weights."""
+        weight: Tensor = self.effective_weight()
+        bias: Tensor | None = self.bias
+        if autocast_enabled(z.device):
+            dtype = torch.get_autocast_dtype(z.device.type)
+            weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+        z, inner, outer = self._perturb(z)
+        expansion = Expansion(self.basis, self.base)
+        if self.recompute and not torch.compiler.is_compiling() and not learns(self.base):
+            y: Tensor = Recomputed.apply(expansion, product, z, weight, bias, inner, outer, *self.basis.parameters())
+            return y
+        return product.forward(expansion.planes(z, inner, outer).to(weight.dtype), weight, bias)
+
+    def _perturb(self, z: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """z, the factors of the basis' input, and those of its features."""
+        if self.perturbation is None:
+            return z, None, None
+        samples, channels = z.shape[:2]
+        if self.perturbation.placement == "full":
+            return self.perturbation(z), None, None
+        if self.perturbation.placement == "poly":
+            return z, self.perturbation.factors(samples, channels, z), None
+        return z, None, self.perturbation.factors(samples, channels * self.basis.n_features, z)
 
     def _by_plane(self) -> Tensor:
         out, channels, *kernel = self.weight.shape
         return self.weight.view(out, channels // self.planes, self.planes, *kernel)
 
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        """Mean of each plane, and the standard deviation of its weights before division by √fan; each of shape (P,)."""
+    def _power_law(self) -> tuple[Tensor, Tensor]:
+        """Means to take out with the bias: none; and the standard deviation of each plane's weights; each (P,)."""
+        terms = self.weight[0].numel()
+        scale = torch.full((self.planes,), terms ** -POWERS[1])
+        scale[self.basis.n_features :] = terms ** -POWERS[0]
+        return torch.zeros_like(scale), scale
+
+    def _variance_preserving(self) -> tuple[Tensor, Tensor]:
+        """Mean of each plane, and the standard deviation of its weights; each of shape (P,)."""
+        fan = self.weight[0].numel() / self.planes
         mean, variance = self.basis.moments()
         spread = variance if self.bias is not None else variance + mean.square()
-        scale = (self.basis_share / spread.sum()).sqrt().expand_as(mean)
+        scale = (self.basis_share / spread.sum() / fan).sqrt().expand_as(mean)
         if self.base is None:
             return mean, scale
         base_mean, base_variance = gaussian_moments(self.base, mean.device)
         base_spread = base_variance if self.bias is not None else base_variance + base_mean.square()
-        base_scale = ((1 - self.basis_share) / base_spread).sqrt()
+        base_scale = ((1 - self.basis_share) / base_spread / fan).sqrt()
         return torch.cat([mean, base_mean[None]]), torch.cat([scale, base_scale[None]])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Unpack
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from trials.kan.basis import Basis
-from trials.kan.layer import Activation, KANLayer
+from trials.kan.layer import KANLayer, LayerOptions
 
 __all__ = ["KANLinear"]
 
@@ -24,23 +26,29 @@ class KANLinear(KANLayer):
         out_features: int,
         bias: bool = True,
         *,
-        basis: Basis | str = "bspline",
-        base: Activation | None = F.silu,
-        basis_share: float = 0.5,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(basis, base, basis_share)
+        super().__init__(**options)
         self.in_features, self.out_features = in_features, out_features
-        self.weight = nn.Parameter(torch.empty(out_features, in_features * self.planes, device=device, dtype=dtype))
-        self.bias = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype)) if bias else None
-        self.basis.to(device=device)
-        self.reset_parameters()
+        self._create((out_features, in_features), bias, device, dtype)
 
     def forward(self, z: Tensor) -> Tensor:
         if z.shape[-1] != self.in_features:
             raise ValueError(f"expected a last dimension of in_features={self.in_features}, got shape {tuple(z.shape)}")
-        return F.linear(self._expand(z, -1), self.weight, self.bias)
+        return self._map(z.reshape(-1, self.in_features), MatrixProduct()).view(*z.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+@dataclass(frozen=True)
+class MatrixProduct:
+    """The `Product` of a linear layer."""
+
+    def forward(self, planes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(planes, weight, bias)
+
+    def backward(self, grad: Tensor, planes: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+        return grad @ weight if wanted[0] else None, grad.mT @ planes if wanted[1] else None

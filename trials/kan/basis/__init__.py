@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from trials.config import BasisConfig
 from trials.kan.basis.basis import Basis
+from trials.kan.basis.bernstein import Bernstein
 from trials.kan.basis.bspline import BSpline
+from trials.kan.basis.chebyshev import Chebyshev
+from trials.kan.basis.fourier import Fourier
 from trials.kan.basis.gram import Gram
+from trials.kan.basis.jacobi import Jacobi
+from trials.kan.basis.legendre import Legendre
 from trials.kan.basis.rbf import RBF
+from trials.kan.basis.relu import ReLUPair
+from trials.kan.basis.wavelet import Wavelet
 
-__all__ = ["BASES", "RBF", "BSpline", "Basis", "Gram", "build_basis"]
+__all__ = ["BASES", "Basis", "build_basis"]
 
-BASES: dict[str, type[Basis]] = {"bspline": BSpline, "gram": Gram, "rbf": RBF}
+BASES: dict[str, type[Basis]] = {
+    "bernstein": Bernstein,
+    "bspline": BSpline,
+    "chebyshev": Chebyshev,
+    "fourier": Fourier,
+    "gram": Gram,
+    "jacobi": Jacobi,
+    "legendre": Legendre,
+    "rbf": RBF,
+    "relu": ReLUPair,
+    "wavelet": Wavelet,
+}
 
 
 def build_basis(config: BasisConfig) -> Basis:

@@ -1,35 +1,61 @@
-"""The machine that every basis runs on: domain map, precision, layout and moments live here, once."""
+"""The machine that every basis runs on: domain map, precision, layout, moments and gradients live here, once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.func import functional_call
 
-__all__ = ["Basis", "autocast_enabled", "full_precision", "gaussian_moments"]
+from trials.kan.basis.domain import Domain
+
+__all__ = ["Basis", "Pullback", "autocast_enabled", "full_precision", "gaussian_moments"]
+
+Pullback = Callable[[Tensor], tuple[Tensor, ...]]
+"""Gradient of the features -> gradients of the input and of each parameter."""
 
 
 class Basis(nn.Module):
     """A family of F univariate functions φ_k, applied to every element of a tensor.
 
-    A member sets `n_features` and writes `features`; where its functions live on an interval it names a map onto it in
-    `domain`. Nothing else is a member's business.
+    A member sets `n_features` and writes `features`; where its functions live on an interval it names the map onto it
+    in `domain`. `slopes` makes its gradient faster than the generic one, and nothing else is a member's business.
     """
 
     n_features: int
     """F, the number of functions."""
-    domain: Callable[[Tensor], Tensor] | None = None
+    domain: Domain | None = None
     """Maps the real line onto the interval where φ_k is defined; None: the functions take any real number."""
 
     def features(self, u: Tensor) -> Tensor:
-        """φ_k(u) for u of shape (A, 1, B) inside the domain -> (A, F, B)."""
+        """φ_k(u) for u of shape (A, 1, B) inside the domain -> (A, F, B).
+
+        Runs without autograd where `slopes` or `vjp` is written, and so may work in place.
+        """
         raise NotImplementedError
 
+    def slopes(self, u: Tensor, features: Tensor) -> Tensor:
+        """φ_k'(u) -> (A, F, B); `features` are φ_k(u), for members whose derivatives are made of them."""
+        raise NotImplementedError
+
+    def vjp(self, u: Tensor) -> tuple[Tensor, Pullback]:
+        """φ_k(u), and the map from a gradient of it to the gradients of u and of each parameter, to be called once.
+
+        Written by hand: from `slopes`, or by a member with parameters of its own. A member without either is
+        differentiated by autograd.
+        """
+        if type(self).slopes is Basis.slopes:
+            return self._vjp_by_autograd(u)
+        features = self.features(u)
+        return features, lambda grad: (self.slopes(u, features).mul_(grad).sum(1, keepdim=True),)
+
     def expand(self, x: Tensor) -> Tensor:
-        """φ_k(x), domain map included: (...) -> (..., F)."""
+        """φ_k(x), domain map included: (...) -> (..., F). Differentiable, once."""
         return self.columns(x.reshape(-1, 1, 1)).reshape(*x.shape, self.n_features)
 
     def columns(self, z: Tensor) -> Tensor:
@@ -37,16 +63,76 @@ class Basis(nn.Module):
 
         Computed in float32 at least, under autocast too: evaluated in bfloat16 a basis errs by 0.03 to 0.24.
         """
+        leaves = (z, *self.parameters())
         with full_precision(z.device):
-            wide = z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
-            return self.features(wide if self.domain is None else self.domain(wide))
+            if (
+                torch.is_grad_enabled()
+                and any(leaf.requires_grad for leaf in leaves)
+                and not torch.compiler.is_compiling()
+            ):
+                features: Tensor = _Differentiable.apply(self, *leaves)
+                return features
+            with torch.no_grad():
+                wide = widened(z)
+                return self.features(wide if self.domain is None else self.domain.map(wide))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Pullback]:
+        """`columns`, and its pullback: `vjp` with the domain map. z must be float32 or float64."""
+        domain = self.domain
+        if domain is None:
+            return self.vjp(z)
+        u = domain.map(z)
+        features, pull = self.vjp(u)
+
+        def pull_through_domain(grad: Tensor) -> tuple[Tensor, ...]:
+            grad_u, *rest = pull(grad)
+            return grad_u.mul_(domain.slope(z, u)), *rest
+
+        return features, pull_through_domain
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of φ_k(z) for z ~ N(0, 1), each of shape (F,), float64."""
-        return gaussian_moments(self.expand, self._device())
+        return gaussian_moments(self.expand, next(iter(self.state_dict().values()), torch.empty(0)).device)
 
-    def _device(self) -> torch.device:
-        return next((tensor.device for tensor in self.state_dict().values()), torch.device("cpu"))
+    def _vjp_by_autograd(self, u: Tensor) -> tuple[Tensor, Pullback]:
+        with torch.enable_grad():
+            leaves = (u.detach().requires_grad_(), *self.parameters())
+            features = self.features(leaves[0])
+        return features.detach(), lambda grad: torch.autograd.grad(features, leaves, grad)
+
+
+class _Differentiable(torch.autograd.Function):
+    """A basis' features, with the gradient that it writes by hand. Saves z, and computes the features anew."""
+
+    @staticmethod
+    def forward(ctx: Any, basis: Basis, z: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.basis = basis
+        ctx.save_for_backward(z, *parameters)
+        features: Tensor = basis(widened(z))[0]
+        return features
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        z, *parameters = ctx.saved_tensors
+        _, pull = vjp_at(ctx.basis, widened(z), parameters)
+        grad_z, *rest = pull(grad)
+        return None, grad_z.to(z.dtype), *rest
+
+
+def vjp_at(basis: Basis, z: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, Pullback]:
+    """`basis(z)` at other values of its parameters: those that were saved for a backward pass."""
+    if not parameters:
+        features, pull = basis(z)
+    else:
+        names = [name for name, _ in basis.named_parameters()]
+        features, pull = functional_call(basis, dict(zip(names, parameters, strict=True)), (z,))
+    return features, pull
+
+
+def widened(z: Tensor) -> Tensor:
+    """z in float32 where it is narrower."""
+    return z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
 
 
 def autocast_enabled(device: torch.device) -> bool:

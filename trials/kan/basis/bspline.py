@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from trials.kan.basis.basis import Basis
+from trials.kan.basis.basis import Basis, Pullback
 
 __all__ = ["BSpline"]
 
@@ -36,13 +37,66 @@ class BSpline(Basis):
         self.register_buffer("centres", centres)  # in intervals from the middle of the grid: exact in any dtype
 
     def features(self, u: Tensor) -> Tensor:
+        if self.spline_order == 0:
+            offset = u * (self.grid_size / (2 * self.grid_range)) - self.centres.to(u.dtype)
+            return ((offset >= -0.5) & (offset < 0.5)).to(u.dtype)
+        pieces = self._pieces(self._offsets(u).abs_())
+        return self._alternating([piece.pow_(self.spline_order) for piece in pieces])
+
+    def vjp(self, u: Tensor) -> tuple[Tensor, Pullback]:
+        order = self.spline_order
+        if order == 0:
+            return self.features(u), lambda grad: (torch.zeros_like(u),)
+        offsets = self._offsets(u)
+        pieces = self._pieces(offsets.abs())
+        features = self._alternating([piece.pow(order) for piece in pieces])
+
+        def pull(grad: Tensor) -> tuple[Tensor]:
+            powers = [piece.pow_(order - 1) if order > 1 else (piece > 0).to(u.dtype) for piece in pieces]
+            ratios = [self._scale(i) / self._scale(0) for i in range(len(powers))]
+            total = self._alternating(powers, ratios).mul_(grad).mul_(offsets.sign_()).sum(1, keepdim=True)
+            return (total.mul_(-order * self._scale(0) * self.grid_size / (2 * self.grid_range)),)
+
+        return features, pull
+
+    def _scale(self, i: int) -> float:
+        """(C(s+1, i)/s!)^(1/s): taken into the power, it costs nothing."""
         s = self.spline_order
-        distance = u * (self.grid_size / (2 * self.grid_range)) - self.centres.to(u.dtype)
-        if s == 0:
-            return ((distance >= -0.5) & (distance < 0.5)).to(u.dtype)
-        distance = distance.abs()
-        pieces = (
-            (-1) ** i * math.comb(s + 1, i) / math.factorial(s) * torch.relu((s + 1) / 2 - i - distance).pow(s)
-            for i in range((s + 2) // 2)
-        )
-        return sum(pieces, start=torch.zeros((), dtype=u.dtype, device=u.device))
+        return float((math.comb(s + 1, i) / math.factorial(s)) ** (1 / s))
+
+    def _offsets(self, u: Tensor) -> Tensor:
+        """(u/h - c_k) times the first piece's scale: (A, 1, B) -> (A, F, B)."""
+        scale = self._scale(0)
+        return u * (scale * self.grid_size / (2 * self.grid_range)) - self.centres.to(u.dtype) * scale
+
+    def _pieces(self, distance: Tensor) -> list[Tensor]:
+        """The i-th: its scale times ((s+1)/2 - i - d)₊. The first overwrites `distance`."""
+        s, count = self.spline_order, (self.spline_order + 2) // 2
+        edges = [self._scale(i) * ((s + 1) / 2 - i) for i in range(count)]
+        rest = [torch.rsub(distance, edges[i], alpha=self._scale(i) / self._scale(0)) for i in range(1, count)]
+        return [piece.relu_() for piece in (distance.neg_().add_(edges[0]), *rest)]
+
+    @staticmethod
+    def _alternating(terms: list[Tensor], factors: Sequence[float] = (1.0,) * 4) -> Tensor:
+        """t_0 - f_1 t_1 + f_2 t_2 ..., into t_0."""
+        for i, term in enumerate(terms[1:], 1):
+            terms[0].add_(term, alpha=(-1) ** i * factors[i])
+        return terms[0]
+
+    def refined(self) -> tuple[BSpline, Tensor]:
+        """The basis on a grid of 2G intervals, and the matrix T (2G+s, F) of knot insertion: φ_k = Σ_j T_jk φ'_j in
+        [-R, R].
+
+        φ_k is Σ_i 2^-s C(s+1, i) of the fine splines under it, i = 0..s+1; those that are zero on [-R, R] are left out.
+        """
+        s = self.spline_order
+        fine = BSpline(2 * self.grid_size, s, self.grid_range)
+        matrix = torch.zeros(fine.n_features, self.n_features, dtype=torch.float64)
+        for k in range(self.n_features):
+            for i in range(s + 2):
+                j = (
+                    2 * k + i - s
+                )  # the first fine spline under φ_0 starts s fine intervals before the fine grid's first
+                if 0 <= j < fine.n_features:
+                    matrix[j, k] = math.comb(s + 1, i) / 2**s
+        return fine, matrix

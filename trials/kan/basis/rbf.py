@@ -20,7 +20,11 @@ class RBF(Basis):
         if grid_size < 2 or grid_range <= 0:
             raise ValueError(f"grid_size >= 2 and grid_range > 0 must hold, got {grid_size} and {grid_range}")
         self.grid_size, self.grid_range, self.n_features = grid_size, grid_range, grid_size
+        self.per_unit = (grid_size - 1) / (2 * grid_range)  # 1/h
         self.register_buffer("centres", torch.arange(grid_size)[:, None] - (grid_size - 1) / 2)  # in spacings
 
     def features(self, u: Tensor) -> Tensor:
-        return torch.exp(-(u * ((self.grid_size - 1) / (2 * self.grid_range)) - self.centres.to(u.dtype)).square())
+        return (u * self.per_unit - self.centres.to(u.dtype)).square_().neg_().exp_()
+
+    def slopes(self, u: Tensor, features: Tensor) -> Tensor:
+        return (self.centres.to(u.dtype) - u * self.per_unit).mul_(2 * self.per_unit).mul_(features)

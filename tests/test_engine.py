@@ -1,0 +1,255 @@
+"""Real searches, with Ray, in processes that are really stopped and killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from kansearch.study.study import Study
+from tests.helpers import SMALL_SPACE, command_line, descendants, run, start, stop, succeed, trials, wait_until
+from trials.config import TrialConfig
+from trials.run import run_trial
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+LONG_SPACE = SMALL_SPACE.replace("epochs: 2", "epochs: 400").replace("limit: 200", "limit: 400")
+MEASURED = ("train_loss", "validation_loss", "accuracy", "learning_rate")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(SMALL_SPACE)
+    (tmp_path / "long.yaml").write_text(LONG_SPACE)
+    return tmp_path
+
+
+def mlflow_runs(folder: Path, study: str) -> list[Any]:
+    client = MlflowClient(f"sqlite:///{folder}/studies/mlflow.db")
+    experiment = client.get_experiment_by_name(f"kansearch/{study}")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def assert_mlflow_agrees(folder: Path, study: str) -> None:
+    """One run a trial and one for the study; states, reasons, and every epoch once."""
+    client = MlflowClient(f"sqlite:///{folder}/studies/mlflow.db")
+    runs = {run.data.tags.get("kansearch.trial"): run for run in mlflow_runs(folder, study)}
+    records = trials(study, folder)
+    assert len(mlflow_runs(folder, study)) == len(records) + 1
+    status = {"complete": "FINISHED", "fail": "FAILED", "pruned": "KILLED", "infeasible": "KILLED"}
+    for record in records:
+        found = runs[str(record["number"])]
+        assert found.info.status == status[record["state"]]
+        assert found.data.tags.get("kansearch.reason") == record["reason"]
+        steps = [metric.step for metric in client.get_metric_history(found.info.run_id, "train_loss")]
+        assert steps == list(range(1, record["epochs"] + 1))
+    assert runs[None].info.status == "FINISHED"
+
+
+def epochs_done(folder: Path, study: str) -> int:
+    """Epochs committed, read from outside while the search runs."""
+    if not (folder / "studies" / study / "study.json").exists():
+        return 0
+    return sum(record.epochs for record in Study.open(folder / "studies", study).records())
+
+
+def workers(pid: int) -> Iterator[int]:
+    return (child for child in descendants(pid) if "ray::" in command_line(child) and "train" in command_line(child))
+
+
+def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
+    output = succeed("launch", "small.yaml", cwd=folder)
+    records = trials("small", folder)
+    assert [record["number"] for record in records] == list(range(6))
+    assert all(record["state"] == "complete" and record["epochs"] == 2 for record in records)
+    assert "\x1b" not in output, "no escape codes in a pipe"
+    for line in ("kansearch dashboard small", "kansearch export small --pick knee -o small.yaml"):
+        assert line in output
+    assert_mlflow_agrees(folder, "small")
+    assert list((folder / "studies/small/trials").iterdir()) == [], "checkpoints of finished trials are gone"
+
+    parent = next(run for run in mlflow_runs(folder, "small") if "kansearch.trial" not in run.data.tags)
+    client = MlflowClient(f"sqlite:///{folder}/studies/mlflow.db")
+    assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {
+        "front.json",
+        "front.png",
+        "space.yaml",
+    }
+    assert parent.data.metrics["finished_trials"] == 6
+    assert 0 < parent.data.metrics["hypervolume"] < 1
+    front = json.loads(succeed("front", "small", "--json", cwd=folder))
+    assert parent.data.metrics["front_size"] == len(front)
+
+    again = succeed("resume", "small", cwd=folder)
+    assert "6 trials finished before, 0 to go on with" in again
+    assert len(trials("small", folder)) == 6
+    succeed("resume", "small", "--trials", "7", cwd=folder)
+    assert len(trials("small", folder)) == 7
+    assert_mlflow_agrees(folder, "small")
+
+
+def test_the_numbers_of_a_trial_are_those_of_its_configuration(folder: Path) -> None:
+    """What a search reports can be had again from the configuration alone, without any search."""
+    document = json.loads(succeed("launch", "small.yaml", "--trials", "2", "--json", cwd=folder))
+    for entry in document["front"]:
+        config = TrialConfig.model_validate(entry["config"])
+        *_, last = run_trial(config, device="cpu")
+        assert entry["values"]["accuracy"] == last.accuracy
+        assert entry["values"]["parameters"] == last.parameters
+
+
+def test_a_trial_that_raises_or_diverges_fails_and_the_search_goes_on(folder: Path) -> None:
+    space = """
+study: bad
+data: {dataset: digits, limit: 200, batch_size: {choice: [1, 16]}}
+model:
+  depth: {choice: [1, 32]}
+  halvings: 0
+  width: 4
+  basis: none
+  base_activation: identity
+  normalization: {choice: [batch, none]}
+optimizer: {name: adamw, lr: 10.0}
+schedule: constant
+epochs: 4
+search: {sampler: random, trials: 14, seed: 3}
+"""
+    (folder / "bad.yaml").write_text(space)
+    output = succeed("launch", "bad.yaml", cwd=folder)
+    records = trials("bad", folder)
+    assert len(records) == 14
+    failures = [record for record in records if record["state"] == "fail"]
+    reasons = {record["reason"].split(":")[0] for record in failures}
+    assert reasons == {"TrialDiverged", "ValueError"}
+    assert all("\n" not in record["reason"] for record in failures)
+    assert any(record["state"] == "complete" for record in records)
+    assert f"{len(failures)} of 14 trials failed" in output
+    traceback = folder / f"studies/bad/trials/{failures[0]['number']:05d}/error.txt"
+    assert "Traceback" in traceback.read_text()
+    assert_mlflow_agrees(folder, "bad")
+
+
+def test_a_search_with_no_complete_trial_says_why(folder: Path) -> None:
+    settings = ("--set", "data.batch_size=1", "--set", "model.basis=none", "--trials", "2")
+    done = run("launch", "small.yaml", *settings, cwd=folder)
+    assert done.returncode == 1
+    assert "no trial of study 'small' completed" in done.stderr
+    assert "normalization batch needs batch_size >= 2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_trial_that_loses_its_worker_fails_and_the_search_goes_on(folder: Path) -> None:
+    driver = start("launch", "long.yaml", "--trials", "3", "--epochs", "60", cwd=folder)
+    wait_until(lambda: epochs_done(folder, "small") >= 2)
+    victim = next(workers(driver.pid))
+    os.kill(victim, signal.SIGKILL)
+    stdout, stderr = driver.communicate(timeout=200)
+    assert driver.returncode == 0, stderr
+    records = trials("small", folder)
+    assert sorted(record["state"] for record in records) == ["complete", "complete", "fail"], stdout
+    (lost,) = [record for record in records if record["state"] == "fail"]
+    assert lost["reason"].startswith("worker lost: ")
+    assert "\n" not in lost["reason"]
+    assert_mlflow_agrees(folder, "small")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_killed_driver_loses_nothing_and_runs_nothing_twice(folder: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    arguments: tuple[str, ...] = ("launch", "long.yaml", "--trials", "4", "--epochs", "40")
+    for _ in range(2):
+        before = epochs_done(folder, "small")
+        driver = start(*arguments, cwd=folder)
+        enough = before + rng.randrange(1, 60)
+        wait_until(lambda enough=enough, driver=driver: epochs_done(folder, "small") >= enough or driver.poll() == 0)
+        stop(driver)
+        arguments = ("resume", "small")
+    succeed("resume", "small", cwd=folder)
+    records = trials("small", folder)
+    assert [record["number"] for record in records] == [0, 1, 2, 3]
+    assert all(record["state"] == "complete" and record["epochs"] == 40 for record in records)
+    assert_mlflow_agrees(folder, "small")
+
+
+def test_a_trial_interrupted_by_a_kill_has_the_numbers_of_one_that_was_not(folder: Path) -> None:
+    driver = start("launch", "long.yaml", "--trials", "1", "--epochs", "30", cwd=folder)
+    wait_until(lambda: epochs_done(folder, "small") >= 3)
+    stop(driver)
+    assert 3 <= epochs_done(folder, "small") < 30, "the kill came in the middle"
+    succeed("resume", "small", cwd=folder)
+    (record,) = trials("small", folder)
+    config = TrialConfig.model_validate(record["config"])
+    whole = [dataclasses.asdict(result) for result in run_trial(config, device="cpu")]
+    client = MlflowClient(f"sqlite:///{folder}/studies/mlflow.db")
+    (found,) = [run for run in mlflow_runs(folder, "small") if "kansearch.trial" in run.data.tags]
+    for name in MEASURED:
+        curve = [metric.value for metric in client.get_metric_history(found.info.run_id, name)]
+        assert curve == [result[name] for result in whole]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_cleanly_and_the_search_can_go_on(folder: Path, number: int, code: int) -> None:
+    driver = start("launch", "long.yaml", "--trials", "2", "--epochs", "60", cwd=folder)
+    wait_until(lambda: epochs_done(folder, "small") >= 1)
+    refused = run("resume", "small", cwd=folder)
+    assert refused.returncode == 1
+    assert f"is being run by process {driver.pid} on " in refused.stderr
+    _, stderr = stop(driver, number)
+    assert driver.returncode == code
+    assert stderr.strip().splitlines()[-1].endswith("go on with `kansearch resume small`")
+    assert "Traceback" not in stderr
+    assert any(record["state"] == "running" for record in trials("small", folder))
+    parent = next(run for run in mlflow_runs(folder, "small") if "kansearch.trial" not in run.data.tags)
+    assert parent.info.status == "KILLED"
+    succeed("resume", "small", cwd=folder)
+    assert [record["state"] for record in trials("small", folder)] == ["complete", "complete"]
+    assert_mlflow_agrees(folder, "small")
+
+
+def test_the_time_budget_stops_trials_early_and_says_so(folder: Path) -> None:
+    settings = ("--set", "search.max_concurrent=1", "--set", "model.basis=none")
+    first = run(
+        "launch", "long.yaml", "--trials", "1000", "--epochs", "20", "--time-budget", "25s", *settings, cwd=folder
+    )
+    assert first.returncode == 0, first.stderr
+    records = trials("small", folder)
+    assert 1 < len(records) < 1000
+    assert all(record["state"] in ("complete", "pruned") for record in records)
+    for record in records:
+        if record["state"] == "pruned":
+            assert record["reason"] == "stopped by the time budget"
+            assert record["values"] == {}
+    again = run("resume", "small", cwd=folder)
+    assert again.returncode == 0
+    assert len(trials("small", folder)) == len(records), "the budget is the study's, not the driver's"
+
+
+def test_no_configuration_over_a_constraint_trains(folder: Path) -> None:
+    settings = ("--set", "constraints.parameters=200", "--set", "model.width={int: [2, 40]}")
+    succeed("launch", "small.yaml", *settings, cwd=folder)
+    records = trials("small", folder)
+    infeasible = [record for record in records if record["state"] == "infeasible"]
+    assert infeasible, "the seed draws some"
+    for record in infeasible:
+        assert record["epochs"] == 0
+        assert record["reason"].startswith("parameters ")
+    trained = [record for record in records if record["state"] == "complete"]
+    assert len(trained) == 6
+    assert all(record["metrics"]["parameters"] <= 200 for record in trained)
+    assert_mlflow_agrees(folder, "small")
+
+
+def test_another_package_named_trials_is_named(folder: Path) -> None:
+    (folder / "trials.py").write_text("")
+    done = run("launch", "small.yaml", cwd=folder)
+    assert done.returncode == 2
+    assert str(folder / "trials.py") in done.stderr

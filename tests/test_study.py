@@ -1,0 +1,180 @@
+"""The study on disk: what is written is read back, and one driver at a time writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kansearch.errors import InputError, KansearchError, StudyBusyError, UnknownStudyError
+from kansearch.search.sampler import OptunaSuggest, build_sampler
+from kansearch.space import parse_space
+from kansearch.study.lock import driver_lock, holder
+from kansearch.study.study import Study, study_names
+from tests.helpers import ROOT, SMALL_SPACE
+
+EPOCH: dict[str, Any] = {
+    "train_loss": 1.0,
+    "validation_loss": 1.1,
+    "accuracy": 0.5,
+    "images_per_second": 100.0,
+    "seconds": 2.0,
+    "learning_rate": 0.1,
+    "parameters": 321,
+    "flops": 1000,
+    "peak_memory_mib": 10.0,
+}
+
+
+def epoch(number: int, accuracy: float = 0.5) -> dict[str, Any]:
+    return {**EPOCH, "epoch": number, "accuracy": accuracy}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    made = Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml"))
+    made.use_sampler(build_sampler(made.space.search, 0))
+    return made
+
+
+def start_trial(study: Study) -> int:
+    trial = study.ask()
+    config = study.space.sample(OptunaSuggest(trial))
+    study.start(trial, config.model_dump(mode="json"))
+    return int(trial.number)
+
+
+def reopened(study: Study) -> Study:
+    return Study.open(study.folder.parent, study.name)
+
+
+def test_a_complete_trial_is_read_back_by_another_process(study: Study) -> None:
+    number = start_trial(study)
+    study.add_epoch(number, epoch(1, 0.7))
+    study.add_epoch(number, epoch(2, 0.6))
+    study.complete(number)
+    (record,) = reopened(study).records()
+    assert record.state == "complete"
+    assert record.values == {"accuracy": 0.6, "parameters": 321}, "the last epoch's, not the best one's"
+    assert record.metrics["best_accuracy"] == 0.7
+    assert record.metrics["best_epoch"] == 1
+    assert record.epochs == 2
+    assert record.seconds == 4.0
+    assert record.config["data"]["dataset"] == "digits"
+    assert json.loads(json.dumps(record.document()))["values"] == record.values
+
+
+def test_epochs_repeated_by_a_resumed_trial_are_known_already(study: Study) -> None:
+    number = start_trial(study)
+    for each in (epoch(1), epoch(2)):
+        study.add_epoch(number, each)
+    again = reopened(study)
+    for each in (epoch(1), epoch(2), epoch(3, 0.9)):
+        assert again.add_epoch(number, each).epochs >= 2, "what is known is never forgotten"
+    assert [(r["epoch"], r["accuracy"]) for r in reopened(study).record(number).curve] == [(1, 0.5), (2, 0.5), (3, 0.9)]
+
+
+@pytest.mark.parametrize(("end", "state"), [("fail", "fail"), ("prune", "pruned")])
+def test_a_reason_is_kept_and_values_are_not(study: Study, end: str, state: str) -> None:
+    number = start_trial(study)
+    study.add_epoch(number, epoch(1))
+    getattr(study, end)(number, "because")
+    (record,) = reopened(study).records()
+    assert (record.state, record.reason, record.values) == (state, "because", {})
+    assert reopened(study).finished() == 1
+
+
+def test_an_infeasible_trial_uses_no_budget_and_tells_the_sampler(study: Study) -> None:
+    trial = study.ask()
+    study.space.sample(OptunaSuggest(trial))
+    study.refuse(trial, {"parameters": 7.0}, "parameters 107 > 100")
+    (record,) = reopened(study).records()
+    assert (record.state, record.reason) == ("infeasible", "parameters 107 > 100")
+    assert reopened(study).finished() == 0
+    assert trial.constraints == {"parameters": 7.0}
+
+
+def test_what_a_lost_driver_had_sampled_is_taken_up_again(study: Study) -> None:
+    half_sampled = study.ask()
+    width = half_sampled.suggest_int("model.width", 2, 6)
+    running = start_trial(study)
+    again = reopened(study)
+    again.use_sampler(build_sampler(again.space.search, 2))
+    left = again.unfinished()
+    assert [trial.number for trial in left] == [half_sampled.number, running]
+    configs = [again.space.sample(OptunaSuggest(trial)).model_dump(mode="json") for trial in left]
+    assert configs[0]["model"]["width"] == width
+    assert configs[1] == study.record(running).config
+
+
+def test_the_space_comes_back_with_its_overrides(tmp_path: Path) -> None:
+    overrides = ["search.trials=9", "model.depth=2"]
+    study = Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml", overrides), overrides)
+    again = reopened(study)
+    assert again.space == study.space
+    assert again.space.search.trials == 9
+    again.add_overrides(["search.trials=11"])
+    assert reopened(study).space.search.trials == 11
+    with pytest.raises(InputError, match="objectives"):
+        again.add_overrides(["objectives={accuracy: maximize}"])
+
+
+def test_elapsed_time_adds_up_over_drivers(study: Study) -> None:
+    study.add_elapsed(3.0)
+    again = reopened(study)
+    again.add_elapsed(4.5)
+    assert reopened(study).elapsed_seconds == 7.5
+
+
+def test_a_study_is_made_once(study: Study) -> None:
+    with pytest.raises(InputError, match="kansearch resume small"):
+        Study.create(study.folder.parent, study.space)
+    assert study_names(study.folder.parent) == ["small"]
+
+
+def test_leftovers_of_a_driver_killed_at_its_start_are_no_study(study: Study) -> None:
+    (study.folder / "study.json").unlink()
+    again = Study.create(study.folder.parent, study.space)
+    assert again.records() == []
+
+
+def test_unknown_and_damaged_studies(study: Study) -> None:
+    with pytest.raises(UnknownStudyError, match="studies there: small"):
+        Study.open(study.folder.parent, "smal")
+    (study.folder / "study.json").write_text("{")
+    with pytest.raises(KansearchError, match="damaged"):
+        reopened(study)
+
+
+def test_places_are_private_to_the_user(study: Study) -> None:
+    assert (study.folder / "study.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_second_driver_is_refused_by_pid_and_a_dead_one_is_not_waited_for(study: Study) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from kansearch.study.lock import driver_lock\n"
+        "with driver_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(study.folder)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    with other.stdout as output:
+        assert output.readline() == "held\n"
+        assert holder(study.folder) is not None
+        with pytest.raises(StudyBusyError, match=f"process {other.pid} on"), driver_lock(study.folder):
+            pass
+        other.kill()
+        other.wait()
+    assert holder(study.folder) is None
+    with driver_lock(study.folder):
+        assert f"process {os.getpid()}" in str(holder(study.folder))
+    assert holder(study.folder) is None

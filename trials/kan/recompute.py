@@ -1,0 +1,164 @@
+"""Expand and multiply without keeping the features: the backward pass computes them anew from z."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from trials.kan.basis.basis import Basis, Pullback, full_precision, vjp_at, widened
+
+__all__ = ["Expansion", "Product", "Recomputed"]
+
+
+class Product(Protocol):
+    """A native linear map of the planes: a convolution or a matrix product."""
+
+    def forward(self, planes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor: ...
+
+    def backward(self, grad: Tensor, planes: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+        """Gradients of planes and weight, each None unless wanted."""
+        ...
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """z (N, C, *spatial) -> planes (N, C·P, *spatial): the basis' features of each channel, then its base branch.
+
+    `inner` (N, C) multiplies the input of the basis, `outer` (N, C·F) its features; None: nothing.
+    """
+
+    basis: Basis
+    base: Callable[[Tensor], Tensor] | None
+
+    def planes(self, z: Tensor, inner: Tensor | None, outer: Tensor | None) -> Tensor:
+        column = _column(widened(z))
+        features = self.basis.columns(column if inner is None else column * inner.reshape(-1, 1, 1))
+        if outer is not None:
+            features = features * outer.reshape(-1, self.basis.n_features, 1)
+        if self.base is not None:
+            features = torch.cat([features, self.base(column)], dim=1)  # (A, P, B)
+        return _spread(features, z)
+
+    def vjp(
+        self, z: Tensor, inner: Tensor | None, outer: Tensor | None, parameters: list[Tensor]
+    ) -> tuple[Tensor, Pullback]:
+        """`planes`, and the map from their gradient to those of z and of the basis' parameters."""
+        column = _column(widened(z))
+        gated = column if inner is None else column * inner.reshape(-1, 1, 1)
+        features, pull = vjp_at(self.basis, gated, parameters)
+        scale = None if outer is None else outer.reshape(-1, self.basis.n_features, 1)
+        features = features if scale is None else features * scale
+        base, pull_base = _base_vjp(self.base, column) if self.base is not None else (None, None)
+        planes = features if base is None else torch.cat([features, base], dim=1)
+
+        def pull_both(grad: Tensor) -> tuple[Tensor, ...]:
+            grad = grad.reshape(planes.shape).to(column.dtype)
+            of_features = grad[:, : self.basis.n_features]
+            grad_z, *rest = pull(of_features if scale is None else of_features * scale)
+            grad_z = grad_z if inner is None else grad_z * inner.reshape(-1, 1, 1)
+            if pull_base is not None:
+                grad_z = grad_z + pull_base(grad[:, self.basis.n_features :])
+            return grad_z.view_as(z).to(z.dtype), *rest
+
+        return _spread(planes, z), pull_both
+
+
+class Recomputed(torch.autograd.Function):
+    """product(expansion(z), weight, bias), a few samples at a time; z alone is saved, and the features never are.
+
+    The samples of one piece have features of about `piece_bytes`, so that on a CPU they stay in its cache.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        expansion: Expansion,
+        product: Product,
+        z: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        inner: Tensor | None,
+        outer: Tensor | None,
+        *parameters: Tensor,
+    ) -> Tensor:
+        ctx.expansion, ctx.product = expansion, product
+        ctx.save_for_backward(z, weight, inner, outer, *parameters)
+        ctx.has_bias = bias is not None
+        with full_precision(z.device):
+            outputs = [
+                product.forward(expansion.planes(*piece).to(weight.dtype), weight, bias)
+                for piece in _pieces(z, inner, outer, expansion)
+            ]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        z, weight, inner, outer, *parameters = ctx.saved_tensors
+        expansion, product, needs = ctx.expansion, ctx.product, ctx.needs_input_grad
+        wants_input = needs[2] or any(needs[7:])
+        grads_z: list[Tensor] = []
+        sums: list[Tensor | None] = [None] * (1 + len(parameters))  # of the weight and of the basis' parameters
+        start = 0
+        with full_precision(z.device):
+            for piece in _pieces(z, inner, outer, expansion):
+                here = grad[start : start + len(piece[0])]
+                start += len(piece[0])
+                planes, pull = expansion.vjp(*piece, parameters) if wants_input else (expansion.planes(*piece), None)
+                of_planes, of_weight = product.backward(here, planes.to(weight.dtype), weight, (wants_input, needs[3]))
+                of_z, *of_parameters = pull(of_planes) if pull else (None,)
+                grads_z += [] if of_z is None else [of_z]
+                for i, term in enumerate([of_weight, *of_parameters]):
+                    sums[i] = _plus(sums[i], term)
+        of_bias = grad.sum([i for i in range(grad.dim()) if i != 1]) if ctx.has_bias and needs[4] else None
+        return None, None, torch.cat(grads_z) if grads_z else None, sums[0], of_bias, None, None, *sums[1:]
+
+
+def piece_bytes(device: torch.device) -> int:
+    """On a CPU what its caches hold; elsewhere a bound on the memory that is used for a moment."""
+    return 2 * 2**20 * torch.get_num_threads() if device.type == "cpu" else 2**30
+
+
+def _pieces(
+    z: Tensor, inner: Tensor | None, outer: Tensor | None, expansion: Expansion
+) -> Iterator[tuple[Tensor, Tensor | None, Tensor | None]]:
+    planes = expansion.basis.n_features + (expansion.base is not None)
+    sample = max(z[:1].numel() * planes * 4, 1)
+    rows = max(piece_bytes(z.device) // sample, 1)
+    for start in range(0, max(len(z), 1), rows):
+        chosen = slice(start, start + rows)
+        yield z[chosen], None if inner is None else inner[chosen], None if outer is None else outer[chosen]
+
+
+def _column(z: Tensor) -> Tensor:
+    """(N, C, *spatial) -> (N·C, 1, elements of spatial)."""
+    return z.reshape(z.shape[0] * z.shape[1], 1, math.prod(z.shape[2:]))
+
+
+def _spread(planes: Tensor, z: Tensor) -> Tensor:
+    """(N·C, P, elements of spatial) -> (N, C·P, *spatial)."""
+    return planes.reshape(z.shape[0], z.shape[1] * planes.shape[1], *z.shape[2:])
+
+
+def _base_vjp(base: Callable[[Tensor], Tensor], column: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    with torch.enable_grad():
+        leaf = column.detach().requires_grad_()
+        value = base(leaf)
+    return value.detach(), lambda grad: torch.autograd.grad(value, leaf, grad)[0]
+
+
+def _plus(total: Tensor | None, term: Any) -> Any:
+    if total is None:
+        return term
+    return total if term is None else total.add_(term)
+
+
+def learns(base: Callable[[Tensor], Tensor] | None) -> bool:
+    """Whether a base branch has parameters of its own, which `Recomputed` does not know of."""
+    return isinstance(base, nn.Module) and next(base.parameters(), None) is not None
