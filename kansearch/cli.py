@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kansearch.errors import InputError, KansearchError
+from kansearch import __version__
+from kansearch.errors import KansearchError, SpaceError
 from kansearch.installation import check_trials_package
 
 __all__ = ["app", "main"]
@@ -41,6 +45,20 @@ MaxConcurrent = Annotated[int | None, typer.Option(min=1, help="Trials at once. 
 _STUDIES = Path("studies")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kansearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 @app.command()
 def launch(
     space: SpaceName,
@@ -62,7 +80,8 @@ def launch(
     from kansearch import commands
     from kansearch.space import find_space, load_space
 
-    keys = {"study": study, "search.trials": trials, "search.time_budget": time_budget}
+    name = None if study is None else json.dumps(study)  # quoted, or YAML would take 2024 for a number
+    keys = {"study": name, "search.trials": trials, "search.time_budget": time_budget}
     overrides = _overrides(settings, {**keys, "search.seed": seed, "epochs": epochs})
     searched = load_space(find_space(space), overrides)
     options = commands.search_options(home, address, max_concurrent, data_dir)
@@ -176,7 +195,7 @@ def retrain(
 
 @app.command()
 def dashboard(
-    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Open at this study's runs.")] = None,
+    study: Annotated[str | None, typer.Argument(metavar="STUDY", help="Open at this study's runs.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="On loopback. Default: a free one.")] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     home: Home = _STUDIES,
@@ -205,24 +224,38 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         check_trials_package()
-        app(arguments)
-    except KansearchError as error:
-        if debug:
-            raise
-        prefix = "" if isinstance(error, InputError) and "\n" in str(error) else "kansearch: "
-        _leave(f"{prefix}{error}", error.exit_code)
-    except KeyboardInterrupt:
-        _leave("kansearch: interrupted", 130)
+        app(arguments, prog_name="kansearch")
+    except SystemExit as leaving:
+        if leaving.code == 130:
+            print("kansearch: interrupted", file=sys.stderr)
+        _flush(leaving.code)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        _flush(1)
     except Exception as error:
         if debug:
-            raise
-        first = (str(error).strip().splitlines() or [""])[0]
-        _leave(f"kansearch: internal error: {type(error).__name__}: {first} (run it again with --debug)", 1)
+            traceback.print_exc()
+        message, code = _explain(error)
+        print(message, file=sys.stderr)
+        _flush(code)
 
 
-def _leave(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+def _explain(error: Exception) -> tuple[str, int]:
+    """What to tell the user, and the exit code."""
+    if isinstance(error, SpaceError):
+        return str(error), error.exit_code  # each line begins with a place in a file
+    if isinstance(error, KansearchError):
+        return f"kansearch: {error}", error.exit_code
+    first = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, OSError) and error.strerror:
+        return f"kansearch: {error.filename or type(error).__name__}: {error.strerror}", 1
+    return f"kansearch: internal error: {type(error).__name__}: {first} (run it again with --debug)", 1
+
+
+def _flush(code: str | int | None) -> None:
+    """Leave with `code`; whoever read our output may be gone already."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush at exit
+        code = 1
     sys.exit(code)

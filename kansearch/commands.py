@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
+import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
-from kansearch.console import SearchDisplay, front_table, trials_table
-from kansearch.errors import KansearchError
+from kansearch.console import SearchDisplay, front_table, terminal, trials_table
+from kansearch.errors import KansearchError, SearchInterrupted, UnknownStudyError
 from kansearch.report.front_plot import front_picture, front_png
 from kansearch.search.launch import SearchOptions, launch, resume
 from kansearch.space import SearchSpace, load_config, shipped_spaces
@@ -23,6 +24,7 @@ from kansearch.study.study import Study, study_names
 from kansearch.tracking.writer import MlflowWriter
 
 _NOTHING_SHOWN = Console(quiet=True)
+_PICTURES = (".png", ".svg", ".pdf")
 
 
 def search_options(home: Path, address: str | None, max_concurrent: int | None, data_dir: Path | None) -> SearchOptions:
@@ -30,7 +32,15 @@ def search_options(home: Path, address: str | None, max_concurrent: int | None, 
 
 
 def open_study(home: Path, name: str) -> Study:
+    _check_name(home, name)
     return Study.open(home, name)
+
+
+def _check_name(home: Path, name: str) -> None:
+    """A study is named, not reached by a path."""
+    if Path(name).name != name:
+        hint = f"; `--home {shlex.quote(str(Path(name).parent))}` names another folder of studies"
+        raise UnknownStudyError(f"no study '{name}' in {home}: a study's name has no '/'{hint}")
 
 
 def print_json(document: Any) -> None:
@@ -54,13 +64,14 @@ def run_launch(
 
 
 def run_resume(name: str, overrides: Sequence[str], options: SearchOptions, as_json: bool) -> None:
+    _check_name(options.home, name)
     console, writer = _console(as_json), MlflowWriter(front_picture)
     study = resume(name, overrides, options, [SearchDisplay(console), writer])
     _finish(study, options.home, console, writer, as_json)
 
 
 def _console(as_json: bool) -> Console:
-    return _NOTHING_SHOWN if as_json else Console()
+    return _NOTHING_SHOWN if as_json else terminal()
 
 
 def _finish(study: Study, home: Path, console: Console, writer: MlflowWriter, as_json: bool) -> None:
@@ -68,8 +79,10 @@ def _finish(study: Study, home: Path, console: Console, writer: MlflowWriter, as
     records = study.records()
     front = front_of(records, study.objectives)
     if writer.problem is not None:
-        Console(stderr=True).print(
-            f"MLflow is behind the study ({writer.problem}); `kansearch resume {study.name}` writes what is missing"
+        print(
+            f"MLflow is behind the study ({writer.problem}); "
+            f"`kansearch resume {study.name}{_where(home)}` writes what is missing",
+            file=sys.stderr,
         )
     if as_json:
         print_json(_front_document(study, [record.document() for record in front]))
@@ -80,7 +93,8 @@ def _finish(study: Study, home: Path, console: Console, writer: MlflowWriter, as
         )
     failed = sum(record.state == "fail" for record in records)
     if failed:
-        console.print(f"{failed} of {len(records)} trials failed; `kansearch trials {study.name}` says why")
+        why = f"`kansearch trials {study.name}{_where(home)}` says why"
+        console.print(f"{failed} of {len(records)} trials failed; {why}", highlight=False, soft_wrap=True)
     _print_front(console, study, home)
 
 
@@ -93,14 +107,19 @@ def _print_front(console: Console, study: Study, home: Path) -> None:
     table = front_table(front, study.objectives, knee(front, study.objectives))
     table.title = f"Front of {study.name}: {len(front)} trials, hypervolume {hypervolume(front, study.objectives):.4f}"
     console.print(table)
-    where = "" if home == Path("studies") else f" --home {home}"
-    console.print("Next:", highlight=False)
+    where, best = _where(home), f"{study.name}-best"
+    console.print("\nNext:", highlight=False)
     for command in (
         f"kansearch dashboard {study.name}{where}",
-        f"kansearch export {study.name}{where} --pick knee -o {study.name}.yaml",
-        f"kansearch retrain {study.name}.yaml -o {study.name}-model",
+        f"kansearch export {study.name}{where} --pick knee -o {best}.yaml",  # {study.name}.yaml may be the space
+        f"kansearch retrain {best}.yaml -o {study.name}-model",
     ):
-        console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
+        console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _where(home: Path) -> str:
+    """What a command must be told to find the study again."""
+    return "" if home == Path("studies") else f" --home {shlex.quote(str(home))}"
 
 
 # -- looking ---------------------------------------------------------------------------------------
@@ -112,14 +131,21 @@ def print_spaces() -> None:
 
 
 def print_studies(home: Path, as_json: bool) -> None:
-    rows = [_study_row(home, name) for name in study_names(home)]
+    rows, problems = [], []
+    for name in study_names(home):
+        try:
+            rows.append(_study_row(home, name))
+        except KansearchError as error:
+            problems.append(str(error))
     if as_json:
         print_json(rows)
-    elif not rows:
+    elif not rows and not problems:
         print(f"no studies in {home}")
     for row in [] if as_json else rows:
         running = f", run by {row['driver']}" if row["driver"] else ""
         print(f"{row['name']:24} {row['finished']}/{row['trials']} trials finished, front of {row['front']}{running}")
+    if problems:
+        raise KansearchError("; ".join(problems))
 
 
 def _study_row(home: Path, name: str) -> dict[str, Any]:
@@ -139,7 +165,7 @@ def print_trials(study: Study, as_json: bool) -> None:
     if as_json:
         print_json([record.document() for record in records])
     else:
-        Console().print(trials_table(records, study.objectives))
+        terminal().print(trials_table(records, study.objectives))
 
 
 def print_front(study: Study, plot: Path | None, as_json: bool) -> None:
@@ -152,14 +178,16 @@ def print_front(study: Study, plot: Path | None, as_json: bool) -> None:
     elif not front:
         raise KansearchError(f"study '{study.name}' has no complete trial yet")
     else:
-        Console().print(front_table(front, study.objectives, knee(front, study.objectives)))
+        terminal().print(front_table(front, study.objectives, knee(front, study.objectives)))
 
 
 def _draw(study: Study, path: Path) -> None:
+    if path.suffix.lower() not in _PICTURES:
+        raise KansearchError(f"cannot draw {path}: its name must end in {', '.join(_PICTURES)}")
     try:
         front_png(study.records(), study.objectives, path)
-    except (OSError, ValueError) as error:
-        raise KansearchError(f"cannot draw {path}: {error}") from error
+    except OSError as error:
+        raise KansearchError(f"cannot draw {path}: {error.strerror or error}") from error
 
 
 def print_checks(home: Path, data_dir: Path | None) -> None:
@@ -189,13 +217,16 @@ def run_retrain(path: Path, output: Path, epochs: int | None, seeds: int, data_d
         figures = f"train loss {result['train_loss']:.4f}, {result['images_per_second']:,.0f} images/s"
         console.print(f"seed {seed} epoch {result['epoch']}/{config.epochs}: {figures}", highlight=False)
 
-    metrics = retrain(config, output, seeds, data_dir, progress)
+    try:
+        metrics = retrain(config, output, seeds, data_dir, progress)
+    except KeyboardInterrupt:
+        raise SearchInterrupted(f"interrupted; the same command goes on with what is in {output}", 130) from None
     if as_json:
         print_json(metrics)
         return
     figures = f"accuracy {metrics['accuracy']:.4f}, macro F1 {metrics['f1']:.4f}, {metrics['parameters']:,} parameters"
     console.print(f"test split, {seeds} {'seed' if seeds == 1 else 'seeds'}: {figures}", highlight=False)
-    console.print(f"written to {output}", highlight=False)
+    console.print(f"written to {output}", highlight=False, markup=False, soft_wrap=True)
 
 
 def run_dashboard(home: Path, name: str | None, port: int | None, browser: bool) -> None:
@@ -204,11 +235,14 @@ def run_dashboard(home: Path, name: str | None, port: int | None, browser: bool)
     study = open_study(home, name) if name else None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # both unwind the stack, which stops the server
+    ended = None
     try:
         with dashboard(home, study, port) as (address, process):
             print(f"dashboard at {address} (Ctrl-C stops it)", flush=True)
             if browser:
                 webbrowser.open(address)
-            process.wait()
+            ended = process.wait()
     except KeyboardInterrupt:
         print("stopped")
+    if ended is not None:
+        raise KansearchError(f"MLflow's server ended by itself with exit code {ended}; see {home / 'dashboard.log'}")

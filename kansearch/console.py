@@ -23,9 +23,16 @@ if TYPE_CHECKING:
     from kansearch.search.cluster import Cluster
     from kansearch.study.study import Study
 
-__all__ = ["SearchDisplay", "duration", "front_table", "trials_table"]
+__all__ = ["SearchDisplay", "duration", "front_table", "terminal", "trials_table"]
 
 _STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "dim", "running": "cyan"}
+_WIDEST = 1000  # no terminal: a row is a line, however long
+
+
+def terminal() -> Console:
+    """Stdout. Where it is no terminal, a row is one line and nothing is coloured."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDEST, color_system=None)
 
 
 class SearchDisplay:
@@ -55,7 +62,8 @@ class SearchDisplay:
         gpus = f", {cluster.gpus:g} GPUs" if cluster.gpus else ""
         self._console.print(
             f"study [bold]{self._study.name}[/]: {settings.trials} trials, {settings.sampler} sampler, "
-            f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}"
+            f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}",
+            highlight=False,
         )
         if self._console.is_terminal:
             self._live = Live(self._table(), console=self._console, auto_refresh=False, transient=True)
@@ -89,7 +97,7 @@ class SearchDisplay:
     def _table(self) -> Table:
         front = front_of(self._records.values(), self._objectives)
         accuracies = [record.metrics["accuracy"] for record in front if "accuracy" in record.metrics]
-        table = Table(box=box.SIMPLE_HEAD, title=f"study {self._study.name}", title_justify="left")
+        table = _plain_table()
         for heading in ("done", "running", "failed", "best accuracy", "front", "hypervolume", "elapsed", "left"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_row(
@@ -117,11 +125,11 @@ class SearchDisplay:
 
 def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction], knee: TrialRecord | None) -> Table:
     """The front, one row a trial; the knee is marked."""
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left")
+    table = _plain_table()
     table.add_column("trial", justify="right")
     for name in objectives:
         table.add_column(name.replace("_", " "), justify="right")
-    table.add_column("configuration")
+    table.add_column("configuration", overflow="fold")
     table.add_column("")
     for record in front:
         mark = "knee" if record is knee else ""
@@ -132,10 +140,10 @@ def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
 
 def trials_table(records: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> Table:
     """Every trial, one row each; a trial that is not complete shows its last measurement, in grey."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("trial", "state", "epochs", *objectives, "time", "configuration / reason"):
-        table.add_column(heading.replace("_", " "), justify="right" if heading not in ("state",) else "left")
-    table.columns[-1].justify = "left"
+    table = _plain_table()
+    for heading in ("trial", "state", "epochs", *objectives, "time", "configuration"):
+        table.add_column(heading.replace("_", " "), justify="left" if heading == "state" else "right")
+    table.columns[-1].justify, table.columns[-1].overflow = "left", "fold"
     for record in records:
         shown = record.values or record.metrics
         cells = [_number(name, shown[name]) if name in shown else "-" for name in objectives]
@@ -145,6 +153,10 @@ def trials_table(records: Sequence[TrialRecord], objectives: Mapping[str, Direct
             duration(record.seconds), escape(text),
         )  # fmt: skip
     return table
+
+
+def _plain_table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
 
 
 def duration(seconds: float) -> str:
@@ -169,7 +181,9 @@ def _describe(config: Mapping[str, Any]) -> str:
         return ""
     model = config["model"]
     sizes = [
-        str(value) for key, value in model["basis"].items() if key in ("grid_size", "spline_order", "degree", "kind")
+        str(value)
+        for key, value in model["basis"].items()
+        if key != "name" and isinstance(value, (int, str)) and not isinstance(value, bool)
     ]
     basis = "plain" if model["basis"]["name"] == "none" else f"{model['basis']['name']}({','.join(sizes)})"
     bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""

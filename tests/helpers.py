@@ -106,6 +106,24 @@ def _parents() -> Mapping[int, int]:
     return parents
 
 
+def listening(pid: int) -> set[str]:
+    """Addresses, as the kernel writes them in hexadecimal, that `pid` and its descendants accept connections on."""
+    sockets = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":  # LISTEN
+                sockets[f"socket:[{fields[9]}]"] = fields[1].rpartition(":")[0]
+    found = set()
+    for process in (pid, *descendants(pid)):
+        for descriptor in Path(f"/proc/{process}/fd").glob("*"):
+            try:
+                found.add(sockets.get(os.readlink(descriptor), ""))
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it was closed while we looked
+    return found - {""}
+
+
 def command_line(pid: int) -> str:
     """As `ps` shows it; empty for a process that has ended."""
     try:

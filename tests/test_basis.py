@@ -15,7 +15,7 @@ from torch import nn
 from torch.func import functional_call
 
 from trials.config import BasisConfig, BSplineConfig
-from trials.kan import BASES, Basis, build_basis
+from trials.kan import BASES, Basis, KANConv2d, build_basis
 from trials.kan.basis.wavelet import WAVELETS
 
 Array = NDArray[np.float64]
@@ -294,11 +294,22 @@ def test_build_basis_passes_every_hyperparameter() -> None:
 
 
 def test_an_eleventh_basis_needs_one_class() -> None:
-    class Cosine(Basis):
+    class Ripple(Basis):
         n_features = 4
 
-        def features(self, u: torch.Tensor) -> torch.Tensor:
-            return torch.cat([torch.cos(k * u) for k in range(1, 5)], dim=1)
+        def __init__(self) -> None:
+            super().__init__()
+            self.frequency = nn.Parameter(torch.tensor(1.0))
 
-    mean, _ = Cosine().moments()
+        def features(self, u: torch.Tensor) -> torch.Tensor:
+            return torch.cat([torch.cos(k * self.frequency * u) for k in range(1, 5)], dim=1)
+
+    mean, _ = Ripple().moments()
     torch.testing.assert_close(mean, torch.tensor([math.exp(-k * k / 2) for k in range(1, 5)]).double())
+    layer = KANConv2d(2, 3, 2, basis=Ripple()).double()
+    x = torch.randn(2, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    names, values = zip(*layer.named_parameters(), strict=True)
+    assert "basis.frequency" in names
+    assert torch.autograd.gradcheck(
+        lambda x, *values: functional_call(layer, dict(zip(names, values, strict=True)), (x,)), (x, *values)
+    )

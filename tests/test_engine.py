@@ -15,13 +15,26 @@ import pytest
 from mlflow import MlflowClient
 
 from kansearch.study.study import Study
-from tests.helpers import SMALL_SPACE, command_line, descendants, run, start, stop, succeed, trials, wait_until
+from tests.helpers import (
+    SMALL_SPACE,
+    command_line,
+    descendants,
+    listening,
+    run,
+    start,
+    stop,
+    succeed,
+    trials,
+    wait_until,
+)
 from trials.config import TrialConfig
 from trials.run import run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 LONG_SPACE = SMALL_SPACE.replace("epochs: 2", "epochs: 400").replace("limit: 200", "limit: 400")
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+"""127.0.0.1, the same as an IPv6 address, and ::1, as /proc/net writes them on a little-endian machine."""
 MEASURED = ("train_loss", "validation_loss", "accuracy", "learning_rate")
 
 
@@ -200,6 +213,7 @@ def test_a_trial_interrupted_by_a_kill_has_the_numbers_of_one_that_was_not(folde
 def test_a_signal_stops_cleanly_and_the_search_can_go_on(folder: Path, number: int, code: int) -> None:
     driver = start("launch", "long.yaml", "--trials", "2", "--epochs", "60", cwd=folder)
     wait_until(lambda: epochs_done(folder, "small") >= 1)
+    assert listening(driver.pid) <= LOOPBACK
     refused = run("resume", "small", cwd=folder)
     assert refused.returncode == 1
     assert f"is being run by process {driver.pid} on " in refused.stderr

@@ -83,6 +83,8 @@ def test_every_cost_lies_between_0_and_1_and_is_monotonic(name: str) -> None:
 def test_knee_is_the_balanced_point() -> None:
     front = front_of([record(0, 0.30, 100), record(1, 0.95, 300), record(2, 0.97, 100_000)], OBJECTIVES)
     assert knee(front, OBJECTIVES).number == 1
+    poor = front_of([*front, record(3, 0.02, 99)], OBJECTIVES)
+    assert knee(poor, OBJECTIVES).number == 1, "one poor network more does not move it"
     assert knee(front[:1], OBJECTIVES) is front[0]
 
 

@@ -101,7 +101,7 @@ def test_outputs_of_a_new_layer_have_mean_0_and_variance_1(dims: int, basis: str
 def test_a_layer_without_bias_keeps_the_second_moment(dims: int, basis: str) -> None:
     layer, _ = layer_and_input(dims, basis, bias=False)
     torch.manual_seed(2)
-    x = torch.randn(2000, 4) if dims == 0 else torch.randn(200, 4, *(9, 9, 9)[:dims])
+    x = torch.randn(*{0: (2000, 4), 1: (300, 4, 9), 2: (100, 4, 6, 6), 3: (100, 4, 4, 4, 4)}[dims])
     seconds = []
     for _ in range(20):
         layer.reset_parameters()
@@ -225,14 +225,14 @@ def test_nothing_stays_alive_after_a_layer_is_deleted(dims: int, basis: str) -> 
         layer, x = layer_and_input(dims, basis)
         layer(x).sum().backward()
 
-    def alive() -> int:
+    use()
+    gc.freeze()  # what was there before is not looked at
+    try:
+        use()
         gc.collect()
-        return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
-
-    use()
-    before = alive()
-    use()
-    assert alive() == before
+        assert not [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
+    finally:
+        gc.unfreeze()
 
 
 @EVERY_BASIS
@@ -302,6 +302,7 @@ def test_l1_reaches_the_basis_weights_and_not_the_base_branch() -> None:
         (lambda: KANConv2d(3, 3, (3, 3, 3)), "2"),
         (lambda: KANConv2d(3, 3, 3, pad="zeros"), "'zeros'"),  # type: ignore[arg-type]
         (lambda: KANLinear(3, 3, basis_share=1.5), "1.5"),
+        (lambda: KANLinear(3, 3, init="kaiming"), "'kaiming'"),  # type: ignore[typeddict-item]
         (lambda: KANLinear(3, 3)(torch.randn(2, 4)), r"in_features=3.*\(2, 4\)"),
         (lambda: KANConv2d(3, 3, 3)(torch.randn(2, 4, 5, 5)), r"\(2, 4, 5, 5\)"),
     ],
@@ -315,3 +316,34 @@ def test_unbatched_and_channels_last_inputs_give_the_same() -> None:
     layer, x = layer_and_input(2, "bspline")
     torch.testing.assert_close(layer(x[0]), layer(x)[0])
     torch.testing.assert_close(layer(x.to(memory_format=torch.channels_last)), layer(x))
+    expected = layer(x)
+    layer.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(layer(x), expected)
+    layer.reset_parameters()
+    assert not torch.allclose(layer(x), expected)
+
+
+@pytest.mark.parametrize("basis", sorted(BASES))
+def test_power_law_weights_have_the_deviations_of_their_exponents(basis: str) -> None:
+    torch.manual_seed(0)
+    layer = KANConv2d(16, 64, 3, basis=basis, init="power_law")
+    terms = 16 * 9 * layer.planes
+    weight = layer.weight.detach().unflatten(1, (16, layer.planes))
+    assert weight[:, :, :-1].std().item() == pytest.approx(terms**-1.75, rel=0.05)
+    assert weight[:, :, -1].std().item() == pytest.approx(terms**-0.25, rel=0.05)
+    assert layer.bias is not None and not layer.bias.any()
+
+
+def test_the_spline_scaler_multiplies_the_basis_branch_of_its_edge() -> None:
+    torch.manual_seed(0)
+    layer, plain = KANConv2d(2, 3, 3, basis="rbf", spline_scaler=True), KANConv2d(2, 3, 3, basis="rbf")
+    assert layer.spline_scaler is not None and layer.spline_scaler.shape == (3, 2, 3, 3)
+    plain.load_state_dict({k: v for k, v in layer.state_dict().items() if k != "spline_scaler"})
+    x = torch.randn(2, 2, 5, 5)
+    assert torch.equal(layer(x), plain(x))
+    with torch.no_grad():
+        layer.spline_scaler[1, 0, 2, 1] = 3.0
+        plain.weight.unflatten(1, (2, 9))[1, 0, :8, 2, 1] *= 3.0
+    torch.testing.assert_close(layer(x), plain(x))
+    layer(x).sum().backward()
+    assert layer.spline_scaler.grad is not None and layer.spline_scaler.grad.all()

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from trials.config import ModelConfig
+from trials.kan import BASES, Perturbation
 from trials.kan.layer import KANLayer
 from trials.models import build_model
 from trials.models.normalization import build_normalization
@@ -18,7 +19,7 @@ from trials.models.plain import halving_layers
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
-BASIS_NAMES = ["bspline", "gram", "none", "rbf"]
+BASIS_NAMES = [*sorted(BASES), "none"]
 
 
 def model_of(image_size: int = 8, channels: int = 1, classes: int = 5, **fields: Any) -> nn.Module:
@@ -38,7 +39,7 @@ def train_step(model: nn.Module, images: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("basis", BASIS_NAMES)
-@pytest.mark.parametrize("normalization", ["batch", "instance", "layer", "none"])
+@pytest.mark.parametrize("normalization", ["batch", "instance", "layer", "group", "none"])
 @pytest.mark.parametrize("bottleneck", [None, 2], ids=["full", "bottleneck"])
 def test_every_combination_builds_and_trains(basis: str, normalization: str, bottleneck: int | None) -> None:
     images = torch.randn(10, 1, 8, 8)
@@ -48,8 +49,19 @@ def test_every_combination_builds_and_trains(basis: str, normalization: str, bot
             width=8, dropout=0.1,
         )  # fmt: skip
         train_step(model, images)
-        model.eval()
-        torch.testing.assert_close(model(images)[:1], model(images[:1]), msg="a sample depends on its batch")
+        model.eval().double()
+        together, alone = model(images.double())[:1], model(images[:1].double())
+        torch.testing.assert_close(together, alone, msg="a sample depends on its batch")
+
+
+@pytest.mark.parametrize("basis", sorted(BASES))
+@pytest.mark.parametrize("bottleneck", [None, 2], ids=["full", "bottleneck"])
+def test_every_basis_trains_with_every_option(basis: str, bottleneck: int | None) -> None:
+    options = {"init": "power_law", "spline_scaler": True, "noise": 0.1, "perturbation": "degree", "classifier": "kan"}
+    model = model_of(basis={"name": basis}, bottleneck=bottleneck, experts=2, width=8, depth=2, **options)
+    scalers = [name for name, _ in model.named_parameters() if name.endswith("spline_scaler")]
+    assert len(scalers) == 4  # the first layer, two experts and the classifier
+    train_step(model, torch.randn(20, 1, 8, 8))
 
 
 @pytest.mark.parametrize("downsampling", ["max_pool", "avg_pool", "stride"])
@@ -101,7 +113,7 @@ def test_only_a_plain_network_normalises_with_parameters_unless_told() -> None:
 
 def test_dropout_acts_in_training_alone_and_never_on_the_image() -> None:
     model = model_of(depth=1, dropout=0.9)
-    assert not any(isinstance(m, nn.Dropout2d) for m in model.modules())
+    assert not any(isinstance(m, Perturbation) for m in model.modules())
     model, images = model_of(depth=3, dropout=0.9), torch.randn(4, 1, 8, 8)
     assert not torch.equal(model(images), model(images))
     model.eval()
@@ -138,11 +150,13 @@ def test_halvings_are_spread_over_the_depth(depth: int, halvings: int, image_siz
     assert halving_layers(depth, halvings, image_size) == expected
 
 
-@pytest.mark.parametrize("name", ["batch", "instance", "layer"])
+@pytest.mark.parametrize("name", ["batch", "instance", "layer", "group"])
 def test_normalisations_give_mean_0_and_variance_1(name: str) -> None:
     x = 3 * torch.randn(64, 6, 5, 5) + 2
     y = build_normalization(name, 6, affine=False)(x)
-    dims = {"batch": (0, 2, 3), "instance": (2, 3), "layer": (1, 2, 3)}[name]
+    if name == "group":  # gcd(8, 6) = 2 groups
+        y = y.view(64, 2, 3, 5, 5).flatten(0, 1)
+    dims = {"batch": (0, 2, 3), "instance": (2, 3), "layer": (1, 2, 3), "group": (1, 2, 3)}[name]
     torch.testing.assert_close(y.mean(dims), torch.zeros_like(y.mean(dims)), atol=1e-5, rtol=0)
     torch.testing.assert_close(y.var(dims, correction=0), torch.ones_like(y.mean(dims)), atol=1e-4, rtol=0)
     assert not list(build_normalization(name, 6, affine=False).parameters())

@@ -19,6 +19,7 @@ from trials.checkpoint import CheckpointError, load_checkpoint
 from trials.config import ModelConfig, RegularizationConfig, TrialConfig
 from trials.data import splits
 from trials.data.datasets import DATASETS
+from trials.kan import BASES
 from trials.kan.layer import KANLayer
 from trials.metrics import classification_metrics
 from trials.models import build_model
@@ -51,7 +52,7 @@ def untimed(results: list[EpochResult]) -> list[EpochResult]:
     return [dataclasses.replace(result, **TIMINGS) for result in results]
 
 
-@pytest.mark.parametrize("basis", ["bspline", "gram", "none", "rbf"])
+@pytest.mark.parametrize("basis", [*sorted(BASES), "none"])
 def test_digits_are_learnt_in_a_few_epochs(basis: str) -> None:
     config = config_of(model={"basis": {"name": basis}, "width": 16}, epochs=6)
     results = list(run_trial(config, device="cpu"))
@@ -214,6 +215,19 @@ def test_flops_are_two_for_each_multiplication() -> None:
         model={"basis": {"name": "gram", "degree": 4}, "base_branch": False, "depth": 1, "halvings": 0, "width": 4}
     )
     assert count_flops(expanded) == 2 * (8 * 8 * 4 * 9 * 4 + 4 * 10)
+
+
+def test_a_mixture_of_experts_trains_counts_and_resumes(tmp_path: Path) -> None:
+    config = config_of(model={"depth": 3, "experts": 3, "bottleneck": 2, "noise": 0.1}, epochs=2)
+    one = config_of(model={"depth": 3, "bottleneck": 2})
+    assert count_parameters(config) > count_parameters(one)
+    assert count_flops(config) >= count_flops(one)
+    path = tmp_path / "checkpoint.pt"
+    whole = untimed(list(run_trial(config, device="cpu", checkpoint=path)))
+    interrupted = run_trial(config, device="cpu", checkpoint=tmp_path / "again.pt")
+    next(interrupted)
+    assert untimed(list(run_trial(config, device="cpu", checkpoint=tmp_path / "again.pt"))) == whole
+    assert evaluate(config, path, device="cpu")["accuracy"] > 0.3
 
 
 def test_batch_normalisation_of_one_image_is_refused() -> None:

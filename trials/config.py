@@ -181,8 +181,8 @@ class ModelConfig(_Config):
     base_activation: Literal["silu", "relu", "gelu", "identity"] = Field(
         default="silu", description="b of the base branch; the activation of a plain network"
     )
-    normalization: Literal["batch", "instance", "layer", "none"] = Field(
-        default="batch", description="normalisation of each layer's input"
+    normalization: Literal["batch", "instance", "layer", "group", "none"] = Field(
+        default="batch", description="normalisation of each layer's input; group: in up to 8 groups of channels"
     )
     affine: bool | None = Field(
         default=None,
@@ -196,8 +196,35 @@ class ModelConfig(_Config):
         description="divide the width that the basis works on by this, between two 1x1 "
         "projections; null: no bottleneck. The first layer never has one",
     )
+    experts: int | None = Field(
+        default=None,
+        ge=2,
+        le=64,
+        description="make each layer but the first a mixture of this many KAN convolutions; null: one. No effect on a "
+        "plain network",
+    )
+    experts_per_image: int = Field(
+        default=2, ge=1, le=64, description="experts that each image is given, at most all of them"
+    )
+    init: Literal["variance", "power_law"] = Field(
+        default="variance", description="first weights: variance-preserving, or the power law of arXiv 2509.03417"
+    )
+    spline_scaler: bool = Field(
+        default=False, description="one more weight for each edge, times its basis branch, as Efficient-KAN has"
+    )
     dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="probability of dropping a channel before each layer but the first"
+        default=0.0, ge=0, lt=1, description="probability of dropping a channel in each layer but the first"
+    )
+    noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=2,
+        description="standard deviation of the random factor, mean 1, on each channel in training",
+    )
+    perturbation: Literal["full", "poly", "degree"] = Field(
+        default="full",
+        description="what dropout and noise act on: a layer's input, its basis branch's input, or each basis feature; "
+        "always full in a plain network",
     )
     head: Literal["pool", "flatten"] = Field(
         default="pool", description="pool: global average before the classifier; flatten: every pixel of the last layer"
@@ -211,6 +238,15 @@ class RegularizationConfig(_Config):
     """Penalties added to the loss."""
 
     l1_weight: float = Field(default=0.0, ge=0, le=1, description="times the sum of |w| over every basis weight")
+    l1_activation: float = Field(
+        default=0.0, ge=0, le=1, description="times the mean |output|, summed over the KAN layers"
+    )
+    l2_activation: float = Field(
+        default=0.0, ge=0, le=1, description="times the mean squared output, summed over the KAN layers"
+    )
+    load_balance: float = Field(
+        default=0.01, ge=0, le=1, description="times the load-balance loss of each mixture of experts (1 when balanced)"
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of the cross-entropy loss")
 
 

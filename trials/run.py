@@ -79,7 +79,7 @@ def run_trial(
             save_checkpoint(checkpoint, {**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
 
     flops = count_flops(config)
-    with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         yield from train(config, model, optimizer, training, held_out, flops=flops, epochs_done=len(results), save=save)
 
 

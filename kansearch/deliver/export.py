@@ -14,6 +14,8 @@ from kansearch.study.study import Study
 
 __all__ = ["export", "pick_trial"]
 
+_HEADER = "# Trial "
+
 
 def pick_trial(study: Study, pick: str) -> TrialRecord:
     """The trial that `pick` means.
@@ -56,19 +58,26 @@ def export(study: Study, pick: str, path: Path) -> TrialRecord:
     """Write the picked trial's configuration, with where it comes from, to the YAML file `path`.
 
     Raises:
-        InputError, KansearchError: as `pick_trial`; or `path` can't be written.
+        InputError: as `pick_trial`; or `path` is a file that no export wrote, such as the search space.
+        KansearchError: as `pick_trial`; or `path` can't be written.
     """
     record = pick_trial(study, pick)
+    _spare(path)
     figures = ", ".join(f"{name} {value:g}" for name, value in record.values.items())
     header = (
-        f"# Trial {record.number} of study {study.name} (pick: {pick}).\n"
+        f"{_HEADER}{record.number} of study {study.name} (pick: {pick}).\n"
         f"# Measured on held-out images of the training split after {record.epochs} epochs: {figures}.\n"
         f"# Train it to the end and measure it on the test split: kansearch retrain {path} -o {path.stem}-model\n"
     )
     source = {"study": study.name, "trial": record.number, "pick": pick, "values": dict(record.values)}
     text = header + yaml.safe_dump({"source": source, "config": dict(record.config)}, sort_keys=False)
     try:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise KansearchError(f"cannot write {path}: {error.strerror}") from error
     return record
+
+
+def _spare(path: Path) -> None:
+    if path.is_file() and path.stat().st_size and not path.read_bytes().startswith(_HEADER.encode()):
+        raise InputError(f"{path} exists and was not written by `kansearch export`; name another file")

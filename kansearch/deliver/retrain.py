@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,23 +49,29 @@ def retrain(
 
     Raises:
         InputError: `out` holds another configuration's model.
-        KansearchError: the data is missing, training diverged, or `out` can't be written.
+        KansearchError: the data is missing or damaged, the configuration can't be trained on it, training diverged,
+            a file in `out` is damaged, or `out` can't be written.
     """
-    from trials.data.files import DataMissingError
-    from trials.run import TrialDiverged
+    from trials.data.files import DataMissingError, locate
 
+    try:
+        locate(config.data.dataset, data_dir)
+    except DataMissingError as error:
+        raise KansearchError(str(error)) from error
     _claim(out, config)
     try:
         runs = [
             _train_seed(config.model_copy(update={"seed": seed}), out / f"seed-{seed}", data_dir, progress)
             for seed in range(config.seed, config.seed + seeds)
         ]
-    except (DataMissingError, TrialDiverged) as error:
-        raise KansearchError(str(error)) from error
+        metrics = _summary(runs, range(config.seed, config.seed + seeds))
+        _write(out / "metrics.json", _json(metrics))
     except OSError as error:
-        raise KansearchError(f"cannot write {out}: {error.strerror}") from error
-    metrics = _summary(runs, range(config.seed, config.seed + seeds))
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
+    except (RuntimeError, ValueError) as error:  # TrialDiverged, CheckpointError, IdxError, a damaged JSON file
+        raise KansearchError(
+            f"cannot train in {out}: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        ) from error
     return metrics
 
 
@@ -73,11 +80,22 @@ def _claim(out: Path, config: TrialConfig) -> None:
     path = out / "config.yaml"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.read_text() != text:
+        if path.exists() and path.read_text(errors="replace") != text:
             raise InputError(f"{out} holds a model of another configuration; give an empty folder")
-        path.write_text(text)
+        _write(path, text)
     except OSError as error:
-        raise KansearchError(f"cannot write {out}: {error.strerror}") from error
+        raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a run that is killed here goes on later."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _train_seed(
@@ -96,17 +114,17 @@ def _train_seed(
     metrics = evaluate(config, checkpoint, data_dir=data_dir)
     metrics |= {"epochs": config.epochs, "parameters": curve[-1]["parameters"], "flops": curve[-1]["flops"]}
     save_weights(checkpoint, folder / "model.safetensors")
-    (folder / "curve.json").write_text(json.dumps(curve, indent=2) + "\n")
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    _write(folder / "curve.json", _json(curve))
+    _write(folder / "metrics.json", _json(metrics))
     checkpoint.unlink()
     return metrics
 
 
 def _summary(runs: Sequence[dict[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
     """Means and sample standard deviations of each scalar figure; the rest as each seed has it, under `runs`."""
-    scalars = [name for name, value in runs[0].items() if isinstance(value, (int, float))]
+    scalars = [name for name in runs[0] if all(isinstance(run[name], (int, float)) for run in runs)]
     mean: dict[str, Any] = {name: statistics.fmean(run[name] for run in runs) for name in scalars}
-    for name in ("parameters", "flops", "epochs"):
+    for name in ("parameters", "flops", "epochs", "images"):
         mean[name] = runs[0][name]
     deviation = {name: statistics.stdev(run[name] for run in runs) for name in scalars} if len(runs) > 1 else None
     return {**mean, "split": "test", "seeds": list(seeds), "standard_deviation": deviation, "runs": list(runs)}

@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from kansearch.errors import KansearchError
 from kansearch.space import SearchSettings
 
 __all__ = ["Cluster", "ray_cluster"]
 
+_LOOPBACK = "127.0.0.1"
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no result.json, progress.csv, TensorBoard files beside the study
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the search's own
@@ -55,12 +57,7 @@ def ray_cluster(settings: SearchSettings, address: str | None, max_concurrent: i
 
     try:
         if address is None:
-            ray.init(
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                _node_ip_address="127.0.0.1",
-            )
+            _start_on_loopback()
         else:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except ConnectionError as error:
@@ -70,6 +67,28 @@ def ray_cluster(settings: SearchSettings, address: str | None, max_concurrent: i
         yield _shares(settings, resources, max_concurrent)
     finally:
         ray.shutdown()
+
+
+def _start_on_loopback() -> None:
+    """Start Ray with every server on 127.0.0.1.
+
+    `ray.init` replaces a loopback address by the machine's own, upon which Ray's servers listen on every interface; a
+    Ray in which that replacement is called otherwise starts as it would by itself.
+    """
+    import ray
+    from ray._private import services
+
+    replaced = getattr(services, "resolve_ip_for_localhost", None)
+    if replaced is not None:
+        services.resolve_ip_for_localhost = lambda host: host
+    try:
+        ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False, _node_ip_address=_LOOPBACK)
+    finally:
+        if replaced is not None:
+            services.resolve_ip_for_localhost = replaced
+    token = Path.home() / ".ray" / "auth_token"  # Ray makes it readable for everybody
+    if token.exists():
+        token.chmod(0o600)
 
 
 def _shares(settings: SearchSettings, resources: dict[str, float], max_concurrent: int | None) -> Cluster:

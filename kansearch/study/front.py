@@ -13,6 +13,8 @@ from kansearch.space import Direction
 from kansearch.study.objectives import costs, signed
 from kansearch.study.records import TrialRecord
 
+_SMALLEST_ERROR = 1e-4  # below what any validation split here can resolve
+
 __all__ = ["front_of", "hypervolume", "knee"]
 
 
@@ -40,8 +42,14 @@ def hypervolume(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
 
 
 def knee(front: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> TrialRecord:
-    """The point of a front, not empty, nearest to the ideal one, each cost scaled to [0, 1] over the front."""
+    """The point of a front, not empty, nearest to the ideal one, each cost scaled to [0, 1] over the front.
+
+    Accuracy counts by the logarithm of the error, as parameters do: halving either is worth the same anywhere.
+    """
     points = np.array([costs(objectives, record.values) for record in front])
+    for column, name in enumerate(objectives):
+        if name == "accuracy":
+            points[:, column] = np.log10(np.maximum(points[:, column], _SMALLEST_ERROR))
     low, high = points.min(axis=0), points.max(axis=0)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)
     return front[int(np.argmin(np.linalg.norm(scaled, axis=1)))]

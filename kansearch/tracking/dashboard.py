@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from kansearch.errors import KansearchError
@@ -34,28 +35,46 @@ def dashboard(home: Path, study: Study | None, port: int | None) -> Iterator[tup
         port: on loopback; None takes a free one.
 
     Raises:
-        KansearchError: the port is busy, nothing has been tracked, or the server doesn't start.
+        KansearchError: the port is busy, nothing has been tracked, the database is none, or the server doesn't start.
     """
     uri = study.tracking_uri if study else sqlite_url(home / "mlflow.db")
     if uri.startswith(("http://", "https://")):
         raise KansearchError(f"this study is tracked by a server that runs already: open {uri}")
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise KansearchError(f"nothing has been tracked in {home} yet; launch a search first")
+    if uri.startswith("sqlite:///"):
+        _check_database(Path(uri.removeprefix("sqlite:///")), home)
     port = _claim_port(port)
     address = f"http://{_HOST}:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri, "--default-artifact-root", (home / "artifacts").absolute().as_uri()]
     log = home / "dashboard.log"
-    with log.open("wb") as output:
-        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-        )
+    process = _start(command, log)
     try:
         _wait_until_it_answers(address, process, log)
         yield address + _page(uri, study), process
     finally:
         _stop(process)
+
+
+def _check_database(path: Path, home: Path) -> None:
+    if not path.exists():
+        raise KansearchError(f"nothing has been tracked in {home} yet; launch a search first")
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT name FROM sqlite_master").fetchall()
+    except sqlite3.Error as error:
+        raise KansearchError(f"cannot read {path}, MLflow's database: {error}") from error
+
+
+def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """The server, in a process group of its own, so that no signal but ours reaches it and ours reaches all of it."""
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    try:
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            )
+    except OSError as error:
+        raise KansearchError(f"cannot write {log}: {error.strerror}") from error
 
 
 def _claim_port(port: int | None) -> int:
@@ -72,7 +91,10 @@ def _wait_until_it_answers(address: str, process: subprocess.Popen[bytes], log: 
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise KansearchError(f"MLflow's server ended with exit code {process.returncode}; see {log}")
+            last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            raise KansearchError(
+                f"MLflow's server ended with exit code {process.returncode}: {last} (all of it: {log})"
+            )
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=2):
                 return
@@ -93,10 +115,14 @@ def _page(uri: str, study: Study | None) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    """End the whole process group: a worker may outlive the server that started it."""
+    _signal_group(process, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

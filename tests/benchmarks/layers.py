@@ -1,9 +1,10 @@
 """Time and memory of each basis against plain convolutions: `python -m tests.benchmarks.layers [--device cuda]`.
 
-Every layer maps N=64 images of 16 channels and 28x28 pixels to 32 channels with a 3x3 kernel, forward and backward. "same"
-is the plain convolution of the same 16 channels, "equal" the one of as many channels as the layer's planes, whose input
-is there already: what the expansion costs beyond the multiplications that F functions an edge need anyway. The three are
-timed in turn, round after round, and the medians are compared. "saved" is what autograd keeps for the backward pass.
+Every layer maps N=64 images of 16 channels and 28x28 pixels to 32 channels with a 3x3 kernel, forward and backward.
+"same" is the plain convolution of the same 16 channels, "equal" the one of as many channels as the layer's planes,
+whose input is there already: what the expansion costs beyond the multiplications that F functions an edge need anyway.
+The three are timed in turn, round after round, and the medians are compared. "saved" is what autograd keeps for the
+backward pass.
 """
 
 from __future__ import annotations
@@ -71,9 +72,10 @@ def row(name: str, rounds: int, device: str) -> str:
     times = [[seconds(step, device) for step in steps] for _ in range(rounds)]
     ours, same, equal = (1e3 * statistics.median(column) for column in zip(*times, strict=True))
     saved = saved_mib(layer, SHAPE[1], device)
+    expanded = saved_mib(layers[2], widths[2], device)
     return (
-        f"{name:<10} {layer.planes:>6} {ours:>8.1f} {same:>8.1f} {equal:>8.1f} {ours / same:>7.2f} {ours / equal:>7.2f} "
-        f"{saved:>10.1f} {saved_mib(layers[2], widths[2], device):>10.1f}"
+        f"{name:<10} {layer.planes:>6} {ours:>8.1f} {same:>8.1f} {equal:>8.1f} {ours / same:>7.2f} "
+        f"{ours / equal:>7.2f} {saved:>10.1f} {expanded:>10.1f}"
     )
 
 
@@ -87,7 +89,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     where = torch.cuda.get_device_name() if options.device == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    print(f"torch {torch.__version__}, {where}, float32, input {SHAPE}, {OUT} output channels, 3x3, {options.rounds} rounds")
+    print(f"torch {torch.__version__}, {where}, float32, {SHAPE} -> {OUT} channels, 3x3, {options.rounds} rounds")
     print(f"{'basis':<10} {'planes':>6} {'ms':>8} {'same':>8} {'equal':>8} {'x same':>7} {'x equal':>7} ", end="")
     print(f"{'saved MiB':>10} {'equal MiB':>10}")
     for name in options.basis:

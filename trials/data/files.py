@@ -50,7 +50,7 @@ def locate(dataset: str, data_dir: Path | None = None, *, download: bool = True)
 
 def idx_file(folder: Path, name: str) -> Path | None:
     """`name` or `name`.gz in `folder`, whichever is a file."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    return next((path for path in (folder / name, folder / f"{name}.gz") if os.path.isfile(path)), None)
 
 
 def _cache() -> Path:

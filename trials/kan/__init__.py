@@ -8,6 +8,8 @@ from trials.kan.basis import BASES, Basis, build_basis
 from trials.kan.bottleneck import BottleneckKANConv1d, BottleneckKANConv2d, BottleneckKANConv3d, bottleneck_width
 from trials.kan.conv import KANConv1d, KANConv2d, KANConv3d
 from trials.kan.linear import KANLinear
+from trials.kan.mixture import MixtureKANConv1d, MixtureKANConv2d, MixtureKANConv3d
+from trials.kan.perturbation import Perturbation
 
 __all__ = [
     "BASES",
@@ -19,6 +21,10 @@ __all__ = [
     "KANConv2d",
     "KANConv3d",
     "KANLinear",
+    "MixtureKANConv1d",
+    "MixtureKANConv2d",
+    "MixtureKANConv3d",
+    "Perturbation",
     "bottleneck_width",
     "build_basis",
 ]

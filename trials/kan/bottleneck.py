@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.kan.basis import Basis
 from trials.kan.basis.basis import gaussian_moments
 from trials.kan.conv import KANConv, KANConv1d, KANConv2d, KANConv3d, Size
-from trials.kan.layer import Activation
+from trials.kan.layer import LayerOptions
 
 __all__ = ["BottleneckKANConv1d", "BottleneckKANConv2d", "BottleneckKANConv3d", "bottleneck_width"]
 
@@ -30,8 +29,9 @@ class BottleneckKANConv(nn.Module):
 
     down: 1x1, C -> r; the KAN convolution: r -> r, stride, padding, dilation and groups; up: 1x1, r -> O; the base
     branch is a native convolution C -> O. `norm` builds the affine-free normalisation of the r channels; None: none.
-    The weights start so that z ~ N(0, 1) gives outputs of variance 1 (without norm: as far as down's outputs are
-    normal). r: `bottleneck_width`. Source of the shape: Bottleneck KAGN, arXiv 2407.01092.
+    `inner` makes the KAN convolution; default: the KANConv of this dimension. The weights start so that z ~ N(0, 1)
+    gives outputs of variance 1 (without norm: as far as down's outputs are normal). r: `bottleneck_width`. Source of
+    the shape: Bottleneck KAGN, arXiv 2407.01092.
     """
 
     conv_type: ClassVar[type[KANConv]]
@@ -47,29 +47,30 @@ class BottleneckKANConv(nn.Module):
         groups: int = 1,
         bias: bool = True,
         *,
-        basis: Basis | str = "bspline",
-        base: Activation | None = F.silu,
         reduction: int = 4,
         minimum: int = 16,
         norm: Callable[[int], nn.Module] | None = None,
-        basis_share: float = 0.5,
+        inner: Callable[..., nn.Module] | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__()
         width = bottleneck_width(in_channels, out_channels, reduction, groups, minimum)
         convolution = _NATIVE[self.conv_type.dims]
         where: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        self.base = base
-        self.basis_share = basis_share if base is not None else 1.0
+        self.base = options.get("base", F.silu)
+        self.basis_share = options.get("basis_share", 0.5) if self.base is not None else 1.0
+        narrow: Any = {**options, "base": None}
         self.down = convolution(in_channels, width, 1, groups=groups, bias=False)
         self.norm = norm(width) if norm else nn.Identity()
-        self.conv = self.conv_type(width, width, kernel_size, basis=basis, base=None, **where)
+        self.conv = (inner or self.conv_type)(width, width, kernel_size, **where, **narrow)
         self.up = convolution(width, out_channels, 1, groups=groups, bias=bias)
-        self.base_conv = convolution(in_channels, out_channels, kernel_size, bias=False, **where) if base else None
+        self.base_conv = convolution(in_channels, out_channels, kernel_size, bias=False, **where) if self.base else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the weights anew, as the class says. On the meta device nothing is done."""
-        self.conv.reset_parameters()
+        if isinstance(self.conv, KANConv):
+            self.conv.reset_parameters()
         if self.down.weight.is_meta:
             return
         _normal(self.down.weight, 1.0)
@@ -78,7 +79,9 @@ class BottleneckKANConv(nn.Module):
             nn.init.zeros_(self.up.bias)
         if self.base is None or self.base_conv is None:
             return
-        mean, variance = (float(moment) for moment in gaussian_moments(self.base, self.down.weight.device))
+        base = self.base
+        moments = gaussian_moments(lambda z: base(z.float()), self.down.weight.device)
+        mean, variance = (float(moment) for moment in moments)
         spread = variance if self.up.bias is not None else variance + mean**2
         _normal(self.base_conv.weight, (1 - self.basis_share) / spread)
         if self.up.bias is not None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trials.kan.basis import BASES, Basis
-from trials.kan.basis.basis import autocast_enabled, gaussian_moments
+from trials.kan.basis.basis import autocast_enabled, gaussian_moments, widened
 from trials.kan.perturbation import Perturbation
 from trials.kan.recompute import Expansion, Product, Recomputed, learns
 
@@ -91,7 +91,7 @@ class KANLayer(nn.Module):
         planes = self._by_plane()
         features = self.basis.n_features
         scaled = planes[:, :, :features] * self.spline_scaler[:, :, None]
-        return torch.cat([scaled, planes[:, :, features:]], dim=2).view_as(self.weight)
+        return torch.cat([scaled, planes[:, :, features:]], dim=2).flatten(1, 2)
 
     def reset_parameters(self) -> None:
         """Draw the weights anew, as the class says. On the meta device nothing is done."""
@@ -106,6 +106,41 @@ class KANLayer(nn.Module):
                 self.bias.copy_(-(weight * mean.to(weight).view(shape)).flatten(1).sum(1))
             if self.spline_scaler is not None:
                 self.spline_scaler.fill_(1.0)
+
+    def refine(self) -> None:
+        """Put the basis on a finer grid; inside the grid the layer computes what it did.
+
+        `weight` is a new, larger parameter: make the optimizer anew. Raises ValueError where the basis cannot.
+        """
+        basis, matrix = self.basis.refine()
+        self._change_basis(basis, matrix)
+
+    def update_grid(self, z: Tensor, share: float = 0.99) -> None:
+        """Move the grid to where `share` of the elements of z lie, and refit the weights, scaler included.
+
+        The refit is by least squares on a fixed probe grid of evenly spaced points over the old and the new range.
+        `weight` is a new parameter: make the optimizer anew. Raises ValueError where the basis has no grid to move.
+        """
+        sample = widened(z.detach().flatten()[:: max(z.numel() // 2**20, 1)])
+        basis = self.basis.on_range(float(sample.abs().quantile(share)))
+        edge = max(basis.grid_range, self.basis.grid_range)
+        probe = torch.linspace(-edge, edge, 20 * basis.n_features, dtype=torch.float64)
+        with torch.no_grad():
+            old, new = self.basis.cpu().expand(probe), basis.expand(probe)
+        self._change_basis(basis, torch.linalg.lstsq(new, old, driver="gelsd").solution)
+
+    def _change_basis(self, basis: Basis, matrix: Tensor) -> None:
+        """Take another basis, of which the old functions are φ_k = Σ_j matrix_jk φ'_j, and the weights that go with
+        it."""
+        with torch.no_grad():
+            features = self.basis.n_features
+            planes = torch.unflatten(self.effective_weight(), 1, (-1, self.planes))
+            weight = torch.einsum("jk,ock...->ocj...", matrix.to(planes), planes[:, :, :features])
+            weight = torch.cat([weight, planes[:, :, features:]], dim=2).flatten(1, 2)
+        self.basis, self.planes = basis.to(weight.device), basis.n_features + (self.base is not None)
+        self.weight = nn.Parameter(weight)
+        if self.spline_scaler is not None:
+            nn.init.ones_(self.spline_scaler)
 
     def _create(
         self, shape: tuple[int, ...], bias: bool, device: torch.device | str | None, dtype: torch.dtype | None
@@ -148,8 +183,7 @@ class KANLayer(nn.Module):
         return z, None, self.perturbation.factors(samples, channels * self.basis.n_features, z)
 
     def _by_plane(self) -> Tensor:
-        out, channels, *kernel = self.weight.shape
-        return self.weight.view(out, channels // self.planes, self.planes, *kernel)
+        return torch.unflatten(self.weight, 1, (-1, self.planes))
 
     def _power_law(self) -> tuple[Tensor, Tensor]:
         """Means to take out with the bias: none; and the standard deviation of each plane's weights; each (P,)."""
@@ -166,7 +200,8 @@ class KANLayer(nn.Module):
         scale = (self.basis_share / spread.sum() / fan).sqrt().expand_as(mean)
         if self.base is None:
             return mean, scale
-        base_mean, base_variance = gaussian_moments(self.base, mean.device)
+        base = self.base
+        base_mean, base_variance = gaussian_moments(lambda z: base(z.float()), mean.device)
         base_spread = base_variance if self.bias is not None else base_variance + base_mean.square()
         base_scale = ((1 - self.basis_share) / base_spread / fan).sqrt()
         return torch.cat([mean, base_mean[None]]), torch.cat([scale, base_scale[None]])

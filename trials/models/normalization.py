@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 __all__ = ["build_normalization"]
@@ -11,8 +13,8 @@ def build_normalization(name: str, channels: int, affine: bool, spatial: bool = 
     """A module that normalises (N, C, H, W), or (N, C) where `spatial` is false.
 
     batch: over the batch and the pixels, running averages in eval; instance: over the pixels of each channel; layer:
-    over the channels and pixels of each image; none: the identity. A vector has no pixels: "instance" means "layer"
-    there.
+    over the channels and pixels of each image; group: the same in gcd(8, channels) groups of channels; none: the
+    identity. A vector has no pixels: "instance" means "layer" there.
     """
     if name == "none":
         return nn.Identity()
@@ -22,4 +24,12 @@ def build_normalization(name: str, channels: int, affine: bool, spatial: bool = 
         return nn.InstanceNorm2d(channels, affine=affine)
     if name in ("layer", "instance"):
         return nn.GroupNorm(1, channels, affine=affine)
-    raise ValueError(f"normalization must be batch, instance, layer or none, got {name!r}")
+    if name == "group":
+        return nn.GroupNorm(_groups(channels, spatial), channels, affine=affine)
+    raise ValueError(f"normalization must be batch, instance, layer, group or none, got {name!r}")
+
+
+def _groups(channels: int, spatial: bool) -> int:
+    """gcd(8, channels), but no group of one number, which would be normalised to zero."""
+    groups = math.gcd(8, channels)
+    return groups if spatial or channels > groups else 1

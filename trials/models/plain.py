@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from trials.config import ModelConfig
-from trials.kan import BottleneckKANConv2d, KANConv2d, KANLinear, bottleneck_width, build_basis
+from trials.kan import (
+    BottleneckKANConv2d,
+    KANConv2d,
+    KANLinear,
+    MixtureKANConv2d,
+    Perturbation,
+    bottleneck_width,
+    build_basis,
+)
+from trials.kan.layer import LayerOptions
 from trials.models.normalization import build_normalization
 
 __all__ = ["ACTIVATIONS", "Plain", "halving_layers"]
@@ -33,9 +44,10 @@ def halving_layers(depth: int, halvings: int, image_size: int) -> list[int]:
 class Plain(nn.Module):
     """`depth` convolutions of `width` channels, times `growth` after each halving, then a pooled or flattened head.
 
-    With a basis, each block is: normalisation -> dropout of channels (not in the first) -> KAN convolution -> pooling
-    where the image is halved; then global average or flattening -> normalisation of the vector -> classifier. (The
-    vector is normalised after the average: averaged after an instance normalisation it would be zero.)
+    With a basis, each block is: normalisation -> dropout and noise (not in the first; inside the convolution unless
+    `perturbation` is full) -> KAN convolution, or a mixture of them -> pooling where the image is halved; then global
+    average or flattening -> normalisation of the vector -> classifier. (The vector is normalised after the average:
+    averaged after an instance normalisation it would be zero.)
 
     Without one it is the control: convolution, then blocks of normalisation -> activation -> dropout -> convolution,
     then normalisation -> activation -> global average or flattening -> linear: the pre-activation form of the usual
@@ -72,13 +84,14 @@ class GlobalAverage(nn.Module):
 
 
 def _block(config: ModelConfig, layer: int, channels: int, out: int, factor: int) -> nn.Sequential:
+    plain = config.basis.name == "none"
     parts: list[nn.Module] = []
-    if config.basis.name != "none":
+    if layer or not plain:
         parts.append(_norm(config, channels))
-    elif layer:
-        parts += [_norm(config, channels), ACTIVATIONS[config.base_activation]()]
-    if layer and config.dropout:
-        parts.append(nn.Dropout2d(config.dropout))
+    if layer and plain:
+        parts.append(ACTIVATIONS[config.base_activation]())
+    if layer and (config.dropout or config.noise) and (plain or config.perturbation == "full"):
+        parts.append(Perturbation(config.dropout, config.noise))
     strided = config.downsampling == "stride"
     parts.append(_convolution(config, layer, channels, out, factor if strided else 1))
     if factor > 1 and not strided:
@@ -91,13 +104,27 @@ def _convolution(config: ModelConfig, layer: int, channels: int, out: int, strid
     narrow = config.bottleneck if layer else None
     if config.basis.name == "none":
         return _narrow_control(config, narrow, channels, out, where) if narrow else nn.Conv2d(channels, out, **where)
-    basis = build_basis(config.basis)
-    base = ACTIVATIONS[config.base_activation]() if config.base_branch else None
+    options = _options(config)
+    if layer and (config.dropout or config.noise) and config.perturbation != "full":
+        options["perturbation"] = Perturbation(config.dropout, config.noise, config.perturbation)
+    build: Callable[..., nn.Module] = KANConv2d
+    if layer and config.experts:
+        top_k = min(config.experts_per_image, config.experts)
+        build = partial(MixtureKANConv2d, experts=config.experts, top_k=top_k)
     if narrow is None:
-        return KANConv2d(channels, out, basis=basis, base=base, **where)
+        return build(channels, out, **where, **options)
     return BottleneckKANConv2d(
-        channels, out, basis=basis, base=base, reduction=narrow, minimum=4, norm=lambda r: _norm(config, r), **where
+        channels, out, **where, **options, reduction=narrow, minimum=4, norm=partial(_norm, config), inner=build
     )
+
+
+def _options(config: ModelConfig) -> LayerOptions:
+    return {
+        "basis": build_basis(config.basis),
+        "base": ACTIVATIONS[config.base_activation]() if config.base_branch else None,
+        "init": config.init,
+        "spline_scaler": config.spline_scaler,
+    }
 
 
 def _narrow_control(config: ModelConfig, reduction: int, channels: int, out: int, where: dict[str, Any]) -> nn.Module:
@@ -112,10 +139,9 @@ def _head(config: ModelConfig, channels: int, features: int, classes: int) -> nn
     if config.basis.name == "none":
         activation = ACTIVATIONS[config.base_activation]()
         return nn.Sequential(_norm(config, channels), activation, shrink, nn.Linear(features, classes))
-    base = ACTIVATIONS[config.base_activation]() if config.base_branch else None
     classifier: nn.Module = nn.Linear(features, classes)
     if config.classifier == "kan":
-        classifier = KANLinear(features, classes, basis=build_basis(config.basis), base=base)
+        classifier = KANLinear(features, classes, **_options(config))
     return nn.Sequential(shrink, _norm(config, features, spatial=False), classifier)
 
 

@@ -29,6 +29,8 @@ class Basis(nn.Module):
 
     n_features: int
     """F, the number of functions."""
+    grid_range: float
+    """R of the grid [-R, R], where the basis has one."""
     domain: Domain | None = None
     """Maps the real line onto the interval where φ_k is defined; None: the functions take any real number."""
 
@@ -89,6 +91,17 @@ class Basis(nn.Module):
             return grad_u.mul_(domain.slope(z, u)), *rest
 
         return features, pull_through_domain
+
+    def refine(self) -> tuple[Basis, Tensor]:
+        """A basis on a finer grid, and T, shape (F', F), float64, with φ_k = Σ_j T_jk φ'_j on the grid.
+
+        Raises ValueError where there is no grid that can be refined exactly.
+        """
+        raise ValueError(f"{type(self).__name__} has no grid that can be refined exactly")
+
+    def on_range(self, grid_range: float) -> Basis:
+        """The same basis with its grid on [-grid_range, grid_range]. Raises ValueError where there is no such grid."""
+        raise ValueError(f"{type(self).__name__} has no grid to move")
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of φ_k(z) for z ~ N(0, 1), each of shape (F,), float64."""

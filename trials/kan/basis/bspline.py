@@ -83,20 +83,19 @@ class BSpline(Basis):
             terms[0].add_(term, alpha=(-1) ** i * factors[i])
         return terms[0]
 
-    def refined(self) -> tuple[BSpline, Tensor]:
-        """The basis on a grid of 2G intervals, and the matrix T (2G+s, F) of knot insertion: φ_k = Σ_j T_jk φ'_j in
-        [-R, R].
+    def refine(self) -> tuple[BSpline, Tensor]:
+        """The basis on 2G intervals, and the matrix of knot insertion (2G+s, F): φ_k = Σ_j T_jk φ'_j on [-R, R].
 
-        φ_k is Σ_i 2^-s C(s+1, i) of the fine splines under it, i = 0..s+1; those that are zero on [-R, R] are left out.
+        φ_k is Σ_i 2^-s C(s+1, i) times the s + 2 fine splines under it; those that vanish on [-R, R] are left out.
         """
         s = self.spline_order
         fine = BSpline(2 * self.grid_size, s, self.grid_range)
         matrix = torch.zeros(fine.n_features, self.n_features, dtype=torch.float64)
         for k in range(self.n_features):
             for i in range(s + 2):
-                j = (
-                    2 * k + i - s
-                )  # the first fine spline under φ_0 starts s fine intervals before the fine grid's first
-                if 0 <= j < fine.n_features:
-                    matrix[j, k] = math.comb(s + 1, i) / 2**s
+                if 0 <= 2 * k + i - s < fine.n_features:
+                    matrix[2 * k + i - s, k] = math.comb(s + 1, i) / 2**s
         return fine, matrix
+
+    def on_range(self, grid_range: float) -> BSpline:
+        return BSpline(self.grid_size, self.spline_order, grid_range)

@@ -28,3 +28,6 @@ class RBF(Basis):
 
     def slopes(self, u: Tensor, features: Tensor) -> Tensor:
         return (self.centres.to(u.dtype) - u * self.per_unit).mul_(2 * self.per_unit).mul_(features)
+
+    def on_range(self, grid_range: float) -> RBF:
+        return RBF(self.grid_size, grid_range)

@@ -1,0 +1,220 @@
+"""From a finished study to a trained model: export writes what retrain trains, whole, once, and after a kill too."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import statistics
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kansearch.deliver.export import export, pick_trial
+from kansearch.deliver.retrain import retrain
+from kansearch.errors import InputError, KansearchError
+from kansearch.search.sampler import OptunaSuggest, build_sampler
+from kansearch.space import load_config, parse_space
+from kansearch.study.study import Study
+from tests.helpers import SMALL_SPACE, run, start, stop, succeed
+from trials.config import TrialConfig
+from trials.run import run_trial
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+def finished_study(home: Path, trials: int = 3) -> Study:
+    """`trials` complete trials, really trained, and a failed one after them."""
+    study = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"))
+    study.use_sampler(build_sampler(study.space.search, 0))
+    for _ in range(trials):
+        trial = study.ask()
+        config = study.space.sample(OptunaSuggest(trial))
+        study.start(trial, config.model_dump(mode="json"))
+        for result in run_trial(config, device="cpu"):
+            study.add_epoch(trial.number, dataclasses.asdict(result))
+        study.complete(trial.number)
+    trial = study.ask()
+    study.start(trial, study.space.sample(OptunaSuggest(trial)).model_dump(mode="json"))
+    study.fail(trial.number, "TrialDiverged: " + "the loss is not finite; " * 12)
+    return study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return finished_study(tmp_path_factory.mktemp("studies"))
+
+
+@pytest.fixture
+def config(study: Study) -> TrialConfig:
+    return TrialConfig.model_validate(study.record(0).config)
+
+
+def ignore(seed: int, result: dict[str, Any]) -> None:
+    """No progress is shown."""
+
+
+# -- export --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pick", ["knee", "best", "smallest", "0", "1", "2"])
+def test_an_exported_configuration_is_read_back_as_it_was(study: Study, tmp_path: Path, pick: str) -> None:
+    record = export(study, pick, tmp_path / "best.yaml")
+    assert load_config(tmp_path / "best.yaml").model_dump(mode="json") == record.config
+    source = yaml.safe_load((tmp_path / "best.yaml").read_text())["source"]
+    assert source == {"study": "small", "trial": record.number, "pick": pick, "values": record.values}
+
+
+def test_each_pick_means_what_it_says(study: Study) -> None:
+    complete = [record for record in study.records() if record.state == "complete"]
+    smallest, best = pick_trial(study, "smallest"), pick_trial(study, "best")
+    assert smallest.values["parameters"] == min(record.values["parameters"] for record in complete)
+    assert best.values["accuracy"] == max(record.values["accuracy"] for record in complete)
+    assert pick_trial(study, "1").number == 1
+    knee = pick_trial(study, "knee")
+    assert smallest.values["parameters"] <= knee.values["parameters"] <= best.values["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("pick", "reason"),
+    [
+        ("middle", "give knee, best, smallest or a trial number"),
+        ("-1", "give knee, best, smallest or a trial number"),
+        ("", "give knee, best, smallest or a trial number"),
+        ("4", "the study has trials 0 to 3"),
+        ("3", "the trial is fail, not complete"),
+    ],
+)
+def test_a_pick_that_is_none_is_refused(study: Study, tmp_path: Path, pick: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        export(study, pick, tmp_path / "best.yaml")
+    assert not (tmp_path / "best.yaml").exists()
+
+
+def test_export_never_overwrites_what_it_did_not_write(study: Study, tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL_SPACE)
+    with pytest.raises(InputError, match="name another file"):
+        export(study, "knee", path)
+    assert path.read_text() == SMALL_SPACE
+    path.unlink()
+    export(study, "0", path)
+    export(study, "1", path)
+    assert load_config(path).model_dump(mode="json") == study.record(1).config
+
+
+# -- retrain -------------------------------------------------------------------------------------------------------
+
+
+def test_retrain_writes_the_folder_it_documents(config: TrialConfig, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    out = tmp_path / "deep" / "model"
+    seen: list[tuple[int, int]] = []
+    metrics = retrain(config, out, 2, None, lambda seed, result: seen.append((seed, result["epoch"])))
+    assert seen == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {
+        "config.yaml",
+        "metrics.json",
+        *(f"seed-{seed}/{name}" for seed in (0, 1) for name in ("model.safetensors", "curve.json", "metrics.json")),
+    }
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    assert load_config(out / "config.yaml") == config
+    weights = load_file(out / "seed-0/model.safetensors")
+    assert sum(tensor.numel() for tensor in weights.values()) >= metrics["parameters"]
+
+
+def test_two_seeds_give_a_mean_and_a_deviation(config: TrialConfig, tmp_path: Path) -> None:
+    metrics = retrain(config, tmp_path / "two", 2, None, ignore)
+    first, second = metrics["runs"]
+    assert metrics["split"] == "test"
+    assert metrics["seeds"] == [0, 1]
+    assert first["loss"] != second["loss"], "the seed matters"
+    for name in ("accuracy", "loss", "f1", "precision", "recall", "roc_auc_ovr", "roc_auc_ovo", "top5_accuracy"):
+        assert metrics[name] == pytest.approx((first[name] + second[name]) / 2)
+        assert metrics["standard_deviation"][name] == pytest.approx(statistics.stdev([first[name], second[name]]))
+    for name in ("parameters", "flops", "epochs", "images"):
+        assert metrics[name] == first[name]
+        assert isinstance(metrics[name], int)
+    assert metrics["images"] == 360, "a fifth of the digits, none of which a search sees"
+    assert len(first["confusion_matrix"]) == 10
+
+    alone = retrain(config.model_copy(update={"seed": 1}), tmp_path / "one", 1, None, ignore)
+    assert alone["standard_deviation"] is None
+    assert alone["accuracy"] == second["accuracy"]
+    assert alone["loss"] == second["loss"]
+
+
+def test_more_seeds_train_only_those_that_are_missing(config: TrialConfig, tmp_path: Path) -> None:
+    retrain(config, tmp_path / "model", 1, None, ignore)
+    seeds: set[int] = set()
+    metrics = retrain(config, tmp_path / "model", 2, None, lambda seed, result: seeds.add(seed))
+    assert seeds == {1}
+    assert metrics["seeds"] == [0, 1]
+
+
+def test_another_configuration_is_refused_and_harms_nothing(study: Study, tmp_path: Path) -> None:
+    export(study, "0", tmp_path / "a.yaml")
+    export(study, "1", tmp_path / "b.yaml")
+    retrain(load_config(tmp_path / "a.yaml"), tmp_path / "model", 1, None, ignore)
+    before = (tmp_path / "model/metrics.json").read_bytes()
+    refused = run("retrain", "b.yaml", "-o", "model", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr == "kansearch: model holds a model of another configuration; give an empty folder\n"
+    assert (tmp_path / "model/metrics.json").read_bytes() == before
+
+
+def test_a_damaged_file_in_the_folder_is_told_in_one_line(config: TrialConfig, tmp_path: Path) -> None:
+    retrain(config, tmp_path / "model", 1, None, ignore)
+    (tmp_path / "model/seed-0/metrics.json").write_text("{")
+    with pytest.raises(KansearchError, match="cannot train in .*model: "):
+        retrain(config, tmp_path / "model", 1, None, ignore)
+
+
+def test_a_configuration_that_cannot_be_trained_says_why(config: TrialConfig, tmp_path: Path) -> None:
+    alone = config.model_copy(update={"data": config.data.model_copy(update={"batch_size": 1})})
+    with pytest.raises(KansearchError, match="normalization batch needs batch_size >= 2"):
+        retrain(alone, tmp_path / "model", 1, None, ignore)
+
+
+LONG = 150
+
+
+@pytest.fixture
+def half_way(study: Study, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A retrain in `tmp_path/model` that has just done its third epoch."""
+    export(study, "0", tmp_path / "best.yaml")
+    process = start("retrain", "best.yaml", "--epochs", str(LONG), "-o", "model", cwd=tmp_path)
+    assert process.stdout is not None
+    assert any(line.startswith(f"seed 0 epoch 3/{LONG}") for line in process.stdout)
+    yield process
+    if process.poll() is None:
+        process.kill()
+        process.communicate()
+
+
+def test_a_killed_retrain_goes_on_to_the_same_numbers(half_way: subprocess.Popen[str], tmp_path: Path) -> None:
+    stop(half_way, signal.SIGKILL)
+    seed = tmp_path / "model" / "seed-0"
+    assert (seed / "checkpoint.pt").exists()
+    assert not (seed / "metrics.json").exists(), "the kill came in the middle"
+
+    succeed("retrain", "best.yaml", "--epochs", str(LONG), "-o", "model", cwd=tmp_path)
+    succeed("retrain", "best.yaml", "--epochs", str(LONG), "-o", "whole", cwd=tmp_path)
+    interrupted, whole = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("model", "whole"))
+    assert interrupted == whole
+    curves = [json.loads((tmp_path / name / "seed-0/curve.json").read_text()) for name in ("model", "whole")]
+    assert [row["epoch"] for row in curves[0]] == list(range(1, LONG + 1))
+    assert [row["train_loss"] for row in curves[0]] == [row["train_loss"] for row in curves[1]]
+    assert not (seed / "checkpoint.pt").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(half_way: subprocess.Popen[str], tmp_path: Path) -> None:
+    _, stderr = stop(half_way, signal.SIGINT)
+    assert half_way.returncode == 130
+    assert stderr == "kansearch: interrupted; the same command goes on with what is in model\n"
+    assert (tmp_path / "model/seed-0/checkpoint.pt").exists()

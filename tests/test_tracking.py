@@ -1,0 +1,152 @@
+"""MLflow is a copy of the study: complete, idempotent, and no danger to the search."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from kansearch.report.front_plot import front_picture
+from kansearch.search.sampler import OptunaSuggest, build_sampler
+from kansearch.space import parse_space
+from kansearch.study.front import front_of, hypervolume
+from kansearch.study.study import Study
+from kansearch.tracking.store import MlflowStore, experiment_name, flatten
+from kansearch.tracking.writer import MlflowWriter
+from tests.helpers import SMALL_SPACE
+from tests.test_study import epoch
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning"
+)
+
+
+def make_study(home: Path, tracking_uri: str | None = None) -> Study:
+    study = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"), tracking_uri=tracking_uri)
+    study.use_sampler(build_sampler(study.space.search, 0))
+    return study
+
+
+def add_trial(study: Study, accuracies: list[float], end: Callable[[Study, int], Any] | None = None) -> int:
+    trial = study.ask()
+    study.start(trial, study.space.sample(OptunaSuggest(trial)).model_dump(mode="json"))
+    for number, accuracy in enumerate(accuracies, start=1):
+        study.add_epoch(trial.number, epoch(number, accuracy))
+    if end is not None:
+        end(study, trial.number)
+    return int(trial.number)
+
+
+def runs_of(study: Study) -> dict[str | None, Any]:
+    client = MlflowClient(study.tracking_uri)
+    experiment = client.get_experiment_by_name(experiment_name(study.name))
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    by_trial = {run.data.tags.get("kansearch.trial"): run for run in runs}
+    assert len(by_trial) == len(runs), "one run a trial"
+    return by_trial
+
+
+def steps(study: Study, run: Any, metric: str) -> list[int]:
+    return [each.step for each in MlflowClient(study.tracking_uri).get_metric_history(run.info.run_id, metric)]
+
+
+def write_all(study: Study) -> None:
+    store = MlflowStore(study)
+    for record in study.records():
+        store.write_trial(record)
+    store.write_progress(study.records())
+
+
+def test_each_state_has_its_status_reason_and_curve(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    add_trial(study, [0.1, 0.4], Study.complete)
+    add_trial(study, [0.2], lambda s, n: s.fail(n, "ValueError: no"))
+    add_trial(study, [0.3], lambda s, n: s.prune(n, "stopped"))
+    add_trial(study, [0.5])
+    write_all(study)
+    runs = runs_of(study)
+    assert [runs[key].info.status for key in "0123"] == ["FINISHED", "FAILED", "KILLED", "RUNNING"]
+    assert runs["1"].data.tags["kansearch.reason"] == "ValueError: no"
+    assert {run.data.tags.get("mlflow.parentRunId") for key, run in runs.items() if key} == {runs[None].info.run_id}
+    assert runs["0"].data.metrics["accuracy"] == 0.4
+    assert runs["0"].data.metrics["best_accuracy"] == 0.4
+    assert runs["0"].data.params["model.basis.name"] == study.record(0).config["model"]["basis"]["name"]
+    assert runs["0"].info.run_name.startswith("00000 ")
+    front = front_of(study.records(), study.objectives)
+    assert runs[None].data.metrics["hypervolume"] == pytest.approx(hypervolume(front, study.objectives))
+
+
+def test_writing_again_adds_nothing_and_a_new_driver_goes_on_with_the_same_runs(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    number = add_trial(study, [0.1, 0.2])
+    add_trial(study, [0.4], Study.complete)
+    write_all(study)
+    write_all(study)
+    first = runs_of(study)
+    study.add_epoch(number, epoch(3, 0.6))
+    study.complete(number)
+    write_all(Study.open(tmp_path, study.name))
+    again = runs_of(study)
+    assert {key: run.info.run_id for key, run in again.items()} == {k: r.info.run_id for k, r in first.items()}
+    assert steps(study, again["0"], "accuracy") == [1, 2, 3]
+    assert again["0"].info.status == "FINISHED"
+    assert steps(study, again[None], "hypervolume") == [1, 2]
+
+
+def test_a_run_killed_between_its_last_epoch_and_its_end_is_closed(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    add_trial(study, [0.1, 0.2])
+    write_all(study)
+    study.complete(0)
+    write_all(Study.open(tmp_path, study.name))
+    runs = runs_of(study)
+    assert runs["0"].info.status == "FINISHED"
+    assert steps(study, runs["0"], "accuracy") == [1, 2]
+
+
+def test_the_front_is_a_table_and_a_picture(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    add_trial(study, [0.4], Study.complete)
+    store = MlflowStore(study)
+    store.close(study.records(), "finished", front_picture(study, study.records()))
+    parent = runs_of(study)[None]
+    folder = Path(MlflowClient(study.tracking_uri).download_artifacts(parent.info.run_id, "", str(tmp_path)))
+    table = json.loads((folder / "front.json").read_text())
+    assert table["columns"][:3] == ["trial", "accuracy", "parameters"]
+    assert [row[:3] for row in table["data"]] == [[0, 0.4, 321]]
+    assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert parent.info.status == "FINISHED"
+
+
+def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    study = make_study(tmp_path, tracking_uri=address)
+    add_trial(study, [0.4], Study.complete)
+    writer = MlflowWriter(front_picture)
+    writer.started(study, study.records())
+    writer.ended("finished")
+    assert writer.problem is not None
+
+    places = json.loads((study.folder / "study.json").read_text())
+    places["tracking_uri"] = f"sqlite:///{tmp_path}/later.db"
+    (study.folder / "study.json").write_text(json.dumps(places))
+    study = Study.open(tmp_path, study.name)
+    writer = MlflowWriter(front_picture)
+    writer.started(study, study.records())
+    writer.ended("finished")
+    assert writer.problem is None
+    runs = runs_of(study)
+    assert {key: run.info.status for key, run in runs.items()} == {None: "FINISHED", "0": "FINISHED"}
+    assert steps(study, runs["0"], "accuracy") == [1]
+
+
+def test_flatten() -> None:
+    assert flatten({"a": {"b": 1, "c": {"d": None}}, "e": "x"}) == {"a.b": "1", "a.c.d": "None", "e": "x"}
