@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from kansearch.console import SearchDisplay, front_table, terminal, trials_table
-from kansearch.errors import KansearchError, SearchInterrupted, UnknownStudyError
+from kansearch.errors import InputError, KansearchError, SearchInterrupted, UnknownStudyError
 from kansearch.report.front_plot import front_picture, front_png
 from kansearch.search.launch import SearchOptions, launch, resume
 from kansearch.space import SearchSpace, load_config, shipped_spaces
@@ -25,6 +25,7 @@ from kansearch.tracking.writer import MlflowWriter
 
 _NOTHING_SHOWN = Console(quiet=True)
 _PICTURES = (".png", ".svg", ".pdf")
+_TRACKING = ("sqlite", "http", "https", "file", "postgresql", "mysql", "mssql", "databricks")
 
 
 def search_options(home: Path, address: str | None, max_concurrent: int | None, data_dir: Path | None) -> SearchOptions:
@@ -38,9 +39,11 @@ def open_study(home: Path, name: str) -> Study:
 
 def _check_name(home: Path, name: str) -> None:
     """A study is named, not reached by a path."""
-    if Path(name).name != name:
-        hint = f"; `--home {shlex.quote(str(Path(name).parent))}` names another folder of studies"
-        raise UnknownStudyError(f"no study '{name}' in {home}: a study's name has no '/'{hint}")
+    if "/" in name:
+        path = Path(name)
+        elsewhere = f"`--home {shlex.quote(str(path.parent))}` names another folder of studies"
+        hint = f"did you mean '{path}'?" if path.name == str(path) else elsewhere
+        raise UnknownStudyError(f"no study '{name}' in {home}: a study's name has no '/'; {hint}")
 
 
 def print_json(document: Any) -> None:
@@ -58,6 +61,9 @@ def run_launch(
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
+    scheme = (tracking_uri or "sqlite:").partition(":")[0].partition("+")[0]
+    if scheme not in _TRACKING:  # a study keeps its tracking store for good
+        raise InputError(f"--tracking-uri {tracking_uri}: must begin with one of {', '.join(_TRACKING)}")
     console, writer = _console(as_json), MlflowWriter(front_picture)
     study = launch(space, overrides, options, [SearchDisplay(console), writer], storage, tracking_uri)
     _finish(study, options.home, console, writer, as_json)

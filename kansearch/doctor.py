@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -61,11 +62,10 @@ def _accelerators() -> str:
 
 
 def _writable(home: Path) -> str:
-    home.mkdir(parents=True, exist_ok=True)
-    probe = home / ".doctor"
-    probe.write_text("")
-    probe.unlink()
-    return f"{home.absolute()} is writable, {shutil.disk_usage(home).free / 2**30:.0f} GiB free"
+    existing = next(path for path in (home.absolute(), *home.absolute().parents) if path.exists())
+    with tempfile.TemporaryFile(dir=existing):  # looking leaves nothing behind
+        free = shutil.disk_usage(existing).free / 2**30
+    return f"{home.absolute()} is writable, {free:.0f} GiB free"
 
 
 def _data(dataset: str, data_dir: Path | None) -> Check:

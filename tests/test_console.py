@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -28,11 +27,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    yield
 
 
 def screen() -> tuple[Console, StringIO]:
@@ -141,7 +139,7 @@ def test_a_console_that_is_quiet_shows_nothing(study: Study, capsys: pytest.Capt
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0.0s"), (3.21, "3.2s"), (60, "1m00s"), (245.9, "4m05s"), (7620, "2h07m"), (360000, "100h00m")],
+    [(0, "0.0s"), (3.21, "3.2s"), (60, "1m00s"), (245.9, "4m05s"), (7620, "2h07m")],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -104,5 +104,5 @@ def test_nothing_tracked_and_a_database_that_is_none(tmp_path: Path) -> None:
 def test_a_tracking_server_elsewhere_is_pointed_to(tmp_path: Path) -> None:
     study = finished_study(tmp_path, trials=0)
     study.tracking_uri = "http://127.0.0.1:1"
-    with pytest.raises(KansearchError, match="open http://127.0.0.1:1"), dashboard(tmp_path, study, None):
+    with pytest.raises(KansearchError, match=r"open http://127\.0\.0\.1:1"), dashboard(tmp_path, study, None):
         pass

@@ -25,8 +25,6 @@ from trials.kan import (
     bottleneck_width,
 )
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-
 CONVOLUTIONS: dict[int, Any] = {1: KANConv1d, 2: KANConv2d, 3: KANConv3d}
 BOTTLENECKS: dict[int, Any] = {1: BottleneckKANConv1d, 2: BottleneckKANConv2d, 3: BottleneckKANConv3d}
 EVERY_BASIS = pytest.mark.parametrize("basis", sorted(BASES))

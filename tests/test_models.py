@@ -17,8 +17,6 @@ from trials.models import build_model
 from trials.models.normalization import build_normalization
 from trials.models.plain import halving_layers
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-
 BASIS_NAMES = [*sorted(BASES), "none"]
 
 

@@ -28,8 +28,6 @@ from trials.run import count_flops, count_parameters, evaluate, run_trial, save_
 from trials.step import l1_penalty, train_step
 from trials.training import TrialDiverged
 
-torch.set_num_threads(1)  # small tensors: more threads only wait for each other
-
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 
 
@@ -104,6 +102,14 @@ def test_the_same_configuration_gives_the_same_numbers_and_another_seed_does_not
     first, second = (untimed(list(run_trial(config, device="cpu"))) for _ in range(2))
     assert first == second
     assert untimed(list(run_trial(config.model_copy(update={"seed": 1}), device="cpu"))) != first
+
+
+def test_cudnn_is_on_and_deterministic_while_a_trial_trains() -> None:
+    trial = run_trial(config_of(), device="cpu")
+    next(trial)
+    assert torch.backends.cudnn.enabled and torch.backends.cudnn.deterministic
+    trial.close()
+    assert torch.backends.cudnn.enabled and not torch.backends.cudnn.deterministic
 
 
 def test_a_checkpoint_is_written_before_its_result(tmp_path: Path) -> None:

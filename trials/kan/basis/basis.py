@@ -88,7 +88,7 @@ class Basis(nn.Module):
 
         def pull_through_domain(grad: Tensor) -> tuple[Tensor, ...]:
             grad_u, *rest = pull(grad)
-            return grad_u.mul_(domain.slope(z, u)), *rest
+            return grad_u * domain.slope(z, u), *rest
 
         return features, pull_through_domain
 

@@ -34,18 +34,19 @@ class ReLUPair(Basis):
 
     def features(self, u: Tensor) -> Tensor:
         left, right, scale, _ = self._parts(u)
-        return (left * right * scale).square()
+        return left.mul_(right).mul_(scale).square_()
 
     def vjp(self, u: Tensor) -> tuple[Tensor, Pullback]:
         left, right, scale, width = self._parts(u)
-        root = left * right * scale
+        root = (left * right).mul_(scale)
 
         def pull(grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            outer = 2 * root * grad  # zero outside the support, so left and right stand for their own slopes
-            inner = 2 * root / width
-            at_low = (outer * (inner - scale * right)).sum((0, 2))
-            at_high = (outer * (scale * left - inner)).sum((0, 2))
-            return (outer * scale * (right - left)).sum(1, keepdim=True), at_low, at_high
+            outer = (root * grad).mul_(2 * scale)  # zero outside the support: left and right stand for their own slopes
+            widening = (outer * root).sum((0, 2)) * (2 / (scale * width))[:, 0]
+            rising, falling = outer * right, outer.mul_(left)
+            at_low = widening - rising.sum((0, 2))
+            at_high = falling.sum((0, 2)) - widening
+            return rising.sub_(falling).sum(1, keepdim=True), at_low, at_high
 
         return root.square(), pull
 
@@ -53,4 +54,4 @@ class ReLUPair(Basis):
         """(u - l)₊ and (h - u)₊, shape (A, F, B), 4/(h - l)² and h - l, shape (F, 1)."""
         low, high = self.low.to(u.dtype)[:, None], self.high.to(u.dtype)[:, None]
         width = high - low
-        return torch.relu(u - low), torch.relu(high - u), 4 / width.square(), width
+        return (u - low).relu_(), (high - u).relu_(), 4 / width.square(), width

@@ -49,29 +49,30 @@ class Wavelet(Basis):
 
 def _mexican_hat(v: Tensor) -> Tensor:
     """2/(√3 π^¼) (1 - v²) exp(-v²/2)."""
-    return torch.exp(-0.5 * v * v) * (1 - v * v) * _HAT
+    return (1 - v.square()).mul_(_bell(v)).mul_(_HAT)
 
 
 def _mexican_hat_slope(v: Tensor) -> Tensor:
-    return torch.exp(-0.5 * v * v) * (v * v - 3) * v * _HAT
+    return v.square().sub_(3).mul_(v).mul_(_bell(v)).mul_(_HAT)
 
 
 def _morlet(v: Tensor) -> Tensor:
     """cos(5v) exp(-v²/2)."""
-    return torch.cos(5 * v) * torch.exp(-0.5 * v * v)
+    return (5 * v).cos_().mul_(_bell(v))
 
 
 def _morlet_slope(v: Tensor) -> Tensor:
-    return -(5 * torch.sin(5 * v) + v * torch.cos(5 * v)) * torch.exp(-0.5 * v * v)
+    angle = 5 * v
+    return angle.cos().mul_(v).add_(angle.sin_(), alpha=5).mul_(_bell(v)).neg_()
 
 
 def _dog(v: Tensor) -> Tensor:
     """-v exp(-v²/2): the derivative of a Gaussian."""
-    return -v * torch.exp(-0.5 * v * v)
+    return _bell(v).mul_(v).neg_()
 
 
 def _dog_slope(v: Tensor) -> Tensor:
-    return (v * v - 1) * torch.exp(-0.5 * v * v)
+    return v.square().sub_(1).mul_(_bell(v))
 
 
 def _shannon(v: Tensor) -> Tensor:
@@ -104,6 +105,11 @@ def _meyer_slope(v: Tensor) -> Tensor:
         return (2 / 3) * (edge + 2 * math.pi * torch.sinc(2 / 3 * c) * torch.cos(2 * math.pi * c))
 
     return high(0.375 + v) - high(0.375 - v) - low(v + 0.75) - low(v - 0.75)
+
+
+def _bell(v: Tensor) -> Tensor:
+    """exp(-v²/2)."""
+    return v.square().mul_(-0.5).exp_()
 
 
 def _sinc_slope(x: Tensor) -> Tensor:
