@@ -20,7 +20,7 @@ from kansearch.search.launch import SearchOptions, launch, resume
 from kansearch.space import SearchSpace, load_config, shipped_spaces
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.lock import holder
-from kansearch.study.study import Study, study_names
+from kansearch.study.study import Study, home_option, study_names
 from kansearch.tracking.writer import MlflowWriter
 
 _NOTHING_SHOWN = Console(quiet=True)
@@ -87,7 +87,7 @@ def _finish(study: Study, home: Path, console: Console, writer: MlflowWriter, as
     if writer.problem is not None:
         print(
             f"MLflow is behind the study ({writer.problem}); "
-            f"`kansearch resume {study.name}{_where(home)}` writes what is missing",
+            f"`kansearch resume {study.name}{home_option(home)}` writes what is missing",
             file=sys.stderr,
         )
     if as_json:
@@ -99,7 +99,7 @@ def _finish(study: Study, home: Path, console: Console, writer: MlflowWriter, as
         )
     failed = sum(record.state == "fail" for record in records)
     if failed:
-        why = f"`kansearch trials {study.name}{_where(home)}` says why"
+        why = f"`kansearch trials {study.name}{home_option(home)}` says why"
         console.print(f"{failed} of {len(records)} trials failed; {why}", highlight=False, soft_wrap=True)
     _print_front(console, study, home)
 
@@ -113,7 +113,7 @@ def _print_front(console: Console, study: Study, home: Path) -> None:
     table = front_table(front, study.objectives, knee(front, study.objectives))
     table.title = f"Front of {study.name}: {len(front)} trials, hypervolume {hypervolume(front, study.objectives):.4f}"
     console.print(table)
-    where, best = _where(home), f"{study.name}-best"
+    where, best = home_option(home), f"{study.name}-best"
     console.print("\nNext:", highlight=False)
     for command in (
         f"kansearch dashboard {study.name}{where}",
@@ -121,11 +121,6 @@ def _print_front(console: Console, study: Study, home: Path) -> None:
         f"kansearch retrain {best}.yaml -o {study.name}-model",
     ):
         console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _where(home: Path) -> str:
-    """What a command must be told to find the study again."""
-    return "" if home == Path("studies") else f" --home {shlex.quote(str(home))}"
 
 
 # -- looking ---------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def test_a_command_that_cannot_be_parsed_says_why(
         (("launch", "small.yaml", "--home", "file/studies"), "cannot make the study's folder file/studies/small"),
         (
             ("launch", "small.yaml", "--study", "new", "--storage", "nonsense"),
-            "cannot open the study's storage nonsense",
+            "cannot open the study's storage (not a database URL)",
         ),
         (("export", "small", "-o", "nowhere/best.yaml"), "cannot write nowhere/best.yaml: No such file or directory"),
         (("export", "small", "-o", "studies"), "cannot write studies: Is a directory"),

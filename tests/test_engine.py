@@ -85,7 +85,7 @@ def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
     assert [record["number"] for record in records] == list(range(6))
     assert all(record["state"] == "complete" and record["epochs"] == 2 for record in records)
     assert "\x1b" not in output, "no escape codes in a pipe"
-    for line in ("kansearch dashboard small", "kansearch export small --pick knee -o small.yaml"):
+    for line in ("kansearch dashboard small", "kansearch export small --pick knee -o small-best.yaml"):
         assert line in output
     assert_mlflow_agrees(folder, "small")
     assert list((folder / "studies/small/trials").iterdir()) == [], "checkpoints of finished trials are gone"
@@ -260,6 +260,12 @@ def test_no_configuration_over_a_constraint_trains(folder: Path) -> None:
     assert len(trained) == 6
     assert all(record["metrics"]["parameters"] <= 200 for record in trained)
     assert_mlflow_agrees(folder, "small")
+
+
+def test_a_cluster_that_does_not_answer_is_told_at_once(folder: Path) -> None:
+    done = run("launch", "small.yaml", "--address", "127.0.0.1:1", cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith("kansearch: no Ray cluster answers at '127.0.0.1:1': ")
 
 
 def test_another_package_named_trials_is_named(folder: Path) -> None:

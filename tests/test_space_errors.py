@@ -141,5 +141,5 @@ def test_whatever_is_typed_is_a_space_or_a_space_error(seed: int) -> None:
 def test_unknown_shipped_names_are_answered_with_the_known() -> None:
     with pytest.raises(InputError, match=r"no search space is named 'quikstart'; did you mean 'quickstart'\?"):
         find_space("quikstart")
-    with pytest.raises(InputError, match=r"Shipped: .*quickstart"):
+    with pytest.raises(InputError, match=r"kansearch comes with .*quickstart"):
         find_space("imagenet")

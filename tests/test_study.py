@@ -146,9 +146,24 @@ def test_leftovers_of_a_driver_killed_at_its_start_are_no_study(study: Study) ->
 def test_unknown_and_damaged_studies(study: Study) -> None:
     with pytest.raises(UnknownStudyError, match="studies there: small"):
         Study.open(study.folder.parent, "smal")
-    (study.folder / "study.json").write_text("{")
-    with pytest.raises(KansearchError, match="damaged"):
+    for text in ("{", "[]", "3", "{}", '{"storage": 1, "tracking_uri": 2}'):
+        (study.folder / "study.json").write_text(text)
+        with pytest.raises(KansearchError, match="damaged"):
+            reopened(study)
+
+
+def test_a_study_without_its_database_is_told_and_not_made_anew(study: Study) -> None:
+    for file in study.folder.glob("study.db*"):
+        file.unlink()
+    with pytest.raises(KansearchError, match="is gone"):
         reopened(study)
+    assert not list(study.folder.glob("study.db*"))
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(KansearchError) as caught:
+        Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml"), storage_url="nosuchdb://me:secret@localhost/x")
+    assert "secret" not in str(caught.value)
 
 
 def test_places_are_private_to_the_user(study: Study) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from kansearch.space import SearchSettings
 __all__ = ["Cluster", "ray_cluster"]
 
 _LOOPBACK = "127.0.0.1"
+_ANSWER_SECONDS = 10.0
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no result.json, progress.csv, TensorBoard files beside the study
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the search's own
@@ -59,6 +61,7 @@ def ray_cluster(settings: SearchSettings, address: str | None, max_concurrent: i
         if address is None:
             _start_on_loopback()
         else:
+            _check_that_it_answers(address)
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except ConnectionError as error:
         raise KansearchError(f"no Ray cluster answers at '{address}': {error}") from error
@@ -67,6 +70,17 @@ def ray_cluster(settings: SearchSettings, address: str | None, max_concurrent: i
         yield _shares(settings, resources, max_concurrent)
     finally:
         ray.shutdown()
+
+
+def _check_that_it_answers(address: str) -> None:
+    """Ray waits ten minutes for a host that doesn't answer; a user shouldn't."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdecimal():
+        return  # `auto`, or what Ray itself must judge
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(error) from error
 
 
 def _start_on_loopback() -> None:

@@ -23,7 +23,7 @@ from kansearch.search.trainable import Request, train
 from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
-from kansearch.study.study import Study
+from kansearch.study.study import Study, home_option
 from trials.data.files import DataMissingError, locate
 
 __all__ = ["Observer", "SearchOptions", "launch", "resume"]
@@ -153,7 +153,8 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
-            raise SearchInterrupted(f"stopped by {name}; go on with `kansearch resume {study.name}`", 128 + stop.signal)
+            again = f"kansearch resume {study.name}{home_option(options.home)}"
+            raise SearchInterrupted(f"stopped by {name}; go on with `{again}`", 128 + stop.signal)
         outcome = "finished"
     finally:
         study.add_elapsed(time.monotonic() - began)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 import kansearch
 from kansearch.errors import InputError, SpaceError, SpaceIssue
-from kansearch.space.wording import listed, suggest
+from kansearch.space.wording import listed
 
 __all__ = ["MAX_BYTES", "find_space", "read_text", "shipped_spaces"]
 
@@ -21,10 +23,10 @@ def find_space(name_or_path: str) -> Path:
     shipped = {name: path for name, _, path in shipped_spaces()}
     if name_or_path in shipped:
         return shipped[name_or_path]
-    hint = suggest(name_or_path, shipped) if shipped else ""
+    hint = _did_you_mean(name_or_path, shipped)
     raise InputError(
-        f"no search space is named '{name_or_path[:100]}'{hint}. Shipped: {listed(shipped)}. "
-        "A file of your own is given by its path, ending in .yaml or .yml"
+        f"no search space is named '{name_or_path[:100]}'{hint or ';'} kansearch comes with {listed(shipped)}, "
+        "and a file of your own is given by its path, ending in .yaml or .yml"
     )
 
 
@@ -56,13 +58,17 @@ def read_text(path: Path) -> str:
         raise SpaceError([SpaceIssue(str(path), line, column, "", reason)]) from None
 
 
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
 def _nearby(path: Path) -> str:
     """What may have been meant by a path that leads nowhere."""
     if path.stem in {name for name, _, _ in shipped_spaces()}:
         return f"; the shipped space is named without suffix: {path.stem}"
     there = [each.name for each in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-    hint = suggest(path.name, there) if there else ""
-    return hint if "did you mean" in hint else ""
+    return _did_you_mean(path.name, there)
 
 
 def _folder() -> Path:

@@ -15,9 +15,8 @@ A result is committed to the storage before its worker goes on. What a trial is,
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+import shlex
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 from kansearch.errors import InputError, KansearchError, UnknownStudyError
 from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.records import FINISHED, State, TrialRecord
+from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url
 
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["Study", "study_names"]
+__all__ = ["Study", "home_option", "study_names"]
 
-_SPACE = "kansearch:space"
 _ELAPSED = "kansearch:elapsed_seconds"
 
 
@@ -43,7 +42,7 @@ class Study:
         self.name = folder.name
         self.storage_url = storage_url
         self.tracking_uri = tracking_uri
-        self._optuna = _load_optuna_study(self.name, storage_url)
+        self._optuna = load_optuna_study(self.name, storage_url)
         self._ids: dict[int, int] = {}
         self._curves: dict[int, list[dict[str, Any]]] = {}
 
@@ -79,7 +78,7 @@ class Study:
             leftover.unlink()
         storage_url = storage_url or sqlite_url(folder / "study.db")
         tracking_uri = tracking_uri or sqlite_url(home / "mlflow.db")
-        _create_optuna_study(space, overrides, storage_url)
+        create_optuna_study(space, overrides, storage_url)
         places = {"storage": storage_url, "tracking_uri": tracking_uri}
         _write_private(folder / "study.json", json.dumps(places, indent=2) + "\n")
         return cls(folder, storage_url, tracking_uri)
@@ -97,19 +96,22 @@ class Study:
             raise UnknownStudyError(f"no study '{name}' in {home}; studies there: {known}")
         try:
             places = json.loads(path.read_text())
-            return cls(home / name, places["storage"], places["tracking_uri"])
-        except (ValueError, KeyError) as error:
+            storage_url, tracking_uri = places["storage"], places["tracking_uri"]
+        except (ValueError, LookupError, TypeError) as error:
             raise KansearchError(f"{path} is damaged: {error}") from error
+        if not isinstance(storage_url, str) or not isinstance(tracking_uri, str):
+            raise KansearchError(f"{path} is damaged: storage and tracking_uri must be text")
+        return cls(home / name, storage_url, tracking_uri)
 
     @cached_property
     def overrides(self) -> list[str]:
         """The `KEY=VALUE` settings given beside the file, oldest first."""
-        return list(self._optuna.user_attrs[_SPACE]["overrides"])
+        return list(self._optuna.user_attrs[SPACE_ATTRIBUTE]["overrides"])
 
     @cached_property
     def space(self) -> SearchSpace:
         """The search space, with its overrides."""
-        stored = self._optuna.user_attrs[_SPACE]
+        stored = self._optuna.user_attrs[SPACE_ATTRIBUTE]
         return parse_space(stored["source"], stored["file"], self.overrides)
 
     @property
@@ -119,12 +121,12 @@ class Study:
 
     def add_overrides(self, overrides: Sequence[str]) -> None:
         """Apply more `KEY=VALUE` settings from now on, such as a larger number of trials."""
-        stored = self._optuna.user_attrs[_SPACE]
+        stored = self._optuna.user_attrs[SPACE_ATTRIBUTE]
         combined = [*self.overrides, *overrides]
         space = parse_space(stored["source"], stored["file"], combined)
         if space.objectives != self.objectives or space.study != self.name:
             raise InputError("a study keeps its name and its objectives; launch another one for those")
-        self._optuna.set_user_attr(_SPACE, {**stored, "overrides": combined})
+        self._optuna.set_user_attr(SPACE_ATTRIBUTE, {**stored, "overrides": combined})
         self.__dict__.pop("overrides", None)
         self.__dict__.pop("space", None)
 
@@ -253,58 +255,16 @@ _STATES: dict[str, State] = {
 }
 
 
+def home_option(home: Path) -> str:
+    """What a command must be told to find the studies of `home` again; empty for the default folder."""
+    return "" if home == Path("studies") else f" --home {shlex.quote(str(home))}"
+
+
 def study_names(home: Path) -> list[str]:
     """Names of the studies in `home`, sorted."""
     return sorted(path.parent.name for path in home.glob("*/study.json"))
 
 
-def sqlite_url(path: Path) -> str:
-    """SQLAlchemy's URL of the SQLite file `path`."""
-    return f"sqlite:///{path.absolute()}"
-
-
 def _write_private(path: Path, text: str) -> None:
     path.touch(mode=0o600)  # a URL may hold a password
     path.write_text(text)
-
-
-def _storage(url: str) -> optuna.storages.BaseStorage:
-    import optuna
-    from sqlalchemy.exc import SQLAlchemyError
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    connect = {"timeout": 60} if url.startswith("sqlite") else {}
-    try:
-        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect})
-    except (SQLAlchemyError, ImportError) as error:
-        raise KansearchError(f"cannot open the study's storage {url}: {str(error).splitlines()[0]}") from error
-
-
-def _load_optuna_study(name: str, url: str) -> optuna.Study:
-    import optuna
-
-    try:
-        return optuna.load_study(study_name=name, storage=_storage(url))
-    except KeyError as error:
-        raise KansearchError(f"the storage {url} holds no study '{name}'") from error
-
-
-def _create_optuna_study(space: SearchSpace, overrides: Iterable[str], url: str) -> None:
-    import optuna
-
-    try:
-        study = optuna.create_study(
-            study_name=space.study, storage=_storage(url), directions=list(space.objectives.values())
-        )
-    except optuna.exceptions.DuplicatedStudyError as error:
-        raise InputError(
-            f"the storage {url} holds a study '{space.study}' already; name another with --study"
-        ) from error
-    study.set_user_attr(_SPACE, {"source": space.source, "file": space.file, "overrides": list(overrides)})
-    if url.startswith("sqlite:///"):
-        _allow_reading_while_writing(url.removeprefix("sqlite:///"))
-
-
-def _allow_reading_while_writing(path: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")

@@ -16,7 +16,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from kansearch.errors import KansearchError
-from kansearch.study.study import Study, sqlite_url
+from kansearch.study.storage import sqlite_url
+from kansearch.study.study import Study
 from kansearch.tracking.store import experiment_name
 
 __all__ = ["dashboard"]

@@ -1,0 +1,96 @@
+"""The Optuna study behind a study: made and opened in its database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kansearch.errors import InputError, KansearchError
+from kansearch.space import SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["SPACE_ATTRIBUTE", "create_optuna_study", "load_optuna_study", "sqlite_url"]
+
+SPACE_ATTRIBUTE = "kansearch:space"
+"""The study's attribute that holds the search space: its text, its file's name, its overrides."""
+
+_SQLITE = "sqlite:///"
+
+
+def sqlite_url(path: Path) -> str:
+    """SQLAlchemy's URL of the SQLite file `path`."""
+    return f"{_SQLITE}{path.absolute()}"
+
+
+def create_optuna_study(space: SearchSpace, overrides: Iterable[str], url: str) -> None:
+    """Make the Optuna study of `space` in the database `url`.
+
+    Raises:
+        InputError: there is one of that name. KansearchError: the database can't be opened.
+    """
+    import optuna
+
+    try:
+        study = optuna.create_study(
+            study_name=space.study, storage=_storage(url), directions=list(space.objectives.values())
+        )
+    except optuna.exceptions.DuplicatedStudyError as error:
+        raise InputError(
+            f"the storage {_shown(url)} holds a study '{space.study}' already; name another with --study"
+        ) from error
+    study.set_user_attr(SPACE_ATTRIBUTE, {"source": space.source, "file": space.file, "overrides": list(overrides)})
+    if url.startswith(_SQLITE):
+        _allow_reading_while_writing(url.removeprefix(_SQLITE))
+
+
+def load_optuna_study(name: str, url: str) -> optuna.Study:
+    """Open the Optuna study `name` in the database `url`.
+
+    Raises:
+        KansearchError: no such database or study, or it is not one that kansearch made.
+    """
+    import optuna
+
+    if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).is_file():
+        raise KansearchError(f"the study's database {url.removeprefix(_SQLITE)} is gone")
+    try:
+        study = optuna.load_study(study_name=name, storage=_storage(url))
+    except KeyError as error:
+        raise KansearchError(f"the storage {_shown(url)} holds no study '{name}'") from error
+    stored = study.user_attrs.get(SPACE_ATTRIBUTE)
+    if not isinstance(stored, dict) or stored.keys() != {"source", "file", "overrides"}:
+        raise KansearchError(f"the study '{name}' in {_shown(url)} has no search space; kansearch did not make it")
+    return study
+
+
+def _storage(url: str) -> optuna.storages.BaseStorage:
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    connect = {"timeout": 60} if url.startswith(_SQLITE) else {}
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect})
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise KansearchError(f"cannot open the study's storage {_shown(url)}: {str(error).splitlines()[0]}") from error
+
+
+def _shown(url: str) -> str:
+    """`url` without its password."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "(not a database URL)"
+
+
+def _allow_reading_while_writing(path: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
