@@ -122,6 +122,7 @@ def _options(config: ModelConfig) -> LayerOptions:
     return {
         "basis": build_basis(config.basis),
         "base": ACTIVATIONS[config.base_activation]() if config.base_branch else None,
+        "basis_share": config.basis_share,
         "init": config.init,
         "spline_scaler": config.spline_scaler,
     }
