@@ -181,6 +181,18 @@ def test_a_configuration_that_cannot_be_trained_says_why(config: TrialConfig, tm
         retrain(alone, tmp_path / "model", 1, None, ignore)
 
 
+def test_a_retraining_that_diverges_says_so(config: TrialConfig, tmp_path: Path) -> None:
+    model = {**config.model_dump()["model"], "depth": 32, "width": 4, "halvings": 0, "normalization": "none"}
+    wild = {
+        **config.model_dump(),
+        "model": {**model, "basis": {"name": "none"}, "base_activation": "identity"},
+        "optimizer": {"name": "adamw", "lr": 10.0},
+        "schedule": "constant",
+    }
+    with pytest.raises(KansearchError, match="loss is nan in epoch 1"):
+        retrain(TrialConfig.model_validate(wild), tmp_path / "model", 1, None, ignore)
+
+
 LONG = 60
 
 

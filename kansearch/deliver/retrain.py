@@ -53,6 +53,7 @@ def retrain(
             a file in `out` is damaged, or `out` can't be written.
     """
     from trials.data.files import DataMissingError, locate
+    from trials.run import TrialDiverged
 
     try:
         locate(config.data.dataset, data_dir)
@@ -68,7 +69,7 @@ def retrain(
         _write(out / "metrics.json", _json(metrics))
     except OSError as error:
         raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
-    except (RuntimeError, ValueError) as error:  # TrialDiverged, CheckpointError, IdxError, a damaged JSON file
+    except (TrialDiverged, RuntimeError, ValueError) as error:  # CheckpointError, IdxError, a damaged JSON file
         raise KansearchError(
             f"cannot train in {out}: {(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error

@@ -1,0 +1,42 @@
+"""Configurations drawn from the spaces that come with kansearch train."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+
+from kansearch.space import load_space, random_config, shipped_spaces
+from kansearch.space.distributions import Choice
+from trials.config import TrialConfig
+from trials.kan import BASES
+from trials.run import count_parameters, run_trial
+
+SPACES = {name: path for name, _, path in shipped_spaces()}
+
+
+def one_step(config: TrialConfig) -> TrialConfig:
+    """The same network and optimizer, on a few digits."""
+    data = config.data.model_copy(update={"dataset": "digits", "limit": 100, "validation": 0.2, "batch_size": 40})
+    return config.model_copy(update={"data": data, "epochs": 1})
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_drawn_configurations_train(name: str, tmp_path: Path) -> None:
+    space = load_space(SPACES[name])
+    rng = random.Random(0)
+    drawn = [one_step(random_config(space, rng)) for _ in range(16)]
+    small = [config for config in drawn if count_parameters(config) < 30_000]
+    assert len(small) >= 4
+    for config in small[:6]:
+        (result,) = run_trial(config, device="cpu")
+        assert math.isfinite(result.train_loss)
+        assert result.parameters == count_parameters(config), "counted without building it"
+
+
+def test_every_basis_is_in_the_space_of_all_bases() -> None:
+    basis = load_space(SPACES["bases"]).hyperparameters()["model.basis"]
+    assert isinstance(basis, Choice)
+    assert set(basis.options) == {*BASES, "none"}
