@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kansearch import __version__
+from kansearch import __version__, bench
 from kansearch.errors import KansearchError, SpaceError
 from kansearch.installation import check_trials_package
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     help="Which Kolmogorov-Arnold network, if any, is worth its parameters on my data?",
     epilog="Any command takes --debug, which shows the traceback of an error.",
 )
+app.add_typer(bench.app, name="bench")
 
 Home = Annotated[
     Path, typer.Option(envvar="KANSEARCH_HOME", help="Folder of studies.", show_default=True, file_okay=False)
@@ -220,6 +221,7 @@ def _overrides(settings: list[str] | None, keys: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Entry point: runs a command, and turns every error into one message and an exit code."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning slow other processes down
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:

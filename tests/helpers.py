@@ -47,7 +47,7 @@ def _ray_folder() -> str:
     return folder
 
 
-def run(*arguments: str | Path, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path, cwd: Path, timeout: float = 500) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; nothing is checked."""
     return subprocess.run(
         command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout
@@ -72,7 +72,7 @@ def trials(study: str, cwd: Path) -> list[dict[str, Any]]:
     return list(json.loads(succeed("trials", study, "--json", cwd=cwd)))
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 90) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 240) -> None:
     """Poll; fail when it doesn't become true in time, which is no measurement but a way not to hang."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -83,7 +83,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 90) -> None:
 def stop(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> tuple[str, str]:
     """Signal a process and wait for its end; its output."""
     process.send_signal(number)
-    return process.communicate(timeout=90)
+    return process.communicate(timeout=200)
 
 
 def descendants(pid: int) -> Iterator[int]:

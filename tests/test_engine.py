@@ -165,7 +165,7 @@ def test_a_trial_that_loses_its_worker_fails_and_the_search_goes_on(folder: Path
     wait_until(lambda: epochs_done(folder, "small") >= 2)
     victim = next(workers(driver.pid))
     os.kill(victim, signal.SIGKILL)
-    stdout, stderr = driver.communicate(timeout=200)
+    stdout, stderr = driver.communicate(timeout=500)
     assert driver.returncode == 0, stderr
     records = trials("small", folder)
     assert sorted(record["state"] for record in records) == ["complete", "complete", "fail"], stdout

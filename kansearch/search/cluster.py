@@ -23,7 +23,6 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # Ray Tune's snapshot is never read
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a failure is a value, told by the study
     "TUNE_WARN_THRESHOLD_S": "10",
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads of several workers that wait by spinning slow each other down
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in a worker
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",

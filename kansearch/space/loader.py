@@ -18,6 +18,7 @@ from kansearch.space.files import read_text
 from kansearch.space.grammar import space_grammar
 from kansearch.space.nodes import Broken, Issues, MapNode, Mark, compose
 from kansearch.space.overrides import apply_override
+from kansearch.space.samplers import sampler_problem
 from kansearch.space.search_space import RandomSuggest, SearchSpace
 from kansearch.space.settings import DEFAULT_OBJECTIVES, SearchSettings
 from kansearch.space.wording import describe
@@ -50,6 +51,7 @@ def parse_space(text: str, file: str, overrides: Sequence[str] = ()) -> SearchSp
             _check_objectives(tree, root, issues)
         if isinstance(tree, dict) and not issues.found:
             space = _space(tree, root, text, file, tuple(overrides))
+            _check_sampler(space, root, issues)
             _check_together(space, root, issues)
             if not issues.found:
                 return space
@@ -87,6 +89,13 @@ def _space(tree: Mapping[str, Any], root: MapNode, text: str, file: str, overrid
         search=SearchSettings.model_validate(tree.get("search", {})),
         overrides=overrides,
     )
+
+
+def _check_sampler(space: SearchSpace, root: MapNode, issues: Issues) -> None:
+    problem = sampler_problem(space)
+    if problem is not None:
+        mark, path = _place(root, ("search", "sampler"))
+        issues.add(mark, path, problem)
 
 
 def _check_together(space: SearchSpace, root: MapNode, issues: Issues) -> None:

@@ -12,6 +12,8 @@ __all__ = [
     "ConstraintName",
     "Direction",
     "ObjectiveName",
+    "SamplerName",
+    "SchedulerName",
     "SearchSettings",
     "StudyName",
     "parse_duration",
@@ -29,6 +31,8 @@ ObjectiveName: TypeAlias = Literal[
     "images_per_second",
 ]
 ConstraintName: TypeAlias = Literal["parameters", "flops"]
+SamplerName: TypeAlias = Literal["tpe", "random", "nsga2", "nsga3", "gp", "qmc", "grid"]
+SchedulerName: TypeAlias = Literal["none", "halving", "asha"]
 DEFAULT_OBJECTIVES: dict[ObjectiveName, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
 
 STUDY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -82,10 +86,20 @@ class SearchSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    sampler: Literal["tpe", "random"] = Field(
+    sampler: SamplerName = Field(
         default="tpe", description="who proposes configurations; tpe learns from the finished trials"
     )
-    scheduler: Literal["none"] = Field(default="none", description="who stops weak trials early; none: nobody")
+    scheduler: SchedulerName = Field(
+        default="none",
+        description="who stops weak trials early: none, nobody; halving, by all objectives; asha, by the first alone",
+    )
+    min_epochs: int = Field(default=1, ge=1, description="halving, asha: epochs before a trial may be stopped")
+    reduction_factor: int = Field(
+        default=3, ge=2, description="halving, asha: one in this many goes on, and trains as many times longer"
+    )
+    brackets: int = Field(
+        default=1, ge=1, description="halving, asha: every n-th trial meets all rungs, the others skip 1, 2, ... n - 1"
+    )
     trials: int = Field(default=50, ge=1, description="the search ends after this many trials")
     time_budget: Duration = Field(
         default=None, description="the search ends after this long: 90s, 30m, 2h, 1h30m or seconds; null: no limit"

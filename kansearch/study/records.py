@@ -27,6 +27,8 @@ class TrialRecord:
     config: Mapping[str, Any] = field(default_factory=dict)
     curve: Sequence[Mapping[str, Any]] = ()
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    rungs: Mapping[str, tuple[int, int, bool]] = field(default_factory=dict)
+    """What the scheduler decided, by epoch: the trial's rank, the trials compared, whether it went on."""
 
     @property
     def epochs(self) -> int:

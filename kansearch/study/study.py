@@ -37,12 +37,14 @@ _ELAPSED = "kansearch:elapsed_seconds"
 class Study:
     """An opened study. Use `Study.create` or `Study.open`."""
 
-    def __init__(self, folder: Path, storage_url: str, tracking_uri: str) -> None:
+    def __init__(
+        self, folder: Path, storage_url: str, tracking_uri: str, optuna_study: optuna.Study | None = None
+    ) -> None:
         self.folder = folder
         self.name = folder.name
         self.storage_url = storage_url
         self.tracking_uri = tracking_uri
-        self._optuna = load_optuna_study(self.name, storage_url)
+        self._optuna = optuna_study or load_optuna_study(self.name, storage_url)
         self._ids: dict[int, int] = {}
         self._curves: dict[int, list[dict[str, Any]]] = {}
 
@@ -179,6 +181,10 @@ class Study:
             self._set(number, "curve", curve)
         return self.record(number)
 
+    def note_rungs(self, number: int, rungs: Mapping[str, tuple[int, int, bool]]) -> None:
+        """Commit what the scheduler decided about a trial, by epoch."""
+        self._set(number, "rungs", dict(rungs))
+
     def complete(self, number: int) -> TrialRecord:
         """The trial trained its full number of epochs: its objectives are those of the last one."""
         metrics = self.record(number).metrics
@@ -243,6 +249,7 @@ class Study:
             config=attributes.get("config", {}),
             curve=attributes.get("curve", ()),
             hyperparameters=trial.params,
+            rungs=attributes.get("rungs", {}),
         )
 
 

@@ -1,0 +1,146 @@
+"""What schedulers and samplers are worth, on simulated searches: hypervolume against device-seconds.
+
+    share       hypervolume / hypervolume of the known front, after so many device-seconds
+    cost        device-seconds until the final hypervolume of random search with full trials (the same seed's), as a
+                share of its device-seconds; a search that doesn't get there counts with all it spent
+    wins        share of seeds whose hypervolume is above random search's after as many device-seconds
+
+Intervals are 95 %: mean ± t · s / √n over the seeds, Student's t (scipy.stats.t).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kansearch.search.problems import PROBLEMS, Problem, simulated_space
+from kansearch.search.simulator import Run, hypervolume_of, simulate
+from kansearch.space import SearchSettings
+
+__all__ = ["SAMPLERS", "SCHEDULERS", "Interval", "Row", "bench", "interval"]
+
+_UNLIMITED = 10**9  # trials: device-seconds end these searches
+
+SCHEDULERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "halving, factor 3": {"scheduler": "halving", "reduction_factor": 3},
+    "halving, factor 4": {"scheduler": "halving", "reduction_factor": 4},
+    "halving, 3 brackets": {"scheduler": "halving", "reduction_factor": 3, "brackets": 3},
+    "asha": {"scheduler": "asha", "reduction_factor": 3},
+}
+"""All with random proposals, so that the scheduler alone makes the difference."""
+
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "random": {},
+    "tpe": {"sampler": "tpe"},
+    "nsga2": {"sampler": "nsga2"},
+    "nsga3": {"sampler": "nsga3"},
+    "qmc": {"sampler": "qmc"},
+    "random, halving": {"scheduler": "halving"},
+    "tpe, halving": {"sampler": "tpe", "scheduler": "halving"},
+}
+"""gp is not among them: a suggestion takes it more than half a second. grid needs a grid."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds, with its 95 % interval mean ± half."""
+
+    mean: float
+    half: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ± {self.half:.3f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate on one problem."""
+
+    problem: str
+    candidate: str
+    trials: float
+    complete: float
+    quarter: Interval
+    final: Interval
+    cost: Interval
+    wins: float
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def bench(
+    candidates: Mapping[str, Mapping[str, Any]],
+    *,
+    seeds: int,
+    device_seconds: float,
+    conditional: bool,
+    limit: float = 1.0,
+    problems: Sequence[Problem] = PROBLEMS,
+    done: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
+    """Measure `candidates`, the first of which is random search with full trials, on each problem."""
+    rows = []
+    for problem in problems:
+        for row in _rows(problem, candidates, seeds, device_seconds, conditional, limit):
+            done(row)
+            rows.append(row)
+    return rows
+
+
+def _rows(
+    problem: Problem,
+    candidates: Mapping[str, Mapping[str, Any]],
+    seeds: int,
+    device_seconds: float,
+    conditional: bool,
+    limit: float,
+) -> Iterator[Row]:
+    best = hypervolume_of(problem.front(simulated_space(conditional)))
+    baseline: list[Run] = []
+    for name, settings in candidates.items():
+        spend = device_seconds * (limit if baseline else 1.0)
+        runs = [
+            simulate(
+                problem,
+                SearchSettings.model_validate({"sampler": "random", "trials": _UNLIMITED, "seed": seed, **settings}),
+                spend,
+                conditional=conditional,
+            )
+            for seed in range(seeds)
+        ]
+        baseline = baseline or runs
+        yield _row(problem.name, name, runs, baseline, best, device_seconds, spend)
+
+
+def _row(
+    problem: str, name: str, runs: list[Run], baseline: list[Run], best: float, device_seconds: float, spend: float
+) -> Row:
+    pairs = list(zip(runs, baseline, strict=True))
+    targets = [each.at(device_seconds) for each in baseline]
+    costs = [min(run.reached(target), spend) / device_seconds for run, target in zip(runs, targets, strict=True)]
+    return Row(
+        problem=problem,
+        candidate=name,
+        trials=sum(len(run.records) for run in runs) / len(runs),
+        complete=sum(record.state == "complete" for run in runs for record in run.records) / len(runs),
+        quarter=interval([run.at(device_seconds / 4) / best for run in runs]),
+        final=interval([run.at(spend) / best for run in runs]),
+        cost=interval(costs),
+        wins=sum(run.at(spend) > base.at(spend) for run, base in pairs) / len(pairs),
+    )
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Mean and half the width of its 95 % interval; nan for a single value."""
+    from scipy.stats import t  # type: ignore[import-untyped]
+
+    count, mean = len(values), sum(values) / len(values)
+    if count < 2:
+        return Interval(mean, math.nan)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1))
+    return Interval(mean, float(t.ppf(0.975, count - 1)) * spread / math.sqrt(count))
