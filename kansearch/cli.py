@@ -221,7 +221,6 @@ def _overrides(settings: list[str] | None, keys: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Entry point: runs a command, and turns every error into one message and an exit code."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning slow other processes down
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
