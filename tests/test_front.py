@@ -86,6 +86,7 @@ def test_knee_is_the_balanced_point() -> None:
     poor = front_of([*front, record(3, 0.02, 99)], OBJECTIVES)
     assert knee(poor, OBJECTIVES).number == 1, "one poor network more does not move it"
     assert knee(front[:1], OBJECTIVES) is front[0]
+    assert knee(front[:2], OBJECTIVES) is front[1], "of two points, both at an end, the more accurate one"
 
 
 def test_three_objectives() -> None:
