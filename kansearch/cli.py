@@ -86,7 +86,7 @@ def launch(
     overrides = _overrides(settings, {**keys, "search.seed": seed, "epochs": epochs})
     searched = load_space(find_space(space), overrides)
     options = commands.search_options(home, address, max_concurrent, data_dir)
-    commands.run_launch(searched, overrides, options, storage, tracking_uri, as_json)
+    commands.run_launch(searched, options, storage, tracking_uri, as_json)
 
 
 @app.command()

@@ -55,7 +55,6 @@ def print_json(document: Any) -> None:
 
 def run_launch(
     space: SearchSpace,
-    overrides: Sequence[str],
     options: SearchOptions,
     storage: str | None,
     tracking_uri: str | None,
@@ -65,7 +64,7 @@ def run_launch(
     if scheme not in _TRACKING:  # a study keeps its tracking store for good
         raise InputError(f"--tracking-uri {tracking_uri}: must begin with one of {', '.join(_TRACKING)}")
     console, writer = _console(as_json), MlflowWriter(front_picture)
-    study = launch(space, overrides, options, [SearchDisplay(console), writer], storage, tracking_uri)
+    study = launch(space, options, [SearchDisplay(console), writer], storage, tracking_uri)
     _finish(study, options.home, console, writer, as_json)
 
 

@@ -12,13 +12,12 @@ import pytest
 from mlflow import MlflowClient
 
 from kansearch.report.front_plot import front_picture
-from kansearch.search.sampler import OptunaSuggest, build_sampler
 from kansearch.space import parse_space
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.study import Study
 from kansearch.tracking.store import MlflowStore, experiment_name, flatten
 from kansearch.tracking.writer import MlflowWriter
-from tests.helpers import SMALL_SPACE
+from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_study import epoch
 
 pytestmark = pytest.mark.filterwarnings(
@@ -27,19 +26,16 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def make_study(home: Path, tracking_uri: str | None = None) -> Study:
-    study = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"), tracking_uri=tracking_uri)
-    study.use_sampler(build_sampler(study.space.search, 0))
-    return study
+    return Study.create(home, parse_space(SMALL_SPACE, "small.yaml"), tracking_uri=tracking_uri)
 
 
 def add_trial(study: Study, accuracies: list[float], end: Callable[[Study, int], Any] | None = None) -> int:
-    trial = study.ask()
-    study.start(trial, study.space.sample(OptunaSuggest(trial)).model_dump(mode="json"))
+    trial = start_trial(study)
     for number, accuracy in enumerate(accuracies, start=1):
         study.add_epoch(trial.number, epoch(number, accuracy))
     if end is not None:
         end(study, trial.number)
-    return int(trial.number)
+    return trial.number
 
 
 def runs_of(study: Study) -> dict[str | None, Any]:

@@ -1,6 +1,6 @@
 """The bridge to `trials`: what a Ray worker runs. The one place where the study's process boundary is crossed.
 
-A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, `{"failure": reason}`:
+A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, its reason and kind:
 Ray sees no error, the worker stays alive for the next trial, and the traceback lies in the trial's folder.
 """
 
@@ -12,9 +12,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CHECKPOINT", "FAILURE", "Request", "train"]
+__all__ = ["CHECKPOINT", "FAILURE", "KIND", "MEMORY", "Request", "resources", "train"]
 
-FAILURE = "failure"
+FAILURE, KIND, MEMORY = "failure", "kind", "memory"
 CHECKPOINT = "checkpoint.pt"
 _LONGEST_REASON = 300
 
@@ -28,6 +28,8 @@ class Request:
     folder: str
     data_dir: str | None
     threads: int
+    cpus: float
+    gpus: float
 
     def as_ray_config(self) -> dict[str, Any]:
         """One JSON string, so that Ray Tune flattens and tags nothing."""
@@ -50,7 +52,7 @@ def train(ray_config: dict[str, Any]) -> None:
             tune.report(result)
     except Exception as error:
         (folder / "error.txt").write_text(traceback.format_exc())
-        tune.report({FAILURE: one_line(error)})
+        tune.report({FAILURE: one_line(error), KIND: MEMORY if _is_out_of_memory(error) else "error"})
 
 
 def _epochs(request: Request, folder: Path) -> Any:
@@ -62,6 +64,20 @@ def _epochs(request: Request, folder: Path) -> Any:
     data_dir = Path(request.data_dir) if request.data_dir else None
     for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):
         yield dataclasses.asdict(result)
+
+
+def resources(ray_config: dict[Any, Any]) -> Any:
+    """What Ray Tune is to reserve for a trial, as its `PlacementGroupFactory`."""
+    from ray.tune import PlacementGroupFactory
+
+    request = Request.from_ray_config(ray_config)
+    return PlacementGroupFactory([{"CPU": request.cpus, "GPU": request.gpus}])
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch says it with a class of its own on a GPU, in words on a CPU."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or (isinstance(error, RuntimeError) and "not enough memory" in str(error))
 
 
 def one_line(error: BaseException) -> str:

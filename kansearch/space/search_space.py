@@ -55,6 +55,7 @@ class SearchSpace:
     constraints: Mapping[ConstraintName, float]
     search: SearchSettings
     overrides: tuple[str, ...] = field(default=())
+    enqueued: tuple[Mapping[str, Scalar], ...] = field(default=())
 
     @property
     def dataset(self) -> str:

@@ -104,6 +104,31 @@ class SearchSettings(BaseModel):
     time_budget: Duration = Field(
         default=None, description="the search ends after this long: 90s, 30m, 2h, 1h30m or seconds; null: no limit"
     )
+    epochs_budget: int | None = Field(
+        default=None, ge=1, description="the search ends after this many epochs of all trials together; null: no limit"
+    )
+    device_budget: Duration = Field(
+        default=None, description="the search ends after so many device-seconds of all trials together; null: no limit"
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="no trial is started after this many in a row that did not raise the hypervolume; null: no limit",
+    )
+    retries: int = Field(
+        default=2, ge=0, description="times that a trial goes on from its checkpoint after its worker was lost"
+    )
+    hang_factor: float = Field(
+        default=20.0, gt=1, description="a trial silent for so many times its slowest epoch is given up"
+    )
+    hang_minimum: Duration = Field(
+        default=300.0,
+        description="but never earlier than after this long, 12 times as long before its first epoch; null: never",
+    )
+    deterministic: bool = Field(
+        default=False,
+        description="the same trials for the same seed and number of workers, whatever their timing; workers wait",
+    )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of the sampler")
     startup_trials: int = Field(default=10, ge=1, description="trials drawn at random before tpe begins to learn")
     max_concurrent: int | None = Field(
