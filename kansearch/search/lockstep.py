@@ -16,7 +16,7 @@ from kansearch.search.ask_tell import AskTell, Assignment
 
 __all__ = ["Lockstep"]
 
-_Event = Callable[[], object]
+_Event = Callable[[], bool]  # done in a slot's turn; whether the turn then passes on
 
 
 class Lockstep:
@@ -62,12 +62,12 @@ class Lockstep:
         epoch = int(result["epoch"])
         if number in self._events and epoch > self._heard.get(number, 0):
             self._heard[number] = epoch
-            self._take(number, lambda: self._note(number, self._search.tell(number, result)))
+            self._take(number, lambda: self._tell(number, result))
         return number in self._stopped
 
     def fail(self, number: int, reason: str) -> None:
         """Take a trial's bad end."""
-        self._take(number, lambda: self._search.fail(number, reason))
+        self._take(number, lambda: self._fail(number, reason))
 
     def lost(self, number: int, reason: str) -> None:
         """A worker is gone. Its trial's turns wait for the next worker, which comes to the same results."""
@@ -77,17 +77,24 @@ class Lockstep:
         """As `lost`, for want of memory."""
         self._take(number, lambda: self._retry(number, lambda: self._search.out_of_memory(number, reason)))
 
-    def _note(self, number: int, stop: bool) -> None:
-        if stop:
+    def _tell(self, number: int, result: Mapping[str, Any]) -> bool:
+        if self._search.tell(number, result):
             self._stopped.add(number)
+        return True
 
-    def _retry(self, number: int, give_up: Callable[[], None]) -> None:
-        """The trial keeps its slot if it is to run again."""
+    def _fail(self, number: int, reason: str) -> bool:
+        self._search.fail(number, reason)
+        return True
+
+    def _retry(self, number: int, give_up: Callable[[], None]) -> bool:
+        """A trial that is to run again keeps its slot and its turn."""
         give_up()
-        if number in self._search.waiting:
-            assignment = self._search.ask()
-            assert assignment is not None and assignment.number == number, "nothing else waits in lockstep"
-            self._handed_out.append(assignment)
+        if number not in self._search.waiting:
+            return True
+        assignment = self._search.ask()
+        assert assignment is not None and assignment.number == number, "the last one lost is the next one asked for"
+        self._handed_out.append(assignment)
+        return False
 
     def _take(self, number: int, event: _Event) -> None:
         if number in self._events:
@@ -101,7 +108,8 @@ class Lockstep:
             if number is not None:
                 if not self._events[number]:
                     return
-                self._events[number].popleft()()
+                if not self._events[number].popleft()():
+                    continue
                 self._free(self._turn, number)
             self._fill(self._turn)
             self._turn = (self._turn + 1) % len(self._slots)

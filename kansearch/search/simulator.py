@@ -97,6 +97,8 @@ class _Clock:
             result = curves[number][epoch - 1]
             self.spent += result["seconds"]
             search.tell(number, result)
+            if search.overspent is not None:
+                return
             if number in search.live:
                 heapq.heappush(due, (now + result["seconds"], number, epoch + 1))
             else:
