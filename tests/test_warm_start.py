@@ -179,6 +179,20 @@ def test_what_breaks_a_constraint_here_is_not_taken() -> None:
     assert "parameters (trial 0: 1,700 is over the constraint 1,200)" in start.skipped
 
 
+def test_a_constraint_is_kept_at_its_bound() -> None:
+    theirs = [record(0, OTHER.sample(GivenSuggest({"model.width": 12}, RandomSuggest(random.Random(1)))))]
+    for bound, taken in ((1200, 1), (1199, 0)):
+        start = warm_start(theirs, space(f"constraints={{parameters: {bound}}}"), OTHER)
+        assert len(start.observations) == len(start.proposals) == taken
+
+
+def test_a_space_that_varies_nothing_of_a_front_trial_is_proposed_nothing() -> None:
+    plain = parse_space("study: s\ndata: {dataset: digits}\nepochs: {int: [1, 2]}\n", "f")
+    theirs = [record(0, plain.sample(RandomSuggest(random.Random(1))).model_copy(update={"epochs": 3}))]
+    start = warm_start(theirs, plain, plain)
+    assert start.proposals == () and "front" not in start.skipped
+
+
 def test_a_configuration_is_proposed_once_and_not_if_it_is_enqueued() -> None:
     config = OTHER.sample(RandomSuggest(random.Random(1)))
     other_seed = config.model_copy(update={"seed": 5})
