@@ -30,6 +30,7 @@ from trials.config import TrialConfig
 __all__ = ["load_space", "parse_space"]
 
 _TRIED = 64  # random configurations that must be valid as a whole
+_VARIABLE = frozenset({"seconds", "images_per_second", "peak_memory_mib"})
 _PARTS = ("study", "objectives", "constraints", "search", "enqueue")
 
 
@@ -56,6 +57,7 @@ def parse_space(text: str, file: str, overrides: Sequence[str] = ()) -> SearchSp
         if isinstance(tree, dict) and not issues.found:
             space = replace(_space(tree, root, text, file, tuple(overrides)), enqueued=enqueued)
             _check_sampler(space, root, issues)
+            _check_deterministic(space, root, issues)
             _check_together(space, root, issues)
             if not issues.found:
                 return space
@@ -108,6 +110,20 @@ def _check_sampler(space: SearchSpace, root: MapNode, issues: Issues) -> None:
     if problem is not None:
         mark, path = place(root, ("search", "sampler"))
         issues.add(mark, path, problem)
+
+
+def _check_deterministic(space: SearchSpace, root: MapNode, issues: Issues) -> None:
+    """What differs from run to run decides nothing in a deterministic search."""
+    if not space.search.deterministic:
+        return
+    for name in ("time_budget", "device_budget"):
+        if getattr(space.search, name) is not None:
+            reason = "a deterministic search cannot end by the clock; bound search.trials or search.epochs_budget"
+            issues.add(*place(root, ("search", name)), reason)
+    for name in space.objectives:
+        if name in _VARIABLE:
+            reason = f"{name} differs from run to run, so a deterministic search cannot have it for an objective"
+            issues.add(*place(root, ("objectives", name)), reason)
 
 
 def _check_together(space: SearchSpace, root: MapNode, issues: Issues) -> None:

@@ -58,7 +58,6 @@ class SearchSpace:
     search: SearchSettings
     enqueued: tuple[Mapping[str, Scalar], ...] = ()
     overrides: tuple[str, ...] = field(default=())
-    enqueued: tuple[Mapping[str, Scalar], ...] = field(default=())
 
     @property
     def dataset(self) -> str:
