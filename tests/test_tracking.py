@@ -106,6 +106,20 @@ def test_a_run_killed_between_its_last_epoch_and_its_end_is_closed(tmp_path: Pat
     assert steps(study, runs["0"], "accuracy") == [1, 2]
 
 
+def test_runs_that_a_killed_driver_made_but_did_not_describe_are_described(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    add_trial(study, [0.1])
+    client = MlflowClient(study.tracking_uri)
+    experiment = client.create_experiment(experiment_name(study.name))
+    client.create_run(experiment, tags={"kansearch.study": study.name})
+    client.create_run(experiment, tags={"kansearch.study": study.name, "kansearch.trial": "0"})
+    write_all(study)
+    runs = runs_of(study)
+    assert runs["0"].data.params["data.dataset"] == "digits"
+    assert runs[None].data.params["search.sampler"] == "random"
+    assert [each.path for each in client.list_artifacts(runs[None].info.run_id)] == ["space.yaml"]
+
+
 def test_the_front_is_a_table_and_a_picture(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     add_trial(study, [0.4], Study.complete)

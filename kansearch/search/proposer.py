@@ -11,7 +11,8 @@ never waits for a database. Samplers whose cost grows with each trial they look 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,10 +68,20 @@ class Proposer:
         self._move_window()
         if fixed:
             self._study.enqueue_trial(dict(fixed))
-        trial = self._study.ask()
+        with self._at_random_now_and_then():
+            trial = self._study.ask()
+            config = self._space.sample(OptunaSuggest(trial))
         self._proposed += 1
-        config = self._space.sample(OptunaSuggest(trial))
         return Draw(config, self._proposal(config, trial._trial_id), trial._trial_id)
+
+    @contextmanager
+    def _at_random_now_and_then(self) -> Iterator[None]:
+        settings, sampler = self._space.search, self._study.sampler
+        draw = np.random.default_rng([settings.seed, self._proposed]).random()
+        if settings.sampler == "tpe" and draw < settings.random_share:
+            self._study.sampler = build_sampler(settings.model_copy(update={"sampler": "random"}), self._proposed)
+        yield
+        self._study.sampler = sampler
 
     def sequence(self) -> dict[str, Any]:
         """Where qmc stands; the study keeps it beside its trials."""

@@ -131,6 +131,9 @@ class SearchSettings(BaseModel):
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of the sampler")
     startup_trials: int = Field(default=10, ge=1, description="trials drawn at random before tpe begins to learn")
+    random_share: float = Field(
+        default=0.0, ge=0, le=1, description="tpe: share of the proposals that are drawn at random all the same"
+    )
     max_concurrent: int | None = Field(
         default=None, ge=1, description="trials at the same time; null: as many as the machines hold"
     )

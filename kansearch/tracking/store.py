@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class MlflowStore:
         self._runs: dict[int, str] = {}
         self._epochs: dict[int, int] = {}  # written so far, of each trial
         self._closed: set[int] = set()
+        self._bare: set[int] = set()  # runs without their configuration
         self._parent = self._find_runs()
         self._steps = self._last_step(self._parent, "hypervolume")
 
@@ -71,11 +72,13 @@ class MlflowStore:
             self._runs[int(number)] = run.info.run_id
             if run.info.status in _RUN_STATUS.values():
                 self._closed.add(int(number))
-            else:
-                self._epochs[int(number)] = self._last_step(run.info.run_id, "train_loss")
+                continue
+            self._epochs[int(number)] = self._last_step(run.info.run_id, "train_loss")
+            if not run.data.params:
+                self._bare.add(int(number))
         if parent is None:
-            return self._make_parent()
-        self._client.update_run(parent, status="RUNNING")
+            parent = self._make_parent()
+        self._describe_parent(parent)
         return parent
 
     def _all_runs(self) -> list[Run]:
@@ -92,10 +95,16 @@ class MlflowStore:
 
     def _make_parent(self) -> str:
         run = self._client.create_run(self._experiment, run_name=self._study.name, tags={_STUDY: self._study.name})
-        self._client.log_text(run.info.run_id, self._study.space.source, "space.yaml")
-        for key, value in self._study.space.search.model_dump(mode="json").items():
-            self._client.log_param(run.info.run_id, f"search.{key}", value)
         return str(run.info.run_id)
+
+    def _describe_parent(self, run_id: str) -> None:
+        """Open the study's run, with the space and the settings that it was launched with."""
+        self._client.update_run(run_id, status="RUNNING")
+        if self._client.get_run(run_id).data.params:
+            return
+        settings = self._study.space.search.model_dump(mode="json")
+        self._client.log_text(run_id, self._study.space.source, "space.yaml")
+        self._client.log_batch(run_id, params=_entities("Param", flatten(settings, "search")))
 
     def _last_step(self, run_id: str, metric: str) -> int:
         return max((each.step for each in self._client.get_metric_history(run_id, metric)), default=0)
@@ -109,21 +118,18 @@ class MlflowStore:
             return
         if number not in self._runs:
             self._make_run(record)
-        run_id = self._runs[number]
-        metrics = self._new_metrics(record)
-        if metrics:
-            self._client.log_batch(run_id, metrics=metrics)
+        run_id, metrics, ended = self._runs[number], self._new_metrics(record), record.state != "running"
+        tags = {_STATE: record.state, **({_REASON: record.reason} if record.reason else {})} if ended else {}
+        params = flatten(dict(record.config)) if number in self._bare else {}
+        if metrics or tags or params:
+            self._client.log_batch(run_id, metrics, _entities("Param", params), _entities("RunTag", tags))
+        self._bare.discard(number)
         self._epochs[number] = max(record.epochs, self._epochs.get(number, 0))
-        if record.state != "running":
-            self._client.set_tag(run_id, _STATE, record.state)
-            if record.reason:
-                self._client.set_tag(run_id, _REASON, record.reason)
+        if ended:
             self._client.set_terminated(run_id, status=_RUN_STATUS[record.state])
             self._closed.add(number)
 
     def _make_run(self, record: TrialRecord) -> None:
-        from mlflow.entities import Param
-
         parameters = flatten(dict(record.config))
         basis, optimizer = parameters.get("model.basis.name", "?"), parameters.get("optimizer.name", "?")
         tags = {
@@ -135,8 +141,8 @@ class MlflowStore:
             "optimizer": optimizer,
         }
         run = self._client.create_run(self._experiment, run_name=f"{record.number:05d} {basis} {optimizer}", tags=tags)
-        self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in parameters.items()])
         self._runs[record.number] = run.info.run_id
+        self._bare.add(record.number)
 
     def _new_metrics(self, record: TrialRecord) -> list[Metric]:
         written = self._epochs.get(record.number, 0)
@@ -200,6 +206,13 @@ def flatten(config: Any, prefix: str = "") -> dict[str, str]:
 def _front_row(record: TrialRecord, objectives: Sequence[str]) -> list[Any]:
     basis, optimizer = record.config["model"]["basis"]["name"], record.config["optimizer"]["name"]
     return [record.number, *(record.values[name] for name in objectives), basis, optimizer, json.dumps(record.config)]
+
+
+def _entities(kind: str, values: Mapping[str, str]) -> list[Any]:
+    """MLflow's `Param` or `RunTag` for each pair."""
+    from mlflow import entities
+
+    return [getattr(entities, kind)(key, value) for key, value in values.items()]
 
 
 def _metric(name: str, value: float, step: int) -> Metric:
