@@ -4,6 +4,7 @@ Trivial trials, one epoch each that reports at once, go through everything a rea
 the study in SQLite, its observers; with `--mlflow` the MLflow writer too. Each search runs in a process of its own.
 
     ms a trial      wall time between the first and the last finished trial, over their number; and over the last tenth
+    CPU ms a trial  processor time of the driver alone, start-up included, over all trials
     driver MiB      peak resident set of the driver
     front, trials   wall time of `kansearch front` and `kansearch trials --json` on the study, start-up included
     resume          what a resumed search does before it runs anything: reads the study, rebuilds budget, rungs, sampler
@@ -85,6 +86,7 @@ def search(home: Path, sampler: str, trials: int, mlflow: bool) -> dict[str, flo
     launcher.launch(space_of(sampler, trials), launcher.SearchOptions(home), observers)
     times, tenth = watch.finished, max(1, trials // 10)
     return {
+        "cpu_ms": 1000 * time.process_time() / trials,
         "ms": 1000 * (times[-1] - times[0]) / (len(times) - 1),
         "last_ms": 1000 * (times[-1] - times[-1 - tenth]) / tenth,
         "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
@@ -138,7 +140,7 @@ def main() -> None:
         print(json.dumps(search(Path(home), sampler, int(trials), arguments.mlflow)))
         return
     print(f"{os.cpu_count()} CPUs, Python {sys.version.split()[0]}, MLflow {'on' if arguments.mlflow else 'off'}")
-    print("sampler   trials   ms a trial   last tenth   driver MiB   front s   trials s   resume s", flush=True)
+    print("sampler   trials   ms a trial   last tenth   CPU ms a trial   driver MiB   front s   trials s   resume s", flush=True)
     for sampler in arguments.samplers:
         for trials in arguments.trials:
             with tempfile.TemporaryDirectory(prefix="kansearch-bench-") as folder:
@@ -147,7 +149,7 @@ def main() -> None:
                 done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
                 cost, study = json.loads(done.stdout.splitlines()[-1]), on_a_study(Path(folder))
                 print(
-                    f"{sampler:8}{trials:8,}{cost['ms']:13.1f}{cost['last_ms']:13.1f}{cost['mib']:13.0f}"
+                    f"{sampler:8}{trials:8,}{cost['ms']:13.1f}{cost['last_ms']:13.1f}{cost['cpu_ms']:17.1f}{cost['mib']:13.0f}"
                     f"{study['front']:10.2f}{study['trials']:11.2f}{study['resume']:11.2f}",
                     flush=True,
                 )
