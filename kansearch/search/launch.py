@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from kansearch.errors import KansearchError, SearchInterrupted
 from kansearch.search.ask_tell import AskTell
 from kansearch.search.cluster import Cluster, ray_cluster
+from kansearch.search.obstacles import NodeWatch, resumable
 from kansearch.search.sampler import build_sampler
 from kansearch.search.trainable import CHECKPOINT, Request, train
 from kansearch.space import SearchSpace
@@ -76,7 +77,8 @@ def launch(
         raise KansearchError(f"cannot make the study's folder {folder}: {error.strerror}") from error
     with driver_lock(folder):
         study = Study.create(options.home, space, overrides, storage_url, tracking_uri)
-        _search(study, options, observers)
+        with resumable(study.name, options.home):
+            _search(study, options, observers)
     return study
 
 
@@ -91,7 +93,8 @@ def resume(name: str, overrides: Sequence[str], options: SearchOptions, observer
         if overrides:
             study.add_overrides(overrides)
         _check_data(study.space, options.data_dir)
-        _search(study, options, observers)
+        with resumable(study.name, options.home):
+            _search(study, options, observers)
     return study
 
 
@@ -158,9 +161,11 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
             raise SearchInterrupted(f"stopped by {name}; go on with `{again}`", 128 + stop.signal)
         outcome = "finished"
     finally:
-        study.add_elapsed(time.monotonic() - began)
-        for observer in observers:
-            observer.ended(outcome)
+        try:
+            study.add_elapsed(time.monotonic() - began)
+        finally:
+            for observer in observers:
+                observer.ended(outcome)
 
 
 def _tune(study: Study, options: SearchOptions, observers: Sequence[Observer], cluster: Cluster, stop: _Stop) -> None:
@@ -174,7 +179,10 @@ def _tune(study: Study, options: SearchOptions, observers: Sequence[Observer], c
         for observer in observers:
             observer.changed(record)
 
+    watch = NodeWatch()
+
     def tick() -> None:
+        watch()
         for observer in observers:
             observer.tick()
 
@@ -224,6 +232,7 @@ def _clean(study: Study, record: TrialRecord) -> None:
     """
     folder = study.trial_folder(record.number)
     if record.state == "fail":
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        for path in (folder / CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):  # one that was being written too
+            path.unlink(missing_ok=True)
     else:
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,9 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from kansearch.errors import ObstacleError
 from kansearch.search.ask_tell import AskTell
+from kansearch.search.obstacles import OBSTACLE
 from kansearch.search.trainable import FAILURE, Request
 
 __all__ = ["FailureCallback", "StopAll", "StudyScheduler", "StudySearcher"]
@@ -59,6 +61,8 @@ class StudySearcher(_Disposable, Searcher):
         number = self._live.get(trial_id)
         if number is None:
             return False  # the echo of a result that finished the trial
+        if OBSTACLE in result:
+            raise ObstacleError(str(result[OBSTACLE]))
         if FAILURE in result:
             self.on_failure(trial_id, str(result[FAILURE]))
             return False

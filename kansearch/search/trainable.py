@@ -1,6 +1,7 @@
 """The bridge to `trials`: what a Ray worker runs. The one place where the study's process boundary is crossed.
 
-A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, `{"failure": reason}`:
+A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, `{"failure": reason}`,
+or `{"obstacle": reason}` where the trial is not to blame:
 Ray sees no error, the worker stays alive for the next trial, and the traceback lies in the trial's folder.
 """
 
@@ -11,6 +12,8 @@ import json
 import traceback
 from pathlib import Path
 from typing import Any
+
+from kansearch.search.obstacles import OBSTACLE, obstacle
 
 __all__ = ["CHECKPOINT", "FAILURE", "Request", "train"]
 
@@ -49,8 +52,18 @@ def train(ray_config: dict[str, Any]) -> None:
         for result in _epochs(request, folder):
             tune.report(result)
     except Exception as error:
-        (folder / "error.txt").write_text(traceback.format_exc())
-        tune.report({FAILURE: one_line(error)})
+        tune.report(_ended(error, folder))
+
+
+def _ended(error: Exception, folder: Path) -> dict[str, str]:
+    """What to report of a trial that raised: its failure, whose traceback is kept, or an obstacle in its way."""
+    found = obstacle(error, folder)
+    try:
+        if found is None:
+            (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+    except OSError as another:
+        found = obstacle(another, folder)
+    return {FAILURE: one_line(error)} if found is None else {OBSTACLE: found}
 
 
 def _epochs(request: Request, folder: Path) -> Any:

@@ -14,7 +14,7 @@ from kansearch.space import SearchSpace
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SPACE_ATTRIBUTE", "create_optuna_study", "load_optuna_study", "sqlite_url"]
+__all__ = ["SPACE_ATTRIBUTE", "check_driver", "create_optuna_study", "load_optuna_study", "sqlite_url"]
 
 SPACE_ATTRIBUTE = "kansearch:space"
 """The study's attribute that holds the search space: its text, its file's name, its overrides."""
@@ -72,12 +72,36 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
+    from kansearch.study.steady import SteadyStorage
+
+    check_driver(url)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    connect = {"timeout": 60} if url.startswith(_SQLITE) else {}
     try:
-        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect})
+        return SteadyStorage(url)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise KansearchError(f"cannot open the study's storage {_shown(url)}: {str(error).splitlines()[0]}") from error
+
+
+def check_driver(url: str) -> None:
+    """Complain of a PostgreSQL URL whose driver is not installed.
+
+    Raises:
+        KansearchError: the message says what to install.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        address = make_url(url)
+        if address.get_backend_name() == "postgresql":
+            address.get_dialect().import_dbapi()
+    except ArgumentError:
+        return  # not a database's URL: whoever opens it says so
+    except ImportError as error:
+        missing = str(error).splitlines()[0]
+        raise KansearchError(
+            f"{_shown(url)} needs a driver that is not installed ({missing}): pip install 'kansearch[postgresql]'"
+        ) from error
 
 
 def _shown(url: str) -> str:
