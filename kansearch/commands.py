@@ -20,6 +20,7 @@ from kansearch.search.launch import SearchOptions, launch, resume
 from kansearch.space import SearchSpace, load_config, shipped_spaces
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.lock import holder
+from kansearch.study.storage import check_driver
 from kansearch.study.study import Study, home_option, study_names
 from kansearch.tracking.writer import MlflowWriter
 
@@ -64,6 +65,7 @@ def run_launch(
     scheme = (tracking_uri or "sqlite:").partition(":")[0].partition("+")[0]
     if scheme not in _TRACKING:  # a study keeps its tracking store for good
         raise InputError(f"--tracking-uri {tracking_uri}: must begin with one of {', '.join(_TRACKING)}")
+    check_driver(tracking_uri or "")
     console, writer = _console(as_json), MlflowWriter(front_picture)
     study = launch(space, overrides, options, [SearchDisplay(console), writer], storage, tracking_uri)
     _finish(study, options.home, console, writer, as_json)

@@ -11,13 +11,14 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import wait_until
 
-__all__ = ["PostgresServer", "binaries", "postgres_fixture"]
+__all__ = ["PostgresServer", "binaries", "postgres_fixture", "running_server"]
 
 _USER = "kansearch"
 
@@ -72,7 +73,9 @@ class PostgresServer:
         wait_until(lambda: not _alive_in(self._folder / "data"), 60)
 
     def stop(self) -> None:
-        """End it, whoever is connected."""
+        """End it, whoever is connected; nothing where it was killed."""
+        if self._process.poll() is not None:
+            return
         self._process.send_signal(signal.SIGINT)
         self._process.wait(60)
 
@@ -125,16 +128,23 @@ def _alive_in(data: Path) -> bool:
     return False
 
 
-@pytest.fixture(scope="session", name="postgres")
-def postgres_fixture() -> Iterator[PostgresServer]:
-    """One server for all tests; each takes a database of its own."""
-    if binaries() is None:
-        pytest.skip("PostgreSQL is not installed (Debian's package `postgresql`)")
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """A server in a new folder, which may be killed and started again, and is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="kp-"))
-    folder.chmod(0o711)
+    folder.chmod(0o711)  # it is another user's who goes through
     server = PostgresServer(folder / "server")
     try:
         yield server
     finally:
         server.stop()
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", name="postgres")
+def postgres_fixture() -> Iterator[PostgresServer]:
+    """One server for all tests; each takes a database of its own. It is up when a test ends."""
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed (Debian's package `postgresql`)")
+    with running_server() as server:
+        yield server

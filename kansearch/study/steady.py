@@ -11,6 +11,7 @@ import functools
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -71,6 +72,7 @@ class SteadyStorage(RDBStorage):
         self._trials_before: int | None = None
         arguments = {"connect_args": _connect_arguments(address, self.patience), "pool_pre_ping": True}
         super().__init__(url, engine_kwargs=arguments)
+        weakref.finalize(self, self.engine.dispose)  # closes its connections
 
     def wait_or_raise(self, error: Exception) -> None:
         """Wait a little; raise `ObstacleError` where waiting does not help, or has not helped for long enough."""
@@ -93,6 +95,7 @@ class SteadyStorage(RDBStorage):
 
     @_steady
     def _created(self, study_id: int, template_trial: FrozenTrial | None) -> FrozenTrial:
+        self.engine.connect().close()  # out of reach is told here, not after Optuna's own repetitions
         return super()._create_new_trial(study_id, template_trial)
 
     def _get_prepared_new_trial(

@@ -27,18 +27,21 @@ def sqlite_url(path: Path) -> str:
     return f"{_SQLITE}{path.absolute()}"
 
 
-def create_optuna_study(space: SearchSpace, overrides: Iterable[str], url: str) -> None:
+def create_optuna_study(space: SearchSpace, overrides: Iterable[str], url: str, replace: bool = False) -> None:
     """Make the Optuna study of `space` in the database `url`.
+
+    With `replace`, one of that name that has no trials is taken for what a killed launch left, and made anew.
 
     Raises:
         InputError: there is one of that name. KansearchError: the database can't be opened.
     """
     import optuna
 
+    storage = _storage(url)
+    if replace and _is_empty(space.study, storage):
+        optuna.delete_study(study_name=space.study, storage=storage)
     try:
-        study = optuna.create_study(
-            study_name=space.study, storage=_storage(url), directions=list(space.objectives.values())
-        )
+        study = optuna.create_study(study_name=space.study, storage=storage, directions=list(space.objectives.values()))
     except optuna.exceptions.DuplicatedStudyError as error:
         raise InputError(
             f"the storage {_shown(url)} holds a study '{space.study}' already; name another with --study"
@@ -46,6 +49,13 @@ def create_optuna_study(space: SearchSpace, overrides: Iterable[str], url: str) 
     study.set_user_attr(SPACE_ATTRIBUTE, {"source": space.source, "file": space.file, "overrides": list(overrides)})
     if url.startswith(_SQLITE):
         _allow_reading_while_writing(url.removeprefix(_SQLITE))
+
+
+def _is_empty(name: str, storage: optuna.storages.BaseStorage) -> bool:
+    try:
+        return storage.get_n_trials(storage.get_study_id_from_name(name)) == 0
+    except KeyError:
+        return False  # there is none
 
 
 def load_optuna_study(name: str, url: str) -> optuna.Study:

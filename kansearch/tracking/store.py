@@ -21,6 +21,7 @@ __all__ = ["MlflowStore", "experiment_name", "flatten"]
 
 _STUDY, _TRIAL, _STATE, _REASON = "kansearch.study", "kansearch.trial", "kansearch.state", "kansearch.reason"
 _TRIAL_METRICS = ("parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch")
+_EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
 _RUN_STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "infeasible": "KILLED", "fail": "FAILED"}
 _OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
@@ -46,6 +47,7 @@ class MlflowStore:
         self._runs: dict[int, str] = {}
         self._epochs: dict[int, int] = {}  # written so far, of each trial
         self._closed: set[int] = set()
+        self._empty: set[int] = set()  # runs without their configuration
         self._parent = self._find_runs()
         self._steps = self._last_step(self._parent, "hypervolume")
 
@@ -69,12 +71,16 @@ class MlflowStore:
                 parent = run.info.run_id
                 continue
             self._runs[int(number)] = run.info.run_id
+            if not run.data.params:  # the writer was killed between making the run and filling it
+                self._empty.add(int(number))
             if run.info.status in _RUN_STATUS.values():
                 self._closed.add(int(number))
             else:
                 self._epochs[int(number)] = self._last_step(run.info.run_id, "train_loss")
         if parent is None:
-            return self._make_parent()
+            tags = {_STUDY: self._study.name}
+            parent = str(self._client.create_run(self._experiment, run_name=self._study.name, tags=tags).info.run_id)
+        self._fill_parent(parent)
         self._client.update_run(parent, status="RUNNING")
         return parent
 
@@ -90,12 +96,14 @@ class MlflowStore:
             if not token:
                 return runs
 
-    def _make_parent(self) -> str:
-        run = self._client.create_run(self._experiment, run_name=self._study.name, tags={_STUDY: self._study.name})
-        self._client.log_text(run.info.run_id, self._study.space.source, "space.yaml")
+    def _fill_parent(self, run_id: str) -> None:
+        """Whatever the study's run lacks: a writer may have been killed while it was making it."""
+        known = self._client.get_run(run_id).data.params
+        if "space.yaml" not in {artifact.path for artifact in self._client.list_artifacts(run_id)}:
+            self._client.log_text(run_id, self._study.space.source, "space.yaml")
         for key, value in self._study.space.search.model_dump(mode="json").items():
-            self._client.log_param(run.info.run_id, f"search.{key}", value)
-        return str(run.info.run_id)
+            if f"search.{key}" not in known:
+                self._client.log_param(run_id, f"search.{key}", value)
 
     def _last_step(self, run_id: str, metric: str) -> int:
         return max((each.step for each in self._client.get_metric_history(run_id, metric)), default=0)
@@ -109,9 +117,10 @@ class MlflowStore:
             return
         if number not in self._runs:
             self._make_run(record)
+        if number in self._empty:
+            self._fill_run(record)
         run_id = self._runs[number]
-        metrics = self._new_metrics(record)
-        if metrics:
+        for metrics in self._new_metrics(record):
             self._client.log_batch(run_id, metrics=metrics)
         self._epochs[number] = max(record.epochs, self._epochs.get(number, 0))
         if record.state != "running":
@@ -122,8 +131,6 @@ class MlflowStore:
             self._closed.add(number)
 
     def _make_run(self, record: TrialRecord) -> None:
-        from mlflow.entities import Param
-
         parameters = flatten(dict(record.config))
         basis, optimizer = parameters.get("model.basis.name", "?"), parameters.get("optimizer.name", "?")
         tags = {
@@ -135,22 +142,35 @@ class MlflowStore:
             "optimizer": optimizer,
         }
         run = self._client.create_run(self._experiment, run_name=f"{record.number:05d} {basis} {optimizer}", tags=tags)
-        self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in parameters.items()])
         self._runs[record.number] = run.info.run_id
+        self._empty.add(record.number)
 
-    def _new_metrics(self, record: TrialRecord) -> list[Metric]:
+    def _fill_run(self, record: TrialRecord) -> None:
+        from mlflow.entities import Param
+
+        parameters = flatten(dict(record.config))
+        self._client.log_batch(
+            self._runs[record.number], params=[Param(key, value) for key, value in parameters.items()]
+        )
+        self._empty.remove(record.number)
+
+    def _new_metrics(self, record: TrialRecord) -> list[list[Metric]]:
+        """Batches of whole epochs, each written at once: the last step says where to go on."""
         written = self._epochs.get(record.number, 0)
         rows = [result for result in record.curve if result["epoch"] > written]
-        metrics = [
-            _metric(name, row[name], int(row["epoch"]))
-            for row in rows
-            for name in EPOCH_METRICS
-            if row[name] is not None
+        batches = [
+            [
+                _metric(name, row[name], int(row["epoch"]))
+                for row in rows[start : start + _EPOCHS_IN_A_BATCH]
+                for name in EPOCH_METRICS
+                if row[name] is not None
+            ]
+            for start in range(0, len(rows), _EPOCHS_IN_A_BATCH)
         ]
-        if rows:
+        if batches:
             last = record.metrics
-            metrics += [_metric(name, last[name], record.epochs) for name in _TRIAL_METRICS if name in last]
-        return metrics
+            batches[-1] += [_metric(name, last[name], record.epochs) for name in _TRIAL_METRICS if name in last]
+        return batches
 
     def write_progress(self, records: Sequence[TrialRecord]) -> None:
         """The study's own curve: a point for each number of finished trials that is new."""
