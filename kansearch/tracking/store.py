@@ -41,6 +41,7 @@ class MlflowStore:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is raised as well
         self._study = study
         self._client = MlflowClient(tracking_uri=study.tracking_uri)
         self._experiment = self._find_experiment()
