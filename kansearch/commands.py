@@ -22,6 +22,7 @@ from kansearch.search.warm_start import warm_start
 from kansearch.space import SearchSpace, load_config, shipped_spaces
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.lock import holder
+from kansearch.study.storage import check_driver
 from kansearch.study.study import Study, home_option, study_names
 from kansearch.tracking.writer import MlflowWriter
 
@@ -66,6 +67,7 @@ def run_launch(
     scheme = (tracking_uri or "sqlite:").partition(":")[0].partition("+")[0]
     if scheme not in _TRACKING:  # a study keeps its tracking store for good
         raise InputError(f"--tracking-uri {tracking_uri}: must begin with one of {', '.join(_TRACKING)}")
+    check_driver(tracking_uri or "")
     console, writer = _console(as_json), MlflowWriter(front_picture)
     start = None if source is None else _warm_start(space, open_study(options.home, source), console)
     study = launch(space, options, [SearchDisplay(console), writer], storage, tracking_uri, start)

@@ -5,6 +5,7 @@
     │   ├── SpaceError               2   a search-space file, every issue as file:line:column: path: reason
     │   └── UnknownStudyError        2   no study of that name
     ├── StudyBusyError               1   another driver works on the study
+    ├── ObstacleError                1   a database, a disk or a machine stopped the search; resumable
     └── SearchInterrupted      130/143   stopped by SIGINT or SIGTERM; resumable
 
 The command line prints the message and leaves with `exit_code`; a traceback appears with `--debug` alone.
@@ -12,17 +13,19 @@ The command line prints the message and leaves with `exit_code`; a traceback app
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 __all__ = [
     "InputError",
     "KansearchError",
+    "ObstacleError",
     "SearchInterrupted",
     "SpaceError",
     "SpaceIssue",
     "StudyBusyError",
     "UnknownStudyError",
+    "causes",
 ]
 
 
@@ -69,9 +72,23 @@ class StudyBusyError(KansearchError):
     """Another live driver holds the study's lock."""
 
 
+class ObstacleError(KansearchError):
+    """No trial's fault: a database, a disk or a machine stopped the search.
+
+    What was committed is kept, unfinished trials stay unfinished, and `kansearch resume` goes on.
+    """
+
+
 class SearchInterrupted(KansearchError):
     """A signal stopped the search; every finished trial is kept and `kansearch resume` goes on."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """`error`, what it was raised from or while handling, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

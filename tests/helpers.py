@@ -31,7 +31,7 @@ model:
   basis: {choice: [none, {name: rbf, grid_size: {int: [3, 5]}}]}
 optimizer: {name: adamw, lr: {float: [1e-3, 1e-2], log: true}}
 epochs: 2
-search: {sampler: random, trials: 6, seed: 1}
+search: {sampler: random, scheduler: none, trials: 6, seed: 1}
 """
 
 

@@ -41,7 +41,7 @@ def test_a_search_of_so_many_device_seconds_stops_with_the_epoch_that_uses_them_
 
 @pytest.mark.parametrize("patience", [5, 20])
 def test_a_search_that_gets_nowhere_starts_no_more_trials(patience: int) -> None:
-    settings = SearchSettings(sampler="random", trials=10**6, patience=patience, seed=4)
+    settings = SearchSettings(sampler="random", scheduler="none", trials=10**6, patience=patience, seed=4)
     run = simulate(QUICK, settings, device_seconds=1e9, workers=1)
     ended = [record for record in run.records if record.state == "complete"]
     volumes = [hypervolume(front_of(ended[:count], OBJECTIVES), OBJECTIVES) for count in range(len(ended) + 1)]
@@ -78,7 +78,7 @@ def test_a_trial_that_helps_ends_the_waiting() -> None:
 
 
 def asked(**settings: Any) -> tuple[MemoryStudy, AskTell]:
-    space = replace(simulated_space(True), search=SearchSettings(sampler="random", **settings))
+    space = replace(simulated_space(True), search=SearchSettings(sampler="random", scheduler="none", **settings))
     study = MemoryStudy(space)
     return study, AskTell(study, 2, lambda: False, lambda record: None)
 

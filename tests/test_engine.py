@@ -135,7 +135,7 @@ model:
 optimizer: {name: adamw, lr: 10.0}
 schedule: constant
 epochs: 4
-search: {sampler: random, trials: 14, seed: 3}
+search: {sampler: random, scheduler: none, trials: 14, seed: 3}
 """
     (folder / "bad.yaml").write_text(space)
     output = succeed("launch", "bad.yaml", cwd=folder)
@@ -262,7 +262,7 @@ def test_a_signal_stops_cleanly_and_the_search_can_go_on(folder: Path, number: i
 def test_the_time_budget_stops_trials_early_and_says_so(folder: Path) -> None:
     settings = ("--set", "search.max_concurrent=1", "--set", "model.basis=none")
     first = run(
-        "launch", "long.yaml", "--trials", "1000", "--epochs", "20", "--time-budget", "25s", *settings, cwd=folder
+        "launch", "long.yaml", "--trials", "1000", "--epochs", "20", "--time-budget", "40s", *settings, cwd=folder
     )
     assert first.returncode == 0, first.stderr
     records = trials("small", folder)

@@ -26,14 +26,19 @@ def delay_workers(driver: subprocess.Popen[str], seed: int) -> None:
     """Stop a worker for a while, then another, until the driver ends."""
     rng = random.Random(seed)
     while driver.poll() is None:
-        for worker in rng.sample(list(workers(driver.pid)), k=1) if list(workers(driver.pid)) else ():
-            try:
-                os.kill(worker, signal.SIGSTOP)
-                time.sleep(rng.uniform(0.2, 2.0))
-                os.kill(worker, signal.SIGCONT)
-            except ProcessLookupError:
-                continue  # it ended meanwhile
+        victims = list(workers(driver.pid))
+        if victims:
+            halt(rng.choice(victims), rng.uniform(0.2, 2.0))
         time.sleep(0.05)
+
+
+def halt(worker: int, seconds: float) -> None:
+    try:
+        os.kill(worker, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(worker, signal.SIGCONT)
+    except ProcessLookupError:
+        return  # it ended meanwhile
 
 
 def table(study: str, folder: Path) -> list[dict[str, Any]]:
@@ -46,10 +51,8 @@ def table(study: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def test_two_deterministic_searches_with_other_delays_have_the_same_trials(tmp_path: Path) -> None:
-    settings = "trials: 14, startup_trials: 4, scheduler: halving, min_epochs: 1"
-    text = SMALL_SPACE.replace("epochs: 2", "epochs: 8").replace(
-        "sampler: random, trials: 6", f"sampler: tpe, {settings}"
-    )
+    settings = "sampler: tpe, trials: 14, startup_trials: 4"
+    text = SMALL_SPACE.replace("epochs: 2", "epochs: 8").replace("sampler: random, scheduler: none, trials: 6", settings)
     (tmp_path / "small.yaml").write_text(text)
     succeed("launch", "small.yaml", "--deterministic", "--study", "first", cwd=tmp_path)
     driver = start("launch", "small.yaml", "--deterministic", "--study", "second", cwd=tmp_path)

@@ -24,7 +24,7 @@ QUICK = PROBLEMS[0]
 
 
 def space(conditional: bool = True, **settings: Any) -> SearchSpace:
-    return replace(simulated_space(conditional), search=SearchSettings(**settings))
+    return replace(simulated_space(conditional), search=SearchSettings(**{"scheduler": "none", **settings}))
 
 
 def searched(study: MemoryStudy, chosen: int) -> None:

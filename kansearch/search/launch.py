@@ -18,6 +18,7 @@ from kansearch.search.ask_tell import AskTell, Assignment
 from kansearch.search.budget import Budget
 from kansearch.search.cluster import Cluster, ray_cluster
 from kansearch.search.lockstep import Lockstep
+from kansearch.search.obstacles import NodeWatch, resumable
 from kansearch.search.stopping import Stop, Timer
 from kansearch.search.trainable import CHECKPOINT, Request, resources, train
 from kansearch.search.watchdog import Watchdog
@@ -76,7 +77,8 @@ def launch(
         raise KansearchError(f"cannot make the study's folder {folder}: {error.strerror}") from error
     with driver_lock(folder):
         study = Study.create(options.home, space, storage_url, tracking_uri, warm_start)
-        _search(study, options, observers)
+        with resumable(study.name, options.home):
+            _search(study, options, observers)
     return study
 
 
@@ -91,7 +93,8 @@ def resume(name: str, overrides: Sequence[str], options: SearchOptions, observer
         if overrides:
             study.add_overrides(overrides)
         _check_data(study.space, options.data_dir)
-        _search(study, options, observers)
+        with resumable(study.name, options.home):
+            _search(study, options, observers)
     return study
 
 
@@ -126,9 +129,11 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         _prune_unfinished(study, observers, "the time budget" if stop.out_of_time else budget.overspent)
         outcome = "finished"
     finally:
-        timer.note()
-        for observer in observers:
-            observer.ended(outcome)
+        try:
+            timer.note()
+        finally:
+            for observer in observers:
+                observer.ended(outcome)
 
 
 def _prune_unfinished(study: Study, observers: Sequence[Observer], ended: str | None) -> None:
@@ -152,8 +157,11 @@ def _tune(
 
     from kansearch.search.searcher import Attendant, StopAll, StudyScheduler, StudySearcher
 
+    watch = NodeWatch()
+
     def tick() -> None:
         timer.tick()
+        watch()
         for observer in observers:
             observer.tick()
 
@@ -204,6 +212,7 @@ def _clean(study: Study, record: TrialRecord) -> None:
     """
     folder = study.trial_folder(record.number)
     if record.state == "fail":
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        for path in (folder / CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):  # one that was being written too
+            path.unlink(missing_ok=True)
     else:
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,8 +12,10 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from kansearch.errors import ObstacleError
 from kansearch.search.ask_tell import AskTell, Assignment
 from kansearch.search.lockstep import Lockstep
+from kansearch.search.obstacles import OBSTACLE
 from kansearch.search.trainable import FAILURE, KIND, MEMORY, Request
 from kansearch.search.watchdog import Watchdog
 
@@ -64,6 +66,8 @@ class StudySearcher(_Disposable, Searcher):
         number = self._live.get(trial_id)
         if number is None:
             return False  # the echo of a result that finished the trial
+        if OBSTACLE in result:
+            raise ObstacleError(str(result[OBSTACLE]))
         if FAILURE in result:
             del self._live[trial_id]
             give_up = self._search.out_of_memory if result[KIND] == MEMORY else self._search.fail

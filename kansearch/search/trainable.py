@@ -1,6 +1,7 @@
 """The bridge to `trials`: what a Ray worker runs. The one place where the study's process boundary is crossed.
 
-A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, its reason and kind:
+A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, with its reason and
+kind, or an obstacle where the trial is not to blame:
 Ray sees no error, the worker stays alive for the next trial, and the traceback lies in the trial's folder.
 """
 
@@ -11,6 +12,8 @@ import json
 import traceback
 from pathlib import Path
 from typing import Any
+
+from kansearch.search.obstacles import OBSTACLE, obstacle
 
 __all__ = ["CHECKPOINT", "FAILURE", "KIND", "MEMORY", "Request", "resources", "train"]
 
@@ -51,8 +54,20 @@ def train(ray_config: dict[str, Any]) -> None:
         for result in _epochs(request, folder):
             tune.report(result)
     except Exception as error:
-        (folder / "error.txt").write_text(traceback.format_exc())
-        tune.report({FAILURE: one_line(error), KIND: MEMORY if _is_out_of_memory(error) else "error"})
+        tune.report(_ended(error, folder))
+
+
+def _ended(error: Exception, folder: Path) -> dict[str, str]:
+    """What to report of a trial that raised: its failure, whose traceback is kept, or an obstacle in its way."""
+    found = obstacle(error, folder)
+    try:
+        if found is None:
+            (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+    except OSError as another:
+        found = obstacle(another, folder)
+    if found is not None:
+        return {OBSTACLE: found}
+    return {FAILURE: one_line(error), KIND: MEMORY if _is_out_of_memory(error) else "error"}
 
 
 def _epochs(request: Request, folder: Path) -> Any:

@@ -90,7 +90,7 @@ class SearchSettings(BaseModel):
         default="tpe", description="who proposes configurations; tpe learns from the finished trials"
     )
     scheduler: SchedulerName = Field(
-        default="none",
+        default="halving",
         description="who stops weak trials early: none, nobody; halving, by all objectives; asha, by the first alone",
     )
     min_epochs: int = Field(default=1, ge=1, description="halving, asha: epochs before a trial may be stopped")
@@ -132,7 +132,7 @@ class SearchSettings(BaseModel):
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of the sampler")
     startup_trials: int = Field(default=10, ge=1, description="trials drawn at random before tpe begins to learn")
     random_share: float = Field(
-        default=0.0, ge=0, le=1, description="tpe: share of the proposals that are drawn at random all the same"
+        default=0.5, ge=0, le=1, description="tpe: share of the proposals that are drawn at random all the same"
     )
     max_concurrent: int | None = Field(
         default=None, ge=1, description="trials at the same time; null: as many as the machines hold"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kansearch.errors import StudyBusyError
+from kansearch.errors import KansearchError, StudyBusyError
 
 __all__ = ["driver_lock", "holder"]
 
@@ -21,6 +21,7 @@ def driver_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         StudyBusyError: another live process holds it; the message names its pid and host.
+        KansearchError: the lock can't be written.
     """
     path = folder / "driver.lock"
     with path.open("a+") as file:
@@ -29,8 +30,10 @@ def driver_lock(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise StudyBusyError(f"study '{folder.name}' is being run by {_describe(path)}") from None
         file.truncate(0)
-        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
-        file.flush()
+        try:
+            os.write(file.fileno(), json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        except OSError as error:
+            raise KansearchError(f"cannot write {path}: {error.strerror}") from error
         yield
         file.truncate(0)
 

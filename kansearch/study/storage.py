@@ -14,7 +14,7 @@ from kansearch.space import SearchSpace
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SPACE_ATTRIBUTE", "create_optuna_study", "load_optuna_study", "sqlite_url"]
+__all__ = ["SPACE_ATTRIBUTE", "check_driver", "create_optuna_study", "load_optuna_study", "sqlite_url"]
 
 SPACE_ATTRIBUTE = "kansearch:space"
 """The study's attribute that holds the search space: its text, its file's name, its overrides."""
@@ -27,18 +27,21 @@ def sqlite_url(path: Path) -> str:
     return f"{_SQLITE}{path.absolute()}"
 
 
-def create_optuna_study(space: SearchSpace, url: str, attributes: Mapping[str, Any]) -> None:
+def create_optuna_study(space: SearchSpace, url: str, attributes: Mapping[str, Any], replace: bool = False) -> None:
     """Make the Optuna study of `space` in the database `url`, with more attributes.
+
+    With `replace`, one of that name that has no trials is taken for what a killed launch left, and made anew.
 
     Raises:
         InputError: there is one of that name. KansearchError: the database can't be opened.
     """
     import optuna
 
+    storage = _storage(url)
+    if replace and _is_empty(space.study, storage):
+        optuna.delete_study(study_name=space.study, storage=storage)
     try:
-        study = optuna.create_study(
-            study_name=space.study, storage=_storage(url), directions=list(space.objectives.values())
-        )
+        study = optuna.create_study(study_name=space.study, storage=storage, directions=list(space.objectives.values()))
     except optuna.exceptions.DuplicatedStudyError as error:
         raise InputError(
             f"the storage {_shown(url)} holds a study '{space.study}' already; name another with --study"
@@ -49,6 +52,13 @@ def create_optuna_study(space: SearchSpace, url: str, attributes: Mapping[str, A
     study.set_user_attr(SPACE_ATTRIBUTE, written)
     if url.startswith(_SQLITE):
         _allow_reading_while_writing(url.removeprefix(_SQLITE))
+
+
+def _is_empty(name: str, storage: optuna.storages.BaseStorage) -> bool:
+    try:
+        return storage.get_n_trials(storage.get_study_id_from_name(name)) == 0
+    except KeyError:
+        return False  # there is none
 
 
 def load_optuna_study(name: str, url: str) -> optuna.Study:
@@ -75,12 +85,36 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
+    from kansearch.study.steady import SteadyStorage
+
+    check_driver(url)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    connect = {"timeout": 60} if url.startswith(_SQLITE) else {}
     try:
-        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connect})
+        return SteadyStorage(url)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise KansearchError(f"cannot open the study's storage {_shown(url)}: {str(error).splitlines()[0]}") from error
+
+
+def check_driver(url: str) -> None:
+    """Complain of a PostgreSQL URL whose driver is not installed.
+
+    Raises:
+        KansearchError: the message says what to install.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        address = make_url(url)
+        if address.get_backend_name() == "postgresql":
+            address.get_dialect().import_dbapi()
+    except ArgumentError:
+        return  # not a database's URL: whoever opens it says so
+    except ImportError as error:
+        missing = str(error).splitlines()[0]
+        raise KansearchError(
+            f"{_shown(url)} needs a driver that is not installed ({missing}): pip install 'kansearch[postgresql]'"
+        ) from error
 
 
 def _shown(url: str) -> str:

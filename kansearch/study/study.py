@@ -88,9 +88,13 @@ class Study:
             leftover.unlink()
         storage_url = storage_url or sqlite_url(folder / "study.db")
         tracking_uri = tracking_uri or sqlite_url(home / "mlflow.db")
-        create_optuna_study(space, storage_url, {} if warm_start is None else {_WARM_START: dict(warm_start)})
-        places = {"storage": storage_url, "tracking_uri": tracking_uri}
-        _write_private(folder / "study.json", json.dumps(places, indent=2) + "\n")
+        places = json.dumps({"storage": storage_url, "tracking_uri": tracking_uri}, indent=2) + "\n"
+        begun = folder / "study.json.new"
+        again = begun.exists() and begun.read_text() == places  # by a driver that was killed
+        _write_private(begun, places)
+        attributes = {} if warm_start is None else {_WARM_START: dict(warm_start)}
+        create_optuna_study(space, storage_url, attributes, replace=again)
+        begun.replace(folder / "study.json")
         return cls(folder, storage_url, tracking_uri)
 
     @classmethod

@@ -46,9 +46,9 @@ def dashboard(home: Path, study: Study | None, port: int | None) -> Iterator[tup
     port = _claim_port(port)
     address = f"http://{_HOST}:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", uri, "--default-artifact-root", (home / "artifacts").absolute().as_uri()]
+    command += ["--default-artifact-root", (home / "artifacts").absolute().as_uri()]
     log = home / "dashboard.log"
-    process = _start(command, log)
+    process = _start(command, uri, log)
     try:
         _wait_until_it_answers(address, process, log)
         yield address + _page(uri, study), process
@@ -66,9 +66,12 @@ def _check_database(path: Path, home: Path) -> None:
         raise KansearchError(f"cannot read {path}, MLflow's database: {error}") from error
 
 
-def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """The server, in a process group of its own, so that no signal but ours reaches it and ours reaches all of it."""
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+def _start(command: list[str], uri: str, log: Path) -> subprocess.Popen[bytes]:
+    """The server, in a process group of its own, so that no signal but ours reaches it and ours reaches all of it.
+
+    The store's URI may hold a password: it is not put on the command line, which everybody can read.
+    """
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": uri}
     try:
         with log.open("wb") as output:
             return subprocess.Popen(

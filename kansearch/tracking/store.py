@@ -21,6 +21,7 @@ __all__ = ["MlflowStore", "experiment_name", "flatten"]
 
 _STUDY, _TRIAL, _STATE, _REASON = "kansearch.study", "kansearch.trial", "kansearch.state", "kansearch.reason"
 _TRIAL_METRICS = ("parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch")
+_EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
 _RUN_STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "infeasible": "KILLED", "fail": "FAILED"}
 _OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
@@ -40,6 +41,7 @@ class MlflowStore:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is raised as well
         self._study = study
         self._client = MlflowClient(tracking_uri=study.tracking_uri)
         self._experiment = self._find_experiment()
@@ -121,8 +123,11 @@ class MlflowStore:
         run_id, metrics, ended = self._runs[number], self._new_metrics(record), record.state != "running"
         tags = {_STATE: record.state, **({_REASON: record.reason} if record.reason else {})} if ended else {}
         params = flatten(dict(record.config)) if number in self._bare else {}
+        for batch in metrics[:-1]:
+            self._client.log_batch(run_id, batch)
         if metrics or tags or params:
-            self._client.log_batch(run_id, metrics, _entities("Param", params), _entities("RunTag", tags))
+            last = metrics[-1] if metrics else []
+            self._client.log_batch(run_id, last, _entities("Param", params), _entities("RunTag", tags))
         self._bare.discard(number)
         self._epochs[number] = max(record.epochs, self._epochs.get(number, 0))
         if ended:
@@ -144,19 +149,23 @@ class MlflowStore:
         self._runs[record.number] = run.info.run_id
         self._bare.add(record.number)
 
-    def _new_metrics(self, record: TrialRecord) -> list[Metric]:
+    def _new_metrics(self, record: TrialRecord) -> list[list[Metric]]:
+        """Batches of whole epochs, each written at once: the last step says where to go on."""
         written = self._epochs.get(record.number, 0)
         rows = [result for result in record.curve if result["epoch"] > written]
-        metrics = [
-            _metric(name, row[name], int(row["epoch"]))
-            for row in rows
-            for name in EPOCH_METRICS
-            if row[name] is not None
+        batches = [
+            [
+                _metric(name, row[name], int(row["epoch"]))
+                for row in rows[start : start + _EPOCHS_IN_A_BATCH]
+                for name in EPOCH_METRICS
+                if row[name] is not None
+            ]
+            for start in range(0, len(rows), _EPOCHS_IN_A_BATCH)
         ]
-        if rows:
+        if batches:
             last = record.metrics
-            metrics += [_metric(name, last[name], record.epochs) for name in _TRIAL_METRICS if name in last]
-        return metrics
+            batches[-1] += [_metric(name, last[name], record.epochs) for name in _TRIAL_METRICS if name in last]
+        return batches
 
     def write_progress(self, records: Sequence[TrialRecord]) -> None:
         """The study's own curve: a point for each number of finished trials that is new."""

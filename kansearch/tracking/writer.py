@@ -92,6 +92,7 @@ class MlflowWriter:
                 self.problem = None
             except Exception as error:  # the search must go on without its tracking server; `problem` tells the user
                 self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                store = None  # what it did write is looked up again: an answer may have been lost
                 with self._guard:
                     self._dirty |= set(batch)
 

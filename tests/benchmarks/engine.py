@@ -140,7 +140,10 @@ def main() -> None:
         print(json.dumps(search(Path(home), sampler, int(trials), arguments.mlflow)))
         return
     print(f"{os.cpu_count()} CPUs, Python {sys.version.split()[0]}, MLflow {'on' if arguments.mlflow else 'off'}")
-    print("sampler   trials   ms a trial   last tenth   CPU ms a trial   driver MiB   front s   trials s   resume s", flush=True)
+    print(
+        "sampler   trials   ms a trial   last tenth   CPU ms a trial   driver MiB   front s   trials s   resume s",
+        flush=True,
+    )
     for sampler in arguments.samplers:
         for trials in arguments.trials:
             with tempfile.TemporaryDirectory(prefix="kansearch-bench-") as folder:

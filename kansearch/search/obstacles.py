@@ -1,0 +1,61 @@
+"""What stops a search though no trial is to blame: a full disk, a database out of reach, a cluster whose nodes died.
+
+Such a trial is not failed but left unfinished, for `kansearch resume`. A worker reports it as `{"obstacle": reason}`;
+the driver raises `ObstacleError`, which Ray Tune wraps and `resumable` brings to light again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kansearch.errors import ObstacleError, causes
+from kansearch.study.study import home_option
+
+__all__ = ["OBSTACLE", "NodeWatch", "obstacle", "resumable"]
+
+OBSTACLE = "obstacle"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_WATCH_SECONDS = 5.0
+
+
+def obstacle(error: BaseException, folder: Path) -> str | None:
+    """Why `error`, raised while a trial wrote to `folder`, is no fault of the trial; None where it is."""
+    for each in causes(error):
+        if isinstance(each, OSError) and each.errno in _FULL:
+            return f"cannot write to {folder}: {os.strerror(each.errno)}"
+    return None
+
+
+@contextmanager
+def resumable(name: str, home: Path) -> Iterator[None]:
+    """Run a search: an obstacle, however deep in another error, comes out as one line that says how to go on."""
+    try:
+        yield
+    except Exception as error:
+        found = next((each for each in causes(error) if isinstance(each, ObstacleError)), None)
+        if found is None:
+            raise
+        again = f"kansearch resume {name}{home_option(home)}"
+        raise ObstacleError(f"{found}; nothing is lost, go on with `{again}`") from error
+
+
+class NodeWatch:
+    """Notices that no node of the cluster is left, upon which Ray Tune would wait for ever."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _WATCH_SECONDS
+
+    def __call__(self) -> None:
+        """Look, every few seconds. Raises ObstacleError."""
+        if time.monotonic() < self._next:
+            return
+        import ray
+
+        self._next = time.monotonic() + _WATCH_SECONDS
+        if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
+            raise ObstacleError("every node of the Ray cluster died")
