@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from trials.config import BasisConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig, TrialConfig
 from trials.data.datasets import DATASETS
 from trials.kan import Basis, build_basis
+from trials.kan.basis.basis import MOMENT_POINTS
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
@@ -56,7 +57,10 @@ def estimate_memory(
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
     cast = weights // 2 if kind.type == "cuda" else 0
     data = images * (batch[0].numel() + 8 + 8)  # bytes, labels, the epoch's order
-    return (2 * weights + state + data + max(walk.backward + cast, walk.evaluation + cast, step)) / 2**20
+    drawn = config.model.basis.name != "none" and config.model.init == "variance"
+    moments = _moment_bytes(config.model.basis) if drawn else 0
+    training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
+    return (weights + data + max(training, moments)) / 2**20
 
 
 def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tuple[int, int]:
@@ -67,6 +71,12 @@ def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tup
     if isinstance(config, LBFGSConfig):
         return (2 * config.history_size + 8) * weights, weights
     return (weights, 2 * weights) if isinstance(config, LionConfig) else (2 * weights, 2 * at_once)
+
+
+def _moment_bytes(basis: BasisConfig) -> float:
+    """Of the basis' moments, from which a KAN layer's first weights are drawn."""
+    features = _feature_bytes(basis, None, "full", torch.float64)[0]
+    return MOMENT_POINTS * (features + 2 * 8 * build_basis(basis).n_features)
 
 
 class _Walk:
@@ -117,24 +127,34 @@ class _Walk:
         self.evaluation = max(self.evaluation, flow / len(z) * self._evaluated + forward)
 
     def _moment(self, layer: nn.Module, z: Tensor, y: Tensor, samples: int) -> tuple[float, float]:
-        """Bytes of a layer's features while `samples` pass it: forwards, and backwards."""
+        """Bytes that a layer takes by itself while `samples` pass it: forwards, and backwards."""
+        if isinstance(layer, nn.Conv2d):
+            copies = (_blocked(z) + _blocked(y)) / len(z) * samples
+            return copies, copies
         if isinstance(layer, MixtureKANConv):
-            forward, backward = self._bytes(layer.experts[0], z)
-            weights = samples * layer.experts[0].weight.nbytes
-            elements = samples * z[0].numel()
-            return forward * elements + weights, backward * elements + weights
-        if not isinstance(layer, KANLayer):
+            expert, rows = layer.experts[0], samples
+            assert isinstance(expert, KANLayer)
+            weights = 2 * samples * expert.weight.nbytes  # each sample has its own, and the convolution a copy
+        elif isinstance(layer, KANLayer):
+            expert, rows = layer, min(piece_rows(z, layer.planes, self._piece), samples)
+            weights = 0
+        else:
             return 0.0, 0.0
-        forward, backward = self._bytes(layer, z)
-        rows = min(piece_rows(z, layer.planes, self._piece), samples)
-        joined = samples / len(z) if rows < samples else 0.0  # what the pieces yield is put together in the end
+        placement = expert.perturbation.placement if expert.perturbation else "full"
+        base = type(expert.base) if expert.base else None
+        forward, backward = _feature_bytes(self._basis, base, placement, z.dtype)
+        copies = expert.planes * expert.weight.itemsize if z.dim() > 2 else 0
         elements = rows * z[0].numel()
-        return forward * elements + joined * y.nbytes, backward * elements + joined * z.nbytes
+        joined = samples / len(z) if rows < samples else 0.0  # what the pieces yield is put together in the end
+        return (
+            (forward + copies) * elements + weights + joined * y.nbytes,
+            (backward + copies) * elements + weights + joined * z.nbytes,
+        )
 
-    def _bytes(self, layer: nn.Module, z: Tensor) -> tuple[float, float]:
-        assert isinstance(layer, KANLayer)
-        placement = layer.perturbation.placement if layer.perturbation else "full"
-        return _feature_bytes(self._basis, type(layer.base) if layer.base else None, placement, z.dtype)
+
+def _blocked(x: Tensor) -> float:
+    """Bytes of a copy (N, C, H, W) -> C in blocks of 8, as convolutions make for themselves."""
+    return x.nbytes / x.shape[1] * (-(-x.shape[1] // 8) * 8)
 
 
 def _is_layer(module: nn.Module) -> bool:
