@@ -34,25 +34,28 @@ _ELEMENTS = 4096  # that a basis is tried on; its constants vanish beside them
 
 
 def estimate_memory(
-    config: TrialConfig, device: str = "cpu", threads: int = 1, network: nn.Module | None = None
+    config: TrialConfig, device: str | None = None, threads: int = 1, network: nn.Module | None = None
 ) -> float:
     """Peak memory of training `config`, MiB, as `torch.cuda.max_memory_allocated` counts it.
 
-    device: "cpu", or "cuda", where a step computes in bfloat16. threads: the trial's CPU threads, on which the pieces
+    device: "cpu", or "cuda", where a step computes in bfloat16; None: the GPU where there is one. threads: the trial's CPU threads, on which the pieces
     of a KAN layer depend. network: the trial's, where it is on the meta device already; it is used up. Raises what the
     network raises where it cannot be built or run.
     """
-    kind, dataset = torch.device(device), DATASETS[config.data.dataset]
+    kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dataset = DATASETS[config.data.dataset]
     images = min(config.data.limit or dataset.training_images, dataset.training_images)
     held_out = round(images * config.data.validation)
-    with torch.device("meta"):
-        network = build_network(config) if network is None else network
-        parameters = [p.numel() * 4 for p in network.parameters() if p.requires_grad]
-        walk = _Walk(config.model.basis, piece_bytes(kind, threads), min(EVALUATION_BATCH, held_out))
-        if kind.type == "cuda":
-            _compute_in_bfloat16(network)
-        batch = torch.empty(min(config.data.batch_size, images - held_out), dataset.channels, *(dataset.image_size,) * 2)
-        walk.through(network, batch, config.regularization)
+    if network is None:
+        with torch.device("meta"):
+            network = build_network(config)
+    parameters = [p.numel() * 4 for p in network.parameters() if p.requires_grad]
+    walk = _Walk(config.model.basis, piece_bytes(kind, threads), min(EVALUATION_BATCH, held_out))
+    if kind.type == "cuda":
+        _compute_in_bfloat16(network)
+    shape = (dataset.channels, dataset.image_size, dataset.image_size)
+    batch = torch.empty(min(config.data.batch_size, images - held_out), *shape, device="meta")
+    walk.through(network, batch, config.regularization)
     weights = sum(parameters)
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
     cast = weights // 2 if kind.type == "cuda" else 0
@@ -75,7 +78,7 @@ def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tup
 
 def _moment_bytes(basis: BasisConfig) -> float:
     """Of the basis' moments, from which a KAN layer's first weights are drawn."""
-    features = _feature_bytes(basis, None, "full", torch.float64)[0]
+    features = _feature_bytes(_sizes_of(basis), None, "full", torch.float64)[0]
     return MOMENT_POINTS * (features + 2 * 8 * build_basis(basis).n_features)
 
 
@@ -142,7 +145,7 @@ class _Walk:
             return 0.0, 0.0
         placement = expert.perturbation.placement if expert.perturbation else "full"
         base = type(expert.base) if expert.base else None
-        forward, backward = _feature_bytes(self._basis, base, placement, z.dtype)
+        forward, backward = _feature_bytes(_sizes_of(self._basis), base, placement, z.dtype)
         copies = expert.planes * expert.weight.itemsize if z.dim() > 2 else 0
         elements = rows * z[0].numel()
         joined = samples / len(z) if rows < samples else 0.0  # what the pieces yield is put together in the end
@@ -160,6 +163,11 @@ def _blocked(x: Tensor) -> float:
 def _is_layer(module: nn.Module) -> bool:
     native = next(module.children(), None) is None and not isinstance(module, Basis)
     return native or isinstance(module, (KANLayer, MixtureKANConv))
+
+
+def _sizes_of(basis: BasisConfig) -> BasisConfig:
+    """The basis with its ranges and exponents as they are by default: they change no size."""
+    return type(basis)(**{key: value for key, value in basis if not isinstance(value, float)})
 
 
 @cache
