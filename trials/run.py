@@ -27,6 +27,7 @@ from trials.optim import build_optimizer
 from trials.results import EpochResult
 from trials.sizes import check_batch, count_flops, count_parameters, measure
 from trials.step import predict
+from trials.timing import epoch_work, time_step
 from trials.training import TrialDiverged, train
 
 __all__ = [
@@ -34,11 +35,13 @@ __all__ = [
     "accelerators",
     "count_flops",
     "count_parameters",
+    "epoch_work",
     "estimate_memory",
     "evaluate",
     "measure",
     "run_trial",
     "save_weights",
+    "time_step",
     "use_threads",
 ]
 

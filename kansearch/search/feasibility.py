@@ -20,12 +20,17 @@ class Feasibility:
         self._threads = threads
 
     def excess(self, config: TrialConfig) -> dict[str, float]:
-        """How far above each bound `config` lies; 0 or less keeps it."""
+        """How far above each bound `config` lies; 0 or less keeps it. Empty where it cannot be built: its worker will
+        say why."""
         if not self._bounds:
             return {}
         from trials.run import measure
 
-        return self.over(measure(config, self._bounds, threads=self._threads))
+        try:
+            sizes = measure(config, self._bounds, threads=self._threads)
+        except (ValueError, RuntimeError):
+            return {}
+        return self.over(sizes)
 
     def over(self, sizes: Mapping[str, float]) -> dict[str, float]:
         """`excess` of a configuration whose sizes are known."""
