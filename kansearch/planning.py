@@ -40,7 +40,9 @@ def print_plan(console: Console, plan: Plan, time: Duration | None, untimed: str
     """Sizes, what a search would refuse, and the expected time; or, `untimed`, why there is none."""
     count = len(plan.drawn)
     noun = "configuration" if count == 1 else "configurations"
-    _say(console, f"study {plan.space.study}: {count} {noun} drawn at random, {len(plan.trainable)} of them trainable\n")
+    _say(
+        console, f"study {plan.space.study}: {count} {noun} drawn at random, {len(plan.trainable)} of them trainable\n"
+    )
     if plan.spreads():
         console.print(_sizes(plan))
     for name, broken in plan.broken().items():

@@ -1,6 +1,6 @@
 """What a configuration costs, before anything is trained: sizes counted on torch's meta device, without data files.
 
-    measure(config, ["parameters", "flops"])  # {"parameters": 17882.0, "flops": 1990144.0}
+measure(config, ["parameters", "flops"])  # {"parameters": 17882.0, "flops": 1990144.0}
 """
 
 from __future__ import annotations

@@ -25,7 +25,10 @@ def parts(distribution: Distribution) -> list[Part]:
         return _of_integers(distribution)
     names = ("low", "middle", "high")
     return [
-        (f"{names[third]}: {_edge(distribution, third)} to {_edge(distribution, third + 1)}", _lies(distribution, third))
+        (
+            f"{names[third]}: {_edge(distribution, third)} to {_edge(distribution, third + 1)}",
+            _lies(distribution, third),
+        )
         for third in range(3)
     ]
 
