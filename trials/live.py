@@ -13,14 +13,14 @@ from torch.utils._pytree import tree_leaves
 __all__ = ["LiveBytes"]
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the storages that operators inside make, until each is freed; on the meta device too.
 
     What an operator takes and frees by itself is not seen, nor are the storages of `known` tensors.
     """
 
     def __init__(self, *known: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
         self._alive = {tensor.untyped_storage()._cdata for tensor in known}

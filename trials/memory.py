@@ -92,7 +92,7 @@ class _Walk:
         self.backward = 0.0
         self.evaluation = 0.0
         self._basis, self._piece, self._evaluated = basis, piece, evaluated
-        self._kept: dict[int, int] = {}
+        self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other takes its place
         self._parameters: set[int] = set()
 
     def through(self, network: nn.Module, batch: Tensor, regularization: RegularizationConfig) -> None:
@@ -115,11 +115,11 @@ class _Walk:
     def _keep(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._parameters:
-            self._kept[storage._cdata] = storage.nbytes()
+            self._kept[storage._cdata] = storage
         return tensor
 
     def _sum(self) -> int:
-        return sum(self._kept.values())
+        return sum(storage.nbytes() for storage in self._kept.values())
 
     def _layer(self, layer: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
         z = inputs[0]
@@ -144,7 +144,7 @@ class _Walk:
         else:
             return 0.0, 0.0
         placement = expert.perturbation.placement if expert.perturbation else "full"
-        base = type(expert.base) if expert.base else None
+        base = type(expert.base) if isinstance(expert.base, nn.Module) else None
         forward, backward = _feature_bytes(_sizes_of(self._basis), base, placement, z.dtype)
         copies = expert.planes * expert.weight.itemsize if z.dim() > 2 else 0
         elements = rows * z[0].numel()

@@ -20,8 +20,8 @@ from torch.optim import Optimizer
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.config import TrialConfig
 from trials.data.splits import load_test, load_training
-from trials.metrics import classification_metrics
 from trials.memory import estimate_memory
+from trials.metrics import classification_metrics
 from trials.models import build_network
 from trials.optim import build_optimizer
 from trials.results import EpochResult

@@ -5,7 +5,7 @@ measure(config, ["parameters", "flops"])  # {"parameters": 17882.0, "flops": 199
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ def measure(
     check_batch(config, min(config.data.limit or dataset.training_images, dataset.training_images))
     with torch.device("meta"):
         network = build_network(config)
-    count = {
+    count: dict[str, Callable[[], float]] = {
         "parameters": lambda: _parameters(network),
         "flops": lambda: _flops(config, network),
         "peak_memory_mib": lambda: estimate_memory(config, device, threads, network),
@@ -73,15 +73,16 @@ def _flops(config: TrialConfig, network: nn.Module) -> int:
     image = torch.empty(1, dataset.channels, dataset.image_size, dataset.image_size, device="meta")
     with torch.no_grad(), _Flops() as counter:
         network.eval()(image)
-    return counter.total
+    total: int = counter.total
+    return total
 
 
-class _Flops(TorchDispatchMode):
+class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """`torch.utils.flop_counter` without its table of modules, which takes most of its time."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 
 from kansearch.space import Choice, Distribution, FloatRange, IntRange, Scalar
 
@@ -20,7 +21,7 @@ def parts(distribution: Distribution) -> list[Part]:
     none is left out.
     """
     if isinstance(distribution, Choice):
-        return [(_text(option), lambda value, option=option: _same(value, option)) for option in distribution.options]
+        return [(_text(option), partial(_same, option)) for option in distribution.options]
     if isinstance(distribution, IntRange):
         return _of_integers(distribution)
     names = ("low", "middle", "high")
@@ -60,7 +61,7 @@ def _edge(distribution: FloatRange, third: int) -> str:
     return f"{low * (high / low) ** share if distribution.log else low + (high - low) * share:.3g}"
 
 
-def _same(value: Scalar, option: Scalar) -> bool:
+def _same(option: Scalar, value: Scalar) -> bool:
     return type(value) is type(option) and value == option
 
 
