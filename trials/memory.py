@@ -10,6 +10,7 @@ no tensor is not in it: the workspaces of libraries, the interpreter, a CUDA con
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -38,8 +39,8 @@ def estimate_memory(
 ) -> float:
     """Peak memory of training `config`, MiB, as `torch.cuda.max_memory_allocated` counts it.
 
-    device: "cpu", or "cuda", where a step computes in bfloat16; None: the GPU where there is one. threads: the trial's CPU threads, on which the pieces
-    of a KAN layer depend. network: the trial's, where it is on the meta device already; it is used up. Raises what the
+    device: "cpu", or "cuda", where a step computes in bfloat16; None: the GPU where there is one. threads: the trial's
+    CPU threads, on which the pieces of a KAN layer depend. network: the trial's, where it is on the meta device already; it is used up. Raises what the
     network raises where it cannot be built or run.
     """
     kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -144,7 +145,7 @@ class _Walk:
         else:
             return 0.0, 0.0
         placement = expert.perturbation.placement if expert.perturbation else "full"
-        base = type(expert.base) if isinstance(expert.base, nn.Module) else None
+        base: Callable[[], nn.Module] | None = type(expert.base) if isinstance(expert.base, nn.Module) else None
         forward, backward = _feature_bytes(_sizes_of(self._basis), base, placement, z.dtype)
         copies = expert.planes * expert.weight.itemsize if z.dim() > 2 else 0
         elements = rows * z[0].numel()
@@ -172,7 +173,7 @@ def _sizes_of(basis: BasisConfig) -> BasisConfig:
 
 @cache
 def _feature_bytes(
-    basis: BasisConfig, base: type[nn.Module] | None, placement: str, dtype: torch.dtype
+    basis: BasisConfig, base: Callable[[], nn.Module] | None, placement: str, dtype: torch.dtype
 ) -> tuple[float, float]:
     """Bytes for each element of z that a KAN layer takes for a moment, forwards and backwards: tried out."""
     with torch.device("meta"):

@@ -2,10 +2,10 @@
 
     seconds of a pass = a + b · FLOPs of one image · images in the batch,    a, b >= 0
 
-by least squares of the relative errors (scipy.optimize.nnls), over `SAMPLES` configurations that are evenly spread over
-the sizes of those drawn. A pass is one forward and one backward; LBFGS makes several a step. Measuring a trial after an
-epoch passes its images forwards alone, a third of the work. A search takes the mean trial's time, times its trials, over
-those that run at once; trials that run beside each other are taken not to slow each other down.
+by least squares of the relative errors (scipy.optimize.nnls), over `SAMPLES` configurations that are evenly spread
+over the sizes of those drawn. A pass is one forward and one backward; LBFGS makes several a step. Measuring a trial
+after an epoch passes its images forwards alone, a third of the work. A search takes the mean trial's time, times its
+trials, over those that run at once, which are taken not to slow each other down.
 """
 
 from __future__ import annotations
