@@ -40,8 +40,8 @@ def estimate_memory(
     """Peak memory of training `config`, MiB, as `torch.cuda.max_memory_allocated` counts it.
 
     device: "cpu", or "cuda", where a step computes in bfloat16; None: the GPU where there is one. threads: the trial's
-    CPU threads, on which the pieces of a KAN layer depend. network: the trial's, where it is on the meta device already; it is used up. Raises what the
-    network raises where it cannot be built or run.
+    CPU threads, on which the pieces of a KAN layer depend. network: the trial's, where it is on the meta device
+    already; it is used up. Raises what the network raises where it cannot be built or run.
     """
     kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dataset = DATASETS[config.data.dataset]
