@@ -26,7 +26,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 
 @app.command()
 def schedulers(
-    seeds: Seeds = 20, device_seconds: Seconds = 16000.0, problem: Names = None, jobs: Jobs = None, as_json: Json = False
+    seeds: Seeds = 20,
+    device_seconds: Seconds = 16000.0,
+    problem: Names = None,
+    jobs: Jobs = None,
+    as_json: Json = False,
 ) -> None:
     """Early stopping, with 0.4 of the device-seconds, against random proposals with full trials."""
     from kansearch.search.bench import SCHEDULERS
@@ -37,7 +41,11 @@ def schedulers(
 
 @app.command()
 def samplers(
-    seeds: Seeds = 20, device_seconds: Seconds = 12000.0, problem: Names = None, jobs: Jobs = None, as_json: Json = False
+    seeds: Seeds = 20,
+    device_seconds: Seconds = 12000.0,
+    problem: Names = None,
+    jobs: Jobs = None,
+    as_json: Json = False,
 ) -> None:
     """Samplers with halving, with 0.4 of the device-seconds, against random full trials; no branches."""
     from kansearch.search.bench import SAMPLERS
