@@ -59,13 +59,14 @@ def run_launch(
     options: SearchOptions,
     storage: str | None,
     tracking_uri: str | None,
+    checkpoints: str | None,
     as_json: bool,
 ) -> None:
     scheme = (tracking_uri or "sqlite:").partition(":")[0].partition("+")[0]
     if scheme not in _TRACKING:  # a study keeps its tracking store for good
         raise InputError(f"--tracking-uri {tracking_uri}: must begin with one of {', '.join(_TRACKING)}")
     console, writer = _console(as_json), MlflowWriter(front_picture)
-    study = launch(space, overrides, options, [SearchDisplay(console), writer], storage, tracking_uri)
+    study = launch(space, overrides, options, [SearchDisplay(console), writer], storage, tracking_uri, checkpoints)
     _finish(study, options.home, console, writer, as_json)
 
 

@@ -60,9 +60,10 @@ class SearchDisplay:
         self._began = time.monotonic()
         settings = self._study.space.search
         gpus = f", {cluster.gpus:g} GPUs" if cluster.gpus else ""
+        nodes = f" of {cluster.nodes} nodes" if cluster.nodes > 1 else ""
         self._console.print(
             f"study [bold]{self._study.name}[/]: {settings.trials} trials, {settings.sampler} sampler, "
-            f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}",
+            f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}{nodes}",
             highlight=False,
         )
         if self._console.is_terminal:

@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 from kansearch.errors import KansearchError, SearchInterrupted
 from kansearch.search.ask_tell import AskTell
+from kansearch.search.checkpoints import checkpoint_place, checkpoints_at
 from kansearch.search.cluster import Cluster, ray_cluster
 from kansearch.search.sampler import build_sampler
-from kansearch.search.trainable import CHECKPOINT, Request, train
+from kansearch.search.trainable import Request, train
 from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
@@ -61,6 +62,7 @@ def launch(
     observers: Sequence[Observer],
     storage_url: str | None = None,
     tracking_uri: str | None = None,
+    checkpoints: str | None = None,
 ) -> Study:
     """Make a new study and search it.
 
@@ -75,7 +77,8 @@ def launch(
     except OSError as error:
         raise KansearchError(f"cannot make the study's folder {folder}: {error.strerror}") from error
     with driver_lock(folder):
-        study = Study.create(options.home, space, overrides, storage_url, tracking_uri)
+        place = None if checkpoints is None else checkpoint_place(checkpoints, space.study)
+        study = Study.create(options.home, space, overrides, storage_url, tracking_uri, place)
         _search(study, options, observers)
     return study
 
@@ -147,7 +150,8 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         observer.started(study, records)
     try:
         if study.finished() < settings.trials and not stop.out_of_time:
-            with ray_cluster(study.space.search, options.address, options.max_concurrent) as cluster, stop.on_signals():
+            place = study.checkpoints
+            with ray_cluster(settings, options.address, options.max_concurrent, place) as cluster, stop.on_signals():
                 for observer in observers:
                     observer.running(cluster)
                 _tune(study, options, observers, cluster, stop)
@@ -168,9 +172,11 @@ def _tune(study: Study, options: SearchOptions, observers: Sequence[Observer], c
 
     from kansearch.search.searcher import FailureCallback, StopAll, StudyScheduler, StudySearcher
 
+    checkpoints = checkpoints_at(study.checkpoints)
+
     def changed(record: TrialRecord) -> None:
         if record.state != "running":
-            _clean(study, record)
+            checkpoints.forget(record)
         for observer in observers:
             observer.changed(record)
 
@@ -212,18 +218,6 @@ def _requests(study: Study, options: SearchOptions, cluster: Cluster) -> Any:
     threads = max(1, int(cluster.cpus_per_trial))
 
     def request(number: int, config: dict[str, Any]) -> Request:
-        return Request(number, config, str(study.trial_folder(number).absolute()), data_dir, threads)
+        return Request(number, config, study.checkpoints, data_dir, threads)
 
     return request
-
-
-def _clean(study: Study, record: TrialRecord) -> None:
-    """A finished trial needs no checkpoint; a failed one keeps its traceback.
-
-    A worker that is just being stopped may write there once more: what is left then does no harm.
-    """
-    folder = study.trial_folder(record.number)
-    if record.state == "fail":
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """The bridge to `trials`: what a Ray worker runs. The one place where the study's process boundary is crossed.
 
 A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, `{"failure": reason}`:
-Ray sees no error, the worker stays alive for the next trial, and the traceback lies in the trial's folder.
+Ray sees no error, the worker stays alive for the next trial, and the traceback lies where its checkpoints do.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CHECKPOINT", "FAILURE", "Request", "train"]
+from kansearch.search.checkpoints import CHECKPOINT, Checkpoints, checkpoints_at
+
+__all__ = ["FAILURE", "Request", "train"]
 
 FAILURE = "failure"
-CHECKPOINT = "checkpoint.pt"
 _LONGEST_REASON = 300
 
 
@@ -25,7 +27,7 @@ class Request:
 
     number: int
     config: dict[str, Any]
-    folder: str
+    place: str
     data_dir: str | None
     threads: int
 
@@ -43,29 +45,39 @@ def train(ray_config: dict[str, Any]) -> None:
     from ray import tune
 
     request = Request.from_ray_config(ray_config)
-    folder = Path(request.folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for result in _epochs(request, folder):
+        for result in _epochs(request, checkpoints_at(request.place)):
             tune.report(result)
     except Exception as error:
-        (folder / "error.txt").write_text(traceback.format_exc())
-        tune.report({FAILURE: one_line(error)})
+        tune.report({FAILURE: _keep(error, request)})
 
 
-def _epochs(request: Request, folder: Path) -> Any:
+def _keep(error: Exception, request: Request) -> str:
+    """Put the traceback beside the checkpoint; the reason in one line."""
+    text = traceback.format_exc()
+    try:
+        checkpoints_at(request.place).note_error(request.number, text)
+    except Exception as another:  # the place may be what failed
+        return one_line(error, f"; its traceback could not be kept: {type(another).__name__}")
+    return one_line(error)
+
+
+def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
     from trials.config import TrialConfig
     from trials.run import run_trial, use_threads
 
     use_threads(request.threads)
     config = TrialConfig.model_validate(request.config)
     data_dir = Path(request.data_dir) if request.data_dir else None
-    for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):
-        yield dataclasses.asdict(result)
+    with checkpoints.folder(request.number) as folder:
+        for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):
+            checkpoints.store(request.number, folder)
+            yield dataclasses.asdict(result)
 
 
-def one_line(error: BaseException) -> str:
-    """`ErrorType: first line of its message`, at most 300 characters."""
+def one_line(error: BaseException, more: str = "") -> str:
+    """`ErrorType: first line of its message`, and what is to be said beside it; at most 300 characters."""
     message = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+    room = _LONGEST_REASON - len(more)
+    return (text if len(text) <= room else text[: room - 1] + "…") + more

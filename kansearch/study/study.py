@@ -3,7 +3,7 @@
     studies/
     ├── mlflow.db, artifacts/     MLflow's tracking store, shared by all studies
     └── <study>/
-        ├── study.json            where the Optuna study and the MLflow store are
+        ├── study.json            where the Optuna study, the MLflow store and, if not here, the checkpoints are
         ├── study.db              the Optuna study (SQLite), unless another storage was given
         ├── space.yaml            the search space as it was written
         ├── driver.lock           held by the live driver
@@ -38,12 +38,18 @@ class Study:
     """An opened study. Use `Study.create` or `Study.open`."""
 
     def __init__(
-        self, folder: Path, storage_url: str, tracking_uri: str, optuna_study: optuna.Study | None = None
+        self,
+        folder: Path,
+        storage_url: str,
+        tracking_uri: str,
+        optuna_study: optuna.Study | None = None,
+        checkpoints: str | None = None,
     ) -> None:
         self.folder = folder
         self.name = folder.name
         self.storage_url = storage_url
         self.tracking_uri = tracking_uri
+        self.checkpoints = checkpoints or str((folder / "trials").absolute())
         self._optuna = optuna_study or load_optuna_study(self.name, storage_url)
         self._ids: dict[int, int] = {}
         self._curves: dict[int, list[dict[str, Any]]] = {}
@@ -58,8 +64,11 @@ class Study:
         overrides: Sequence[str] = (),
         storage_url: str | None = None,
         tracking_uri: str | None = None,
+        checkpoints: str | None = None,
     ) -> Study:
         """Make the folder and the Optuna study of a new search; call it under the study's lock.
+
+        checkpoints: a folder or URL of this study's own that every worker sees; None: within the study's folder.
 
         Raises:
             InputError: a study of that name exists; the message says how to go on with it.
@@ -82,8 +91,9 @@ class Study:
         tracking_uri = tracking_uri or sqlite_url(home / "mlflow.db")
         create_optuna_study(space, overrides, storage_url)
         places = {"storage": storage_url, "tracking_uri": tracking_uri}
+        places |= {"checkpoints": checkpoints} if checkpoints else {}
         _write_private(folder / "study.json", json.dumps(places, indent=2) + "\n")
-        return cls(folder, storage_url, tracking_uri)
+        return cls(folder, storage_url, tracking_uri, checkpoints=checkpoints)
 
     @classmethod
     def open(cls, home: Path, name: str) -> Study:
@@ -99,11 +109,14 @@ class Study:
         try:
             places = json.loads(path.read_text())
             storage_url, tracking_uri = places["storage"], places["tracking_uri"]
-        except (ValueError, LookupError, TypeError) as error:
+            checkpoints = places.get("checkpoints")
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise KansearchError(f"{path} is damaged: {error}") from error
         if not isinstance(storage_url, str) or not isinstance(tracking_uri, str):
             raise KansearchError(f"{path} is damaged: storage and tracking_uri must be text")
-        return cls(home / name, storage_url, tracking_uri)
+        if checkpoints is not None and not (isinstance(checkpoints, str) and checkpoints):
+            raise KansearchError(f"{path} is damaged: checkpoints must be text")
+        return cls(home / name, storage_url, tracking_uri, checkpoints=checkpoints)
 
     @cached_property
     def overrides(self) -> list[str]:
@@ -146,10 +159,6 @@ class Study:
     def elapsed_seconds(self) -> float:
         """Wall time spent on this study by all of its drivers, s."""
         return float(self._optuna.user_attrs.get(_ELAPSED, 0.0))
-
-    def trial_folder(self, number: int) -> Path:
-        """Where trial `number` keeps its checkpoint and, if it fails, its traceback."""
-        return self.folder / "trials" / f"{number:05d}"
 
     # -- writing (the driver alone) -----------------------------------------------------------------------------------
 
