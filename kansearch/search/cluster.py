@@ -15,7 +15,7 @@ from kansearch.search.join import join
 from kansearch.search.nodes import check_nodes
 from kansearch.space import SearchSettings
 
-__all__ = ["Cluster", "ray_cluster"]
+__all__ = ["Cluster", "ray_cluster", "shares"]
 
 _LOOPBACK = "127.0.0.1"
 _UNITS = 10_000
@@ -69,7 +69,7 @@ def ray_cluster(
 
     try:
         nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-        cluster = _shares(settings, nodes, max_concurrent)
+        cluster = shares(settings, nodes, max_concurrent)
         if address is not None:
             check_nodes([node for node in nodes if _room(node, cluster.cpus_per_trial, cluster.gpus_per_trial)], place)
         yield cluster
@@ -105,7 +105,7 @@ def _start_on_loopback() -> None:
         token.chmod(0o600)
 
 
-def _shares(settings: SearchSettings, nodes: Sequence[Mapping[str, Any]], max_concurrent: int | None) -> Cluster:
+def shares(settings: SearchSettings, nodes: Sequence[Mapping[str, Any]], max_concurrent: int | None) -> Cluster:
     """A trial runs on one node: what fits is counted node by node."""
     resources = [_resources(node) for node in nodes]
     cpus, gpus = sum(cpu for cpu, _ in resources), sum(gpu for _, gpu in resources)

@@ -15,7 +15,7 @@ from pathlib import Path
 from kansearch.errors import InputError, KansearchError
 from kansearch.search import probe
 
-__all__ = ["join"]
+__all__ = ["check_address", "join"]
 
 _CONNECT_SECONDS = 5.0
 _AUTH_MODE = "RAY_AUTH_MODE"
@@ -27,11 +27,11 @@ def join(address: str, environment: Mapping[str, str]) -> None:
     """Make this process a driver on the cluster at `address`.
 
     Args:
-        address: `HOST:PORT` of its head node, or `auto` for the one this machine belongs to.
+        address: as `check_address` takes it; `auto` means the cluster that this machine belongs to.
         environment: variables for the workers; they see those of their nodes otherwise.
 
     Raises:
-        InputError: it is no address. KansearchError: no cluster there takes this process.
+        KansearchError: no cluster there takes this process.
     """
     if address != "auto":
         _check_that_it_listens(address)
@@ -52,10 +52,15 @@ def join(address: str, environment: Mapping[str, str]) -> None:
         raise KansearchError(f"no Ray cluster takes us at '{address}': {' '.join(str(error).split())}") from error
 
 
+def check_address(address: str) -> None:
+    """Raise InputError where `address` is neither `auto` nor HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    if address != "auto" and (not host or "/" in host or not port.isdecimal()):
+        raise InputError(f"--address {address}: must be auto, or HOST:PORT of the cluster's head node")
+
+
 def _check_that_it_listens(address: str) -> None:
     host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal():
-        raise InputError(f"--address {address}: must be auto, or HOST:PORT of the cluster's head node")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:

@@ -20,6 +20,7 @@ from kansearch.errors import KansearchError, SearchInterrupted
 from kansearch.search.ask_tell import AskTell
 from kansearch.search.checkpoints import checkpoint_place, checkpoints_at
 from kansearch.search.cluster import Cluster, ray_cluster
+from kansearch.search.join import check_address
 from kansearch.search.sampler import build_sampler
 from kansearch.search.trainable import Request, train
 from kansearch.space import SearchSpace
@@ -47,12 +48,16 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Where and how a search runs; nothing here changes what it searches."""
+    """Where and how a search runs; nothing here changes what it searches. Raises InputError for a bad address."""
 
     home: Path
     address: str | None = None
     max_concurrent: int | None = None
     data_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.address is not None:
+            check_address(self.address)
 
 
 def launch(

@@ -31,12 +31,13 @@ def join(address: str) -> dict[str, str]:
         ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
     except Exception as error:
         text = " ".join(f"{error} {error.__cause__ or ''}".split())
-        return {"kind": _kind(text), "text": text}
+        return {"kind": kind_of(text), "text": text}
     ray.shutdown()
     return {}
 
 
-def _kind(text: str) -> str:
+def kind_of(text: str) -> str:
+    """What Ray's refusal means."""
     signs = {
         "token": ("InvalidAuthToken", "authentication token"),
         "version": ("Version mismatch",),
