@@ -28,6 +28,7 @@ _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in a worker
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what a raylet says of a lost node, which Ray would print on stdout
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -67,6 +68,7 @@ def ray_cluster(
         join(address, {name: os.environ[name] for name in _ENVIRONMENT})
     import ray
 
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is told by the study
     try:
         nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         cluster = shares(settings, nodes, max_concurrent)
