@@ -35,9 +35,7 @@ def join(address: str, environment: Mapping[str, str]) -> None:
     """
     if address != "auto":
         _check_that_it_listens(address)
-    if _has_token():
-        os.environ.setdefault(_AUTH_MODE, "token")  # Ray itself does so for `auto` alone
-    _try(address)
+    _find_the_way_in(address)
     import ray
 
     variables = {**environment, **{name: os.environ[name] for name in _FOR_WORKERS if name in os.environ}}
@@ -67,24 +65,37 @@ def _check_that_it_listens(address: str) -> None:
         raise KansearchError(f"no Ray cluster answers at '{address}': {error}") from error
 
 
+def _find_the_way_in(address: str) -> None:
+    """Set Ray's authentication mode to the cluster's, unless the user has set one.
+
+    A driver with a token on a cluster without authentication is let in, and every actor it starts is cancelled.
+    """
+    modes = [os.environ[_AUTH_MODE]] if _AUTH_MODE in os.environ else ["disabled", *(["token"] if _has_token() else [])]
+    for mode in modes:
+        os.environ[_AUTH_MODE] = mode
+        refusal = _try(address)
+        if refusal.get("kind") != "token":
+            break
+    if refusal:
+        raise KansearchError(_wording(address, refusal["kind"], refusal["text"]))
+
+
 def _has_token() -> bool:
     """Whether Ray finds a token to show: in the environment, or where `ray get-auth-token` puts it."""
     path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
     return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(path).is_file()
 
 
-def _try(address: str) -> None:
-    """Let another process try first: one that may hang, or die of it."""
+def _try(address: str) -> dict[str, str]:
+    """Let another process try first: one that may hang, or die of it. Empty, or why it was refused."""
     command = [sys.executable, "-P", probe.__file__, address]  # -P: no module beside it or here stands in for another
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode == -signal.SIGALRM:
-        raise KansearchError(_wording(address, "silent", ""))
+        return {"kind": "silent", "text": ""}
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise KansearchError(f"cannot join the Ray cluster at '{address}': {last}")
-    refusal = json.loads(done.stdout.splitlines()[-1])
-    if refusal:
-        raise KansearchError(_wording(address, refusal["kind"], refusal["text"]))
+        return {"kind": "other", "text": last}
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def _wording(address: str, kind: str, text: str) -> str:
