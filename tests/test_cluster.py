@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from ray._private import utils as ray_utils
 
 from kansearch.errors import InputError, KansearchError
-from kansearch.search import probe
+from kansearch.search import join, probe
 from kansearch.search.cluster import shares
 from kansearch.search.launch import SearchOptions
 from kansearch.space import SearchSettings
@@ -165,6 +166,25 @@ def test_a_share_larger_than_any_node_is_told() -> None:
 def test_what_is_no_address_is_told(address: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be auto, or HOST:PORT of the cluster's head node"):
         SearchOptions(tmp_path, address=address)
+
+
+@pytest.mark.parametrize("mode", ["disabled", "token"])
+def test_the_driver_shows_its_token_only_to_a_cluster_that_asks_for_one(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    shown: list[str] = []
+
+    def answer(address: str) -> dict[str, str]:
+        shown.append(os.environ["RAY_AUTH_MODE"])
+        return {} if shown[-1] == mode else {"kind": "token", "text": "InvalidAuthToken"}
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "")
+    monkeypatch.delenv("RAY_AUTH_MODE")  # noted, so that it is as before afterwards
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    monkeypatch.setattr(join, "_try", answer)
+    join.find_the_way_in("10.0.0.1:6379")
+    assert shown == ["disabled", "token"][: len(shown)]
+    assert os.environ["RAY_AUTH_MODE"] == mode == shown[-1]
 
 
 def test_what_ray_says_of_another_version_is_understood() -> None:

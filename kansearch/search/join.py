@@ -15,7 +15,7 @@ from pathlib import Path
 from kansearch.errors import InputError, KansearchError
 from kansearch.search import probe
 
-__all__ = ["check_address", "join"]
+__all__ = ["check_address", "find_the_way_in", "join"]
 
 _CONNECT_SECONDS = 5.0
 _AUTH_MODE = "RAY_AUTH_MODE"
@@ -35,7 +35,7 @@ def join(address: str, environment: Mapping[str, str]) -> None:
     """
     if address != "auto":
         _check_that_it_listens(address)
-    _find_the_way_in(address)
+    find_the_way_in(address)
     import ray
 
     variables = {**environment, **{name: os.environ[name] for name in _FOR_WORKERS if name in os.environ}}
@@ -65,7 +65,7 @@ def _check_that_it_listens(address: str) -> None:
         raise KansearchError(f"no Ray cluster answers at '{address}': {error}") from error
 
 
-def _find_the_way_in(address: str) -> None:
+def find_the_way_in(address: str) -> None:
     """Set Ray's authentication mode to the cluster's, unless the user has set one.
 
     A driver with a token on a cluster without authentication is let in, and every actor it starts is cancelled.
