@@ -41,6 +41,10 @@ Settings = Annotated[
 Trials = Annotated[int | None, typer.Option(help="Trials in all; the same as --set search.trials=N.")]
 TimeBudget = Annotated[str | None, typer.Option(help="Wall time in all, such as 90s, 30m, 2h.")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster to join: auto or HOST:PORT. Default: start one here.")]
+Checkpoints = Annotated[
+    str | None,
+    typer.Option(metavar="PLACE", help="Folder or URL for checkpoints, seen by every machine. Default: the study's."),
+]
 MaxConcurrent = Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: as many as fit.")]
 
 _STUDIES = Path("studies")
@@ -71,6 +75,7 @@ def launch(
     epochs: Annotated[int | None, typer.Option(help="Epochs of each trial.")] = None,
     storage: Annotated[str | None, typer.Option(metavar="URL", help="Database of the study. Default: SQLite.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(metavar="URI", help="MLflow's store. Default: SQLite.")] = None,
+    checkpoints: Checkpoints = None,
     address: Address = None,
     max_concurrent: MaxConcurrent = None,
     source: Annotated[
@@ -93,7 +98,8 @@ def launch(
     overrides = _overrides(settings, keys)
     searched = load_space(find_space(space), overrides)
     options = commands.search_options(home, address, max_concurrent, data_dir)
-    commands.run_launch(searched, options, storage, tracking_uri, source, as_json)
+    places = {"storage_url": storage, "tracking_uri": tracking_uri, "checkpoints": checkpoints}
+    commands.run_launch(searched, options, places, source, as_json)
 
 
 @app.command()

@@ -7,14 +7,14 @@ import shlex
 import signal
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from kansearch.console import SearchDisplay, front_table, terminal, trials_table
+from kansearch.console import SearchDisplay, front_table, list_trials, terminal
 from kansearch.errors import InputError, KansearchError, SearchInterrupted, UnknownStudyError
 from kansearch.report.front_plot import front_picture, front_png
 from kansearch.search.launch import SearchOptions, launch, resume
@@ -50,7 +50,11 @@ def _check_name(home: Path, name: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2))
+    """A list has one element a line, which for thousands of trials is much faster than indenting them."""
+    if isinstance(document, list):
+        print("[" + ",\n ".join(map(json.dumps, document)) + "]")
+    else:
+        print(json.dumps(document, indent=2))
 
 
 # -- searching -------------------------------------------------------------------------------------
@@ -59,18 +63,19 @@ def print_json(document: Any) -> None:
 def run_launch(
     space: SearchSpace,
     options: SearchOptions,
-    storage: str | None,
-    tracking_uri: str | None,
+    places: Mapping[str, str | None],
     source: str | None,
     as_json: bool,
 ) -> None:
+    """`places` are those of `launch`."""
+    tracking_uri = places["tracking_uri"]
     scheme = (tracking_uri or "sqlite:").partition(":")[0].partition("+")[0]
     if scheme not in _TRACKING:  # a study keeps its tracking store for good
         raise InputError(f"--tracking-uri {tracking_uri}: must begin with one of {', '.join(_TRACKING)}")
     check_driver(tracking_uri or "")
     console, writer = _console(as_json), MlflowWriter(front_picture)
     start = None if source is None else _warm_start(space, open_study(options.home, source), console)
-    study = launch(space, options, [SearchDisplay(console), writer], storage, tracking_uri, start)
+    study = launch(space, options, [SearchDisplay(console), writer], warm_start=start, **places)
     _finish(study, options.home, console, writer, as_json)
 
 
@@ -187,7 +192,7 @@ def print_trials(study: Study, as_json: bool) -> None:
     if as_json:
         print_json([record.document() for record in records])
     else:
-        terminal().print(trials_table(records, study.objectives))
+        list_trials(terminal(), records, study.objectives)
 
 
 def print_front(study: Study, plot: Path | None, as_json: bool) -> None:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from kansearch.search.cluster import Cluster
     from kansearch.study.study import Study
 
-__all__ = ["SearchDisplay", "duration", "front_table", "terminal", "trials_table"]
+__all__ = ["SearchDisplay", "duration", "front_table", "list_trials", "terminal"]
 
 _STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "dim", "running": "cyan"}
 _REFRESH_SECONDS = 0.5
+_MOST_LAID_OUT = 500
 _WIDEST = 1000  # no terminal: a row is a line, however long
 
 
@@ -65,9 +66,10 @@ class SearchDisplay:
         self._began = time.monotonic()
         settings = self._study.space.search
         gpus = f", {cluster.gpus:g} GPUs" if cluster.gpus else ""
+        nodes = f" of {cluster.nodes} nodes" if cluster.nodes > 1 else ""
         self._console.print(
             f"study [bold]{self._study.name}[/]: {settings.trials} trials, {settings.sampler} sampler, "
-            f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}",
+            f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}{nodes}",
             highlight=False,
         )
         if self._console.is_terminal:
@@ -147,21 +149,36 @@ def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
     return table
 
 
-def trials_table(records: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> Table:
-    """Every trial, one row each; a trial that is not complete shows its last measurement, in grey."""
+def list_trials(console: Console, records: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> None:
+    """Every trial; one that is not complete shows its last measurement. A table that fits into a terminal, where rich
+    can lay it out in reasonable time, else a line each."""
+    headings = ("trial", "state", "epochs", *(name.replace("_", " ") for name in objectives), "time", "configuration")
+    rows = [_trial_row(record, objectives) for record in records]
+    if console.is_terminal and len(rows) <= _MOST_LAID_OUT:
+        console.print(_trials_table(headings, rows))
+        return
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        cells = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        cells[1] = row[1].ljust(widths[1])
+        console.file.write("   ".join([*cells, row[-1]]) + "\n")
+
+
+def _trials_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = _plain_table()
-    for heading in ("trial", "state", "epochs", *objectives, "time", "configuration"):
-        table.add_column(heading.replace("_", " "), justify="left" if heading == "state" else "right")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "state" else "right")
     table.columns[-1].justify, table.columns[-1].overflow = "left", "fold"
-    for record in records:
-        shown = record.values or record.metrics
-        cells = [_number(name, shown[name]) if name in shown else "-" for name in objectives]
-        text = record.reason or _describe(record.config)
-        table.add_row(
-            str(record.number), f"[{_STYLES[record.state]}]{record.state}[/]", str(record.epochs), *cells,
-            duration(record.seconds), escape(text),
-        )  # fmt: skip
+    for number, state, *cells in rows:
+        table.add_row(number, f"[{_STYLES[state]}]{state}[/]", *map(escape, cells))
     return table
+
+
+def _trial_row(record: TrialRecord, objectives: Mapping[str, Direction]) -> tuple[str, ...]:
+    shown = record.values or record.metrics
+    cells = [_number(name, shown[name]) if name in shown else "-" for name in objectives]
+    text = record.reason or _describe(record.config)
+    return (str(record.number), record.state, str(record.epochs), *cells, duration(record.seconds), text)
 
 
 def _plain_table() -> Table:

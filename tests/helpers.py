@@ -21,6 +21,8 @@ from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent
+PATH = str(ROOT)
+"""What a command that a test runs may import, beside what is installed."""
 
 SMALL_SPACE = """
 study: small
@@ -45,7 +47,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": _ray_folder(), **extra}
+    return {**os.environ, "PYTHONPATH": PATH, "RAY_TMPDIR": _ray_folder(), **extra}
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from kansearch.console import SearchDisplay, duration, front_table, terminal, trials_table
+from kansearch.console import SearchDisplay, duration, front_table, list_trials, terminal
 from kansearch.search.cluster import Cluster
 from kansearch.study.front import front_of, knee
 from kansearch.study.study import Study
@@ -18,7 +18,7 @@ from tests.test_deliver import finished_study
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-CLUSTER = Cluster(cpus=4, gpus=0, cpus_per_trial=1, gpus_per_trial=0, max_concurrent=4)
+CLUSTER = Cluster(cpus=4, gpus=0, cpus_per_trial=1, gpus_per_trial=0, max_concurrent=4, rooms=[(4, 0)])
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,9 @@ def pipe(capsys: pytest.CaptureFixture[str], table: Any) -> list[str]:
 
 def test_in_a_pipe_a_trial_is_one_plain_line(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     records = study.records()
-    heading, rule, *rows = pipe(capsys, trials_table(records, study.objectives))
+    list_trials(terminal(), records, study.objectives)
+    heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split() == ["trial", "state", "epochs", "accuracy", "parameters", "time", "configuration"]
-    assert set(rule) == {"─"}
     assert len(rows) == len(records)
     for row, record in zip(rows, records, strict=True):
         assert row.split()[:3] == [str(record.number), record.state, str(record.epochs)]
@@ -57,7 +57,7 @@ def test_in_a_pipe_a_trial_is_one_plain_line(study: Study, capsys: pytest.Captur
 
 def test_in_a_terminal_nothing_is_wider_and_nothing_is_lost(study: Study) -> None:
     console, output = screen()
-    console.print(trials_table(study.records(), study.objectives))
+    list_trials(console, study.records(), study.objectives)
     lines = ESCAPE.sub("", output.getvalue()).splitlines()
     assert all(len(line) <= 80 for line in lines)
     complete = [line for line in lines if " complete " in line]

@@ -41,7 +41,7 @@ def test_a_long_search_shows_its_sampler_the_front_and_the_newest_trials(monkeyp
     study = MemoryStudy(space(sampler="tpe", trials=260, seed=1))
     searched(study, 260)
     records = study.records()
-    proposer = Proposer(study.space, study.optuna_trials())
+    proposer = Proposer.of_study(study, records)
     seen = [trial.params for trial in proposer._study.get_trials()]
     assert len(seen) == 40
     held: list[Mapping[str, Any]] = [trial.params for trial in study.optuna_trials()]

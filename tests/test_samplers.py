@@ -40,8 +40,7 @@ def proposals(searched: SearchSpace, count: int, resumed_at: int = 0) -> list[di
     found = []
     for number in range(count):
         if number in (0, resumed_at):
-            proposer = Proposer(searched, study.optuna_trials())
-            proposer.go_back_to(study.sequence)
+            proposer = Proposer.of_study(study, study.records())
         draw = proposer.propose()
         study.sequence = proposer.sequence()
         config = study.start(draw.proposal).config

@@ -108,6 +108,7 @@ def test_trials_are_read_as_optuna_reads_them(study: Study) -> None:
     for each in (study, reopened(study)):
         oracle = each._optuna.get_trials()
         assert each.optuna_trials() == oracle
+        assert each.optuna_trials([1, 3]) == [oracle[1], oracle[3]]
         assert len(oracle) == 5
         assert [list(trial.params) for trial in each.optuna_trials()] == [list(trial.params) for trial in oracle]
 
@@ -122,6 +123,13 @@ def test_the_space_comes_back_with_its_overrides(tmp_path: Path) -> None:
     assert reopened(study).space.search.trials == 11
     with pytest.raises(InputError, match="objectives"):
         again.add_overrides(["objectives={accuracy: maximize}"])
+
+
+def test_the_place_of_checkpoints_comes_back_and_is_the_folder_by_default(tmp_path: Path, study: Study) -> None:
+    assert reopened(study).checkpoints == str(study.folder / "trials")
+    space = parse_space(SMALL_SPACE, "small.yaml")
+    made = Study.create(tmp_path / "other", space, checkpoints="s3://bucket/small-1")
+    assert reopened(made).checkpoints == "s3://bucket/small-1"
 
 
 def test_elapsed_time_adds_up_over_drivers(study: Study) -> None:
@@ -146,7 +154,8 @@ def test_leftovers_of_a_driver_killed_at_its_start_are_no_study(study: Study) ->
 def test_unknown_and_damaged_studies(study: Study) -> None:
     with pytest.raises(UnknownStudyError, match="studies there: small"):
         Study.open(study.folder.parent, "smal")
-    for text in ("{", "[]", "3", "{}", '{"storage": 1, "tracking_uri": 2}'):
+    foreign = '{"storage": "sqlite://", "tracking_uri": "sqlite://", "checkpoints": 3}'
+    for text in ("{", "[]", "3", "{}", '{"storage": 1, "tracking_uri": 2}', foreign):
         (study.folder / "study.json").write_text(text)
         with pytest.raises(KansearchError, match="damaged"):
             reopened(study)

@@ -13,7 +13,7 @@ go on from their checkpoints, and the scheduler's rungs and the budget are rebui
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -50,6 +50,7 @@ class AskTell:
         max_concurrent: trials that run at once.
         stopping: whether no trial may be started any more.
         changed: called with the record of a trial after each change that was committed.
+        records: what the study holds, if that was read already.
     """
 
     def __init__(
@@ -58,20 +59,20 @@ class AskTell:
         max_concurrent: int,
         stopping: Callable[[], bool],
         changed: Callable[[TrialRecord], None],
+        records: Sequence[TrialRecord] | None = None,
     ) -> None:
         self._study = study
         self._settings = study.space.search
         self._max_concurrent = max_concurrent
         self._stopping = stopping
         self._changed = changed
-        records = study.records()
+        records = study.records() if records is None else records
         self._waiting = deque(record.number for record in records if record.state == "running")
         self._chosen = deque(study.chosen()[len(records) :])
         self._live: set[int] = set()
         bounds = {str(name): bound for name, bound in study.space.constraints.items()}
         self._feasibility = Feasibility(bounds, threads=max(1, int(self._settings.cpus_per_trial)))
-        self._proposer = Proposer(study.space, study.optuna_trials(), study.priors())
-        self._proposer.go_back_to(study.sequence)
+        self._proposer = Proposer.of_study(study, records)
         self.budget = Budget(self._settings, study.objectives, records)
         self.halving = build_halving(self._settings, study.objectives)
         if self.halving is not None:

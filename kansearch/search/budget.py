@@ -58,7 +58,7 @@ class Budget:
         """One more finished trial."""
         self.finished += 1
         self._idle += 1
-        if record.state != "complete":
+        if record.state != "complete" or self._settings.patience is None:
             return
         self._front = front_of([*self._front, record], self._objectives)
         volume = hypervolume(self._front, self._objectives)

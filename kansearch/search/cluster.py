@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kansearch.errors import KansearchError
+from kansearch.search.join import join
+from kansearch.search.nodes import check_nodes
 from kansearch.space import SearchSettings
 
-__all__ = ["Cluster", "ray_cluster"]
+__all__ = ["Cluster", "ray_cluster", "shares"]
 
 _LOOPBACK = "127.0.0.1"
-_ANSWER_SECONDS = 10.0
+_UNITS = 10_000
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no result.json, progress.csv, TensorBoard files beside the study
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the search's own
@@ -26,6 +28,7 @@ _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in a worker
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what a raylet says of a lost node, which Ray would print on stdout
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -39,53 +42,56 @@ class Cluster:
     cpus_per_trial: float
     gpus_per_trial: float
     max_concurrent: int
+    rooms: Sequence[tuple[float, float]]
+    """CPUs and GPUs of each node."""
+
+    @property
+    def nodes(self) -> int:
+        """How many machines there are."""
+        return len(self.rooms)
 
     def share(self, times: int) -> tuple[float, float]:
-        """CPUs and GPUs of a trial that gets its share so many times, as far as there is so much."""
-        cpus, gpus = min(self.cpus_per_trial * times, self.cpus), self.gpus_per_trial * times
-        return cpus, min(gpus, 1.0 if self.gpus_per_trial < 1 else self.gpus)
+        """CPUs and GPUs of a trial that gets its share so many times, as far as some node has so much."""
+        cpus, gpus = self.cpus_per_trial, self.gpus_per_trial
+        fitting = [(cpu, gpu) for cpu, gpu in self.rooms if cpu >= cpus and gpu >= gpus]
+        most_gpus, most_cpus = max(
+            (min(gpus * times, 1.0 if gpus < 1 else gpu), min(cpus * times, cpu)) for cpu, gpu in fitting
+        )
+        return most_cpus, most_gpus
 
 
 @contextmanager
-def ray_cluster(settings: SearchSettings, address: str | None, max_concurrent: int | None) -> Iterator[Cluster]:
+def ray_cluster(
+    settings: SearchSettings, address: str | None, max_concurrent: int | None, place: str
+) -> Iterator[Cluster]:
     """Ray, started or joined; left again at the end.
 
     Args:
         settings: each trial's resources.
         address: of a cluster that runs already, `auto` for this machine's; None starts one here.
         max_concurrent: a bound on the trials that run at once, beside what fits.
+        place: of the checkpoints, which every node must see.
 
     Raises:
-        KansearchError: no such cluster, or a trial needs more than it has.
+        KansearchError: no such cluster, a trial needs more than any of its nodes has, or a node can't take part.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if address is None:
+        _start_on_loopback()
+    else:
+        join(address, {name: os.environ[name] for name in _ENVIRONMENT})
     import ray
 
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is told by the study
     try:
-        if address is None:
-            _start_on_loopback()
-        else:
-            _check_that_it_answers(address)
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except ConnectionError as error:
-        raise KansearchError(f"no Ray cluster answers at '{address}': {error}") from error
-    try:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        yield _shares(settings, resources, max_concurrent)
+        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        cluster = shares(settings, nodes, max_concurrent)
+        if address is not None:
+            check_nodes([node for node in nodes if _room(node, cluster.cpus_per_trial, cluster.gpus_per_trial)], place)
+        yield cluster
     finally:
         ray.shutdown()
-
-
-def _check_that_it_answers(address: str) -> None:
-    """Ray waits ten minutes for a host that doesn't answer; a user shouldn't."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdecimal():
-        return  # `auto`, or what Ray itself must judge
-    try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise ConnectionError(error) from error
 
 
 def _start_on_loopback() -> None:
@@ -101,7 +107,13 @@ def _start_on_loopback() -> None:
     if replaced is not None:
         services.resolve_ip_for_localhost = lambda host: host
     try:
-        ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False, _node_ip_address=_LOOPBACK)
+        ray.init(
+            "local",
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _node_ip_address=_LOOPBACK,
+        )
     finally:
         if replaced is not None:
             services.resolve_ip_for_localhost = replaced
@@ -110,17 +122,36 @@ def _start_on_loopback() -> None:
         token.chmod(0o600)
 
 
-def _shares(settings: SearchSettings, resources: dict[str, float], max_concurrent: int | None) -> Cluster:
-    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+def shares(settings: SearchSettings, nodes: Sequence[Mapping[str, Any]], max_concurrent: int | None) -> Cluster:
+    """A trial runs on one node: what fits is counted node by node."""
+    resources = [_resources(node) for node in nodes]
+    cpus, gpus = sum(cpu for cpu, _ in resources), sum(gpu for _, gpu in resources)
     wanted = settings.gpus_per_trial
     gpus_per_trial = (1.0 if gpus else 0.0) if wanted is None else wanted
-    fits = cpus // settings.cpus_per_trial
-    if gpus_per_trial:
-        fits = min(fits, gpus // gpus_per_trial)
+    fits = sum(_room(node, settings.cpus_per_trial, gpus_per_trial) for node in nodes)
     if fits < 1:
-        raise KansearchError(
-            f"a trial needs {settings.cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs; "
-            f"there are {cpus:g} and {gpus:g}"
-        )
-    bounds = [int(fits), *(bound for bound in (settings.max_concurrent, max_concurrent) if bound is not None)]
-    return Cluster(cpus, gpus, settings.cpus_per_trial, gpus_per_trial, min(bounds))
+        have = f"there are {cpus:g} and {gpus:g}"
+        if len(resources) > 1:
+            have = "its nodes have " + ", ".join(f"{cpu:g} and {gpu:g}" for cpu, gpu in resources)
+        raise KansearchError(f"a trial needs {settings.cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs; {have}")
+    bounds = [fits, *(bound for bound in (settings.max_concurrent, max_concurrent) if bound is not None)]
+    return Cluster(cpus, gpus, settings.cpus_per_trial, gpus_per_trial, min(bounds), resources)
+
+
+def _resources(node: Mapping[str, Any]) -> tuple[float, float]:
+    """CPUs and GPUs of one of `ray.nodes()`."""
+    return node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)
+
+
+def _room(node: Mapping[str, Any], cpus_per_trial: float, gpus_per_trial: float) -> int:
+    """Trials that run at once on one node."""
+    cpus, gpus = _resources(node)
+    fits = _times(cpus, cpus_per_trial)
+    if 0 < gpus_per_trial < 1:
+        return min(fits, int(gpus) * _times(1.0, gpus_per_trial))  # Ray puts a share on one GPU
+    return min(fits, _times(gpus, gpus_per_trial)) if gpus_per_trial else fits
+
+
+def _times(whole: float, part: float) -> int:
+    """How often `part` fits into `whole`, in Ray's units of 1/10,000: in floating point 1 // 0.1 is 9."""
+    return round(whole * _UNITS) // max(1, round(part * _UNITS))

@@ -27,12 +27,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from math import inf, isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kansearch.space import Direction, SearchSettings
-from kansearch.study.objectives import costs, signed
+from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
 
 __all__ = ["Halving", "Rung", "Verdict", "build_halving", "crowding_distance"]
@@ -151,8 +152,9 @@ class Halving:
         values = _values_at(record, epoch, self._objectives)
         self._met.setdefault(record.number, {})[epoch] = None
         rung.numbers.append(record.number)
-        rung.signed.append(np.nan_to_num(signed(self._objectives, [values])[0], nan=np.inf).tolist())
-        rung.costs.append([1.0 if np.isnan(cost) else cost for cost in costs(self._objectives, values)])
+        signs = {name: -1.0 if direction == "maximize" else 1.0 for name, direction in self._objectives.items()}
+        rung.signed.append([inf if isnan(value) else signs[name] * value for name, value in values.items()])
+        rung.costs.append([1.0 if isnan(cost) else cost for cost in costs(self._objectives, values)])
         return rung
 
     def _judge(self, record: TrialRecord, epoch: int) -> Verdict:

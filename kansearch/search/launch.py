@@ -10,17 +10,20 @@ import signal
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from kansearch.errors import KansearchError, SearchInterrupted
 from kansearch.search.ask_tell import AskTell, Assignment
 from kansearch.search.budget import Budget
+from kansearch.search.checkpoints import checkpoint_place, checkpoints_at
 from kansearch.search.cluster import Cluster, ray_cluster
+from kansearch.search.join import check_address
 from kansearch.search.lockstep import Lockstep
 from kansearch.search.obstacles import NodeWatch, resumable
 from kansearch.search.stopping import Stop, Timer
-from kansearch.search.trainable import CHECKPOINT, Request, resources, train
+from kansearch.search.trainable import Request, resources, train
 from kansearch.search.watchdog import Watchdog
 from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
@@ -47,12 +50,16 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Where and how a search runs; nothing here changes what it searches."""
+    """Where and how a search runs; nothing here changes what it searches. Raises InputError for a bad address."""
 
     home: Path
     address: str | None = None
     max_concurrent: int | None = None
     data_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.address is not None:
+            check_address(self.address)
 
 
 def launch(
@@ -61,6 +68,7 @@ def launch(
     observers: Sequence[Observer],
     storage_url: str | None = None,
     tracking_uri: str | None = None,
+    checkpoints: str | None = None,
     warm_start: Mapping[str, Any] | None = None,
 ) -> Study:
     """Make a new study and search it.
@@ -76,7 +84,8 @@ def launch(
     except OSError as error:
         raise KansearchError(f"cannot make the study's folder {folder}: {error.strerror}") from error
     with driver_lock(folder):
-        study = Study.create(options.home, space, storage_url, tracking_uri, warm_start)
+        place = None if checkpoints is None else checkpoint_place(checkpoints, space.study)
+        study = Study.create(options.home, space, storage_url, tracking_uri, place, warm_start)
         with resumable(study.name, options.home):
             _search(study, options, observers)
     return study
@@ -117,10 +126,11 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         budget = Budget(settings, study.objectives, records)
         unfinished = any(record.state == "running" for record in records)
         if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
-            with ray_cluster(study.space.search, options.address, options.max_concurrent) as cluster, stop.on_signals():
+            place = study.checkpoints
+            with ray_cluster(settings, options.address, options.max_concurrent, place) as cluster, stop.on_signals():
                 for observer in observers:
                     observer.running(cluster)
-                budget = _tune(study, options, observers, cluster, stop, timer)
+                budget = _tune(study, records, options, observers, cluster, stop, timer)
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
@@ -144,13 +154,19 @@ def _prune_unfinished(study: Study, observers: Sequence[Observer], ended: str | 
 
 def _changed(study: Study, observers: Sequence[Observer], record: TrialRecord) -> None:
     if record.state != "running":
-        _clean(study, record)
+        checkpoints_at(study.checkpoints).forget(record)
     for observer in observers:
         observer.changed(record)
 
 
 def _tune(
-    study: Study, options: SearchOptions, observers: Sequence[Observer], cluster: Cluster, stop: Stop, timer: Timer
+    study: Study,
+    records: Sequence[TrialRecord],
+    options: SearchOptions,
+    observers: Sequence[Observer],
+    cluster: Cluster,
+    stop: Stop,
+    timer: Timer,
 ) -> Budget:
     """Let Ray Tune run the search; what it has spent by then."""
     from ray import tune
@@ -166,7 +182,8 @@ def _tune(
             observer.tick()
 
     settings = study.space.search
-    ask_tell = AskTell(study, cluster.max_concurrent, stop, lambda record: _changed(study, observers, record))
+    changed = partial(_changed, study, observers)
+    ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records)
     search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
     searcher = StudySearcher(search, _requests(study, options, cluster))
     scratch = tempfile.mkdtemp(prefix="kansearch-")
@@ -198,21 +215,7 @@ def _requests(study: Study, options: SearchOptions, cluster: Cluster) -> Callabl
     threads = max(1, int(cluster.cpus_per_trial))
 
     def request(assignment: Assignment) -> Request:
-        folder = str(study.trial_folder(assignment.number).absolute())
         share = cluster.share(assignment.shares)
-        return Request(assignment.number, dict(assignment.config), folder, data_dir, threads, *share)
+        return Request(assignment.number, dict(assignment.config), study.checkpoints, data_dir, threads, *share)
 
     return request
-
-
-def _clean(study: Study, record: TrialRecord) -> None:
-    """A finished trial needs no checkpoint; a failed one keeps its traceback.
-
-    A worker that is just being stopped may write there once more: what is left then does no harm.
-    """
-    folder = study.trial_folder(record.number)
-    if record.state == "fail":
-        for path in (folder / CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):  # one that was being written too
-            path.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)

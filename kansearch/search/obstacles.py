@@ -23,11 +23,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WATCH_SECONDS = 5.0
 
 
-def obstacle(error: BaseException, folder: Path) -> str | None:
-    """Why `error`, raised while a trial wrote to `folder`, is no fault of the trial; None where it is."""
+def obstacle(error: BaseException, place: object) -> str | None:
+    """Why `error`, raised while a trial wrote to `place`, is no fault of the trial; None where it is."""
     for each in causes(error):
         if isinstance(each, OSError) and each.errno in _FULL:
-            return f"cannot write to {folder}: {os.strerror(each.errno)}"
+            return f"cannot write to {place}: {os.strerror(each.errno)}"
     return None
 
 

@@ -13,15 +13,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kansearch.search.sampler import OptunaSuggest, build_sampler, optuna_distribution
-from kansearch.space import SearchSpace
+from kansearch.space import Direction, SearchSpace
 from kansearch.space.settings import SamplerName
 from kansearch.study.objectives import signed
 from kansearch.study.records import Proposal, TrialRecord
+from kansearch.study.study import Study
 from trials.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -50,18 +51,40 @@ class Proposer:
 
     Args:
         space: the search space, with its sampler.
-        trials: what the study holds.
+        trials: what the sampler is to know of a study.
         priors: what is known from elsewhere, for samplers that learn.
+        proposed: how many trials the study has, if not those alone; it enters the seed.
     """
 
     def __init__(
-        self, space: SearchSpace, trials: Sequence[optuna.trial.FrozenTrial], priors: Sequence[Prior] = ()
+        self,
+        space: SearchSpace,
+        trials: Sequence[optuna.trial.FrozenTrial],
+        priors: Sequence[Prior] = (),
+        proposed: int | None = None,
     ) -> None:
         self._space = space
         self._window = _WINDOWS.get(space.search.sampler)
         self._keys: dict[int, int] = {}
-        self._proposed = len(trials)
+        self._proposed = len(trials) if proposed is None else proposed
         self._study = self._remember([*self._prior_trials(priors), *trials])
+
+    @classmethod
+    def of_study(cls, study: Study, records: Sequence[TrialRecord]) -> Proposer:
+        """Go on where a study stands, whose trials are `records`; those outside of the window are not read."""
+        names = [str(name) for name in study.objectives]
+        ended = [
+            _Ended(record.state != "running", [record.values[name] for name in names] if record.values else None)
+            for record in records
+        ]
+        window = _WINDOWS.get(study.space.search.sampler)
+        numbers = (
+            None if window is None else [records[index].number for index in _seen(ended, window, study.objectives)]
+        )
+        proposer = cls(study.space, study.optuna_trials(numbers), study.priors(), len(records))
+        for key, value in study.sequence.items():
+            proposer._study._storage.set_study_system_attr(proposer._study._study_id, key, value)
+        return proposer
 
     def propose(self, fixed: Mapping[str, Any] | None = None) -> Draw:
         """A new configuration. Hyperparameters in `fixed` have the values given there."""
@@ -87,11 +110,6 @@ class Proposer:
         """Where qmc stands; the study keeps it beside its trials."""
         attributes = self._study._storage.get_study_system_attrs(self._study._study_id)
         return {key: value for key, value in attributes.items() if key.startswith("qmc:")}
-
-    def go_back_to(self, sequence: Mapping[str, Any]) -> None:
-        """Go on from `sequence`, of an earlier proposer."""
-        for key, value in sequence.items():
-            self._study._storage.set_study_system_attr(self._study._study_id, key, value)
 
     def refuse(self, draw: Draw, excess: Mapping[str, float]) -> Proposal:
         """The configuration breaks a constraint, by so much; the sampler is told."""
@@ -132,7 +150,7 @@ class Proposer:
             directions=list(self._space.objectives.values()),
         )
         running = {key: number for number, key in self._keys.items()}
-        for trial in self._seen(trials):
+        for trial in self._shown(trials):
             lean = optuna.trial.FrozenTrial(**{**_fields(trial), "user_attrs": {}})
             key = study._storage.create_new_trial(study._study_id, template_trial=lean)
             if not trial.state.is_finished():
@@ -146,29 +164,12 @@ class Proposer:
         if len(trials) - len(self._keys) > self._window + max(self._window // 2, 100):
             self._study = self._remember(trials)
 
-    def _seen(self, trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.FrozenTrial]:
-        finished = [index for index, trial in enumerate(trials) if trial.state.is_finished()]
-        if self._window is None or len(finished) <= self._window:
-            return list(trials)
-        complete = [index for index in finished if trials[index].state.name == "COMPLETE"]
-        kept = set(self._best([(index, trials[index]) for index in complete], self._window // 2))
-        for index in reversed(finished):
-            if len(kept) >= self._window:
-                break
-            kept.add(index)
-        return [trial for index, trial in enumerate(trials) if index in kept or not trial.state.is_finished()]
-
-    def _best(self, complete: Sequence[tuple[int, optuna.trial.FrozenTrial]], count: int) -> list[int]:
-        """Of complete trials with their indices, those of the lowest non-dominated rank; of equal ones the newest."""
-        import moocore
-
-        if not complete or not count:
-            return []
-        names = list(self._space.objectives)
-        rows = [dict(zip(names, trial.values, strict=True)) for _, trial in complete]
-        ranks = moocore.pareto_rank(signed({str(n): d for n, d in self._space.objectives.items()}, rows))
-        order = np.lexsort((-np.arange(len(complete)), ranks))
-        return [complete[place][0] for place in order[:count]]
+    def _shown(self, trials: Sequence[optuna.trial.FrozenTrial]) -> Sequence[optuna.trial.FrozenTrial]:
+        if self._window is None:
+            return trials
+        objectives = {str(name): direction for name, direction in self._space.objectives.items()}
+        ended = [_Ended(trial.state.is_finished(), trial.values) for trial in trials]
+        return [trials[index] for index in _seen(ended, self._window, objectives)]
 
     def _prior_trials(self, priors: Sequence[Prior]) -> list[optuna.trial.FrozenTrial]:
         import optuna
@@ -182,6 +183,38 @@ class Proposer:
             )
             for hyperparameters, values in priors
         ]
+
+
+class _Ended(NamedTuple):
+    """Whether a trial has ended, and its objectives if it is complete."""
+
+    finished: bool
+    values: Sequence[float] | None
+
+
+def _seen(trials: Sequence[_Ended], window: int, objectives: Mapping[str, Direction]) -> list[int]:
+    """Indices of the unfinished trials, and of `window` finished ones: half of them the best, the rest the newest."""
+    finished = [index for index, trial in enumerate(trials) if trial.finished]
+    if len(finished) <= window:
+        return list(range(len(trials)))
+    kept = set(_best(trials, window // 2, objectives))
+    for index in reversed(finished):
+        if len(kept) >= window:
+            break
+        kept.add(index)
+    return [index for index, trial in enumerate(trials) if index in kept or not trial.finished]
+
+
+def _best(trials: Sequence[_Ended], count: int, objectives: Mapping[str, Direction]) -> list[int]:
+    """Indices of the complete trials of the lowest non-dominated rank; of equal ones the newest."""
+    import moocore
+
+    complete = [(index, trial.values) for index, trial in enumerate(trials) if trial.values is not None]
+    if not complete or not count:
+        return []
+    rows = [dict(zip(objectives, values, strict=True)) for _, values in complete]
+    order = np.lexsort((-np.arange(len(complete)), moocore.pareto_rank(signed(objectives, rows))))
+    return [complete[place][0] for place in order[:count]]
 
 
 def _fields(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:

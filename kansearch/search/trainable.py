@@ -2,7 +2,7 @@
 
 A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, with its reason and
 kind, or an obstacle where the trial is not to blame:
-Ray sees no error, the worker stays alive for the next trial, and the traceback lies in the trial's folder.
+Ray sees no error, the worker stays alive for the next trial, and the traceback lies where its checkpoints do.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kansearch.search.checkpoints import CHECKPOINT, Checkpoints, checkpoints_at
 from kansearch.search.obstacles import OBSTACLE, obstacle
 
-__all__ = ["CHECKPOINT", "FAILURE", "KIND", "MEMORY", "Request", "resources", "train"]
+__all__ = ["FAILURE", "KIND", "MEMORY", "Request", "resources", "train"]
 
 FAILURE, KIND, MEMORY = "failure", "kind", "memory"
-CHECKPOINT = "checkpoint.pt"
 _LONGEST_REASON = 300
 
 
@@ -28,7 +29,7 @@ class Request:
 
     number: int
     config: dict[str, Any]
-    folder: str
+    place: str
     data_dir: str | None
     threads: int
     cpus: float
@@ -48,37 +49,26 @@ def train(ray_config: dict[str, Any]) -> None:
     from ray import tune
 
     request = Request.from_ray_config(ray_config)
-    folder = Path(request.folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for result in _epochs(request, folder):
+        for result in _epochs(request, checkpoints_at(request.place)):
             tune.report(result)
     except Exception as error:
-        tune.report(_ended(error, folder))
+        tune.report(_ended(error, request))
 
 
-def _ended(error: Exception, folder: Path) -> dict[str, str]:
+def _ended(error: Exception, request: Request) -> dict[str, str]:
     """What to report of a trial that raised: its failure, whose traceback is kept, or an obstacle in its way."""
-    found = obstacle(error, folder)
+    checkpoints, text, more = checkpoints_at(request.place), "".join(traceback.format_exception(error)), ""
+    found = obstacle(error, checkpoints)
     try:
         if found is None:
-            (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
-    except OSError as another:
-        found = obstacle(another, folder)
+            checkpoints.note_error(request.number, text)
+    except Exception as another:  # the place may be what failed
+        found = obstacle(another, checkpoints)
+        more = f"; its traceback could not be kept: {type(another).__name__}"
     if found is not None:
         return {OBSTACLE: found}
-    return {FAILURE: one_line(error), KIND: MEMORY if _is_out_of_memory(error) else "error"}
-
-
-def _epochs(request: Request, folder: Path) -> Any:
-    from trials.config import TrialConfig
-    from trials.run import run_trial, use_threads
-
-    use_threads(request.threads)
-    config = TrialConfig.model_validate(request.config)
-    data_dir = Path(request.data_dir) if request.data_dir else None
-    for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):
-        yield dataclasses.asdict(result)
+    return {FAILURE: one_line(error, more), KIND: MEMORY if _is_out_of_memory(error) else "error"}
 
 
 def resources(ray_config: dict[Any, Any]) -> Any:
@@ -95,8 +85,22 @@ def _is_out_of_memory(error: Exception) -> bool:
     return named or (isinstance(error, RuntimeError) and "not enough memory" in str(error))
 
 
-def one_line(error: BaseException) -> str:
-    """`ErrorType: first line of its message`, at most 300 characters."""
+def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
+    from trials.config import TrialConfig
+    from trials.run import run_trial, use_threads
+
+    use_threads(request.threads)
+    config = TrialConfig.model_validate(request.config)
+    data_dir = Path(request.data_dir) if request.data_dir else None
+    with checkpoints.folder(request.number) as folder:
+        for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):
+            checkpoints.store(request.number, folder)
+            yield dataclasses.asdict(result)
+
+
+def one_line(error: BaseException, more: str = "") -> str:
+    """`ErrorType: first line of its message`, and what is to be said beside it; at most 300 characters."""
     message = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+    room = _LONGEST_REASON - len(more)
+    return (text if len(text) <= room else text[: room - 1] + "…") + more

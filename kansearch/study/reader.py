@@ -1,7 +1,7 @@
 """Reads every trial of an Optuna study at once.
 
 Optuna's relational storage builds each trial from mapped objects and parses each distribution anew, which for 10,000
-trials takes four times as long as the same five queries read row by row here. Tables and columns are taken from
+trials takes six times as long as the same queries read row by row here. Tables and columns are taken from
 Optuna's own models.
 """
 
@@ -9,74 +9,104 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.storages._rdb.storage import RDBStorage
     from optuna.trial import FrozenTrial
+    from sqlalchemy.engine import Connection
 
-__all__ = ["read_trials"]
+__all__ = ["read_attributes", "read_trials"]
 
 _Parts = defaultdict[int, dict[str, Any]]
 
 
-def read_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Every trial by number, as `study.get_trials` gives them; not to be changed."""
+def read_trials(study: optuna.Study, numbers: Collection[int] | None = None) -> list[FrozenTrial]:
+    """Trials by number, all or those of `numbers`, as `study.get_trials` gives them; not to be changed."""
+    return _read(study, numbers, whole=True)
+
+
+def read_attributes(study: optuna.Study) -> list[FrozenTrial]:
+    """Every trial by number, without its hyperparameters and what the sampler noted of it."""
+    return _read(study, None, whole=False)
+
+
+def _read(study: optuna.Study, numbers: Collection[int] | None, whole: bool) -> list[FrozenTrial]:
     from optuna.storages._cached_storage import _CachedStorage
 
+    from kansearch.study.steady import SteadyStorage
+
     storage = study._storage
-    if isinstance(storage, _CachedStorage):
-        return _read(storage._backend, study._study_id)
-    return study.get_trials(deepcopy=False)
-
-
-def _read(storage: RDBStorage, study_id: int) -> list[FrozenTrial]:
-    from optuna.storages._rdb import models
-    from optuna.trial import FrozenTrial
-    from sqlalchemy import select
-
-    trial, param, value = models.TrialModel, models.TrialParamModel, models.TrialValueModel
-    with storage.engine.connect() as connection:
-
-        def parts(model: Any, columns: tuple[Any, ...], make: Callable[..., tuple[str, Any]]) -> _Parts:
-            of_trial: _Parts = defaultdict(dict)
-            rows = select(model.trial_id, *columns).join(trial, trial.trial_id == model.trial_id)
-            of_study = rows.where(trial.study_id == study_id).order_by(*model.__mapper__.primary_key)
-            for trial_id, *row in connection.execute(of_study):
-                key, made = make(*row)
-                of_trial[trial_id][key] = made
-            return of_trial
-
-        params = parts(param, (param.param_name, param.param_value, param.distribution_json), _param)
-        values = parts(value, (value.objective, value.value, value.value_type), _value)
-        attributes = [
-            parts(model, (model.key, model.value_json), lambda key, text: (key, json.loads(text)))
-            for model in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
-        ]
-        table = models.BaseModel.metadata.tables[trial.__tablename__].c
-        columns = (table.trial_id, table.number, table.state, table.datetime_start, table.datetime_complete)
-        rows = connection.execute(select(*columns).where(table.study_id == study_id).order_by(table.number)).all()
-    return [
-        FrozenTrial(
-            number=number,
-            trial_id=key,
-            state=state,
-            value=None,
-            values=[values[key][objective] for objective in sorted(values[key])] or None,
-            datetime_start=_local(start),
-            datetime_complete=_local(complete),
-            params={name: made[0] for name, made in params[key].items()},
-            distributions={name: made[1] for name, made in params[key].items()},
-            user_attrs=attributes[0][key],
-            system_attrs=attributes[1][key],
-            intermediate_values={},
+    if isinstance(storage, _CachedStorage) and isinstance(storage._backend, SteadyStorage):
+        found: list[FrozenTrial] = storage._backend.read(
+            lambda connection: _Reader(connection, study._study_id, numbers).trials(whole)
         )
-        for key, number, state, start, complete in rows
-    ]
+        return found
+    trials = study.get_trials(deepcopy=False)
+    return trials if numbers is None else [trial for trial in trials if trial.number in numbers]
+
+
+class _Reader:
+    def __init__(self, connection: Connection, study_id: int, numbers: Collection[int] | None) -> None:
+        from optuna.storages._rdb import models
+
+        self._connection = connection
+        self._models = models
+        table = models.BaseModel.metadata.tables[models.TrialModel.__tablename__].c
+        self._table: Any = table
+        self._wanted = table.study_id == study_id
+        if numbers is not None:
+            self._wanted = self._wanted & table.number.in_(numbers)
+
+    def trials(self, whole: bool) -> list[FrozenTrial]:
+        from optuna.trial import FrozenTrial
+        from sqlalchemy import select
+
+        models, table = self._models, self._table
+        param, value = models.TrialParamModel, models.TrialValueModel
+        params: _Parts = defaultdict(dict)
+        notes: _Parts = defaultdict(dict)
+        if whole:
+            params = self._parts(param, (param.param_name, param.param_value, param.distribution_json), _param)
+            notes = self._attributes(models.TrialSystemAttributeModel)
+        values = self._parts(value, (value.objective, value.value, value.value_type), _value)
+        attributes = self._attributes(models.TrialUserAttributeModel)
+        columns = (table.trial_id, table.number, table.state, table.datetime_start, table.datetime_complete)
+        return [
+            FrozenTrial(
+                number=number,
+                trial_id=key,
+                state=state,
+                value=None,
+                values=[values[key][objective] for objective in sorted(values[key])] or None,
+                datetime_start=_local(start),
+                datetime_complete=_local(complete),
+                params={name: made[0] for name, made in params[key].items()},
+                distributions={name: made[1] for name, made in params[key].items()},
+                user_attrs=attributes[key],
+                system_attrs=notes[key],
+                intermediate_values={},
+            )
+            for key, number, state, start, complete in self._connection.execute(
+                select(*columns).where(self._wanted).order_by(table.number)
+            )
+        ]
+
+    def _attributes(self, model: Any) -> _Parts:
+        return self._parts(model, (model.key, model.value_json), lambda key, text: (key, json.loads(text)))
+
+    def _parts(self, model: Any, columns: tuple[Any, ...], make: Callable[..., tuple[str, Any]]) -> _Parts:
+        from sqlalchemy import select
+
+        of_trial: _Parts = defaultdict(dict)
+        rows = select(model.trial_id, *columns).join(self._models.TrialModel).where(self._wanted)
+        for trial_id, *row in self._connection.execute(rows.order_by(*model.__mapper__.primary_key)):
+            key, made = make(*row)
+            of_trial[trial_id][key] = made
+        return of_trial
 
 
 def _local(stored: datetime | None) -> datetime | None:

@@ -36,7 +36,6 @@ class TrialRecord:
     values: Mapping[str, float] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     curve: Sequence[Mapping[str, Any]] = ()
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     rungs: Mapping[str, tuple[int, int, bool]] = field(default_factory=dict)
     """What the scheduler decided, by epoch: the trial's rank, the trials compared, whether it went on."""
     losses: Sequence[str] = ()

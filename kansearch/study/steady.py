@@ -21,7 +21,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -88,6 +88,12 @@ class SteadyStorage(RDBStorage):
             waited = f"waited {self.patience:g} s for the study's storage {self.shown}"
             raise ObstacleError(f"{waited}: {reason}") from error
         time.sleep(_PAUSE_SECONDS)
+
+    @_steady
+    def read(self, reader: Callable[[Connection], T]) -> T:
+        """What `reader` reads."""
+        with self.engine.connect() as connection:
+            return reader(connection)
 
     # -- writes that must not be done twice ---------------------------------------------------------------------------
 

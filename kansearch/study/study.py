@@ -3,7 +3,7 @@
     studies/
     ├── mlflow.db, artifacts/     MLflow's tracking store, shared by all studies
     └── <study>/
-        ├── study.json            where the Optuna study and the MLflow store are
+        ├── study.json            where the Optuna study, the MLflow store and, if not here, the checkpoints are
         ├── study.db              the Optuna study (SQLite), unless another storage was given
         ├── space.yaml            the search space as it was written
         ├── driver.lock           held by the live driver
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from kansearch.errors import InputError, KansearchError, UnknownStudyError
 from kansearch.space import Direction, SearchSpace, parse_space
-from kansearch.study.reader import read_trials
+from kansearch.study.reader import read_attributes, read_trials
 from kansearch.study.records import FINISHED, Proposal, State, TrialRecord
 from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url
 
@@ -43,12 +43,18 @@ class Study:
     """An opened study. Use `Study.create` or `Study.open`."""
 
     def __init__(
-        self, folder: Path, storage_url: str, tracking_uri: str, optuna_study: optuna.Study | None = None
+        self,
+        folder: Path,
+        storage_url: str,
+        tracking_uri: str,
+        optuna_study: optuna.Study | None = None,
+        checkpoints: str | None = None,
     ) -> None:
         self.folder = folder
         self.name = folder.name
         self.storage_url = storage_url
         self.tracking_uri = tracking_uri
+        self.checkpoints = checkpoints or str((folder / "trials").absolute())
         self._optuna = optuna_study or load_optuna_study(self.name, storage_url)
         self._ids: dict[int, int] = {}
         self._running: dict[int, TrialRecord] = {}
@@ -63,11 +69,13 @@ class Study:
         space: SearchSpace,
         storage_url: str | None = None,
         tracking_uri: str | None = None,
+        checkpoints: str | None = None,
         warm_start: Mapping[str, Any] | None = None,
     ) -> Study:
         """Make the folder and the Optuna study of a new search; call it under the study's lock.
 
-        `warm_start` is what `kansearch.search.warm_start` took from another study.
+        `checkpoints` is a folder or URL of this study's own that every worker sees, None a folder within the study's;
+        `warm_start` what `kansearch.search.warm_start` took from another study.
 
         Raises:
             InputError: a study of that name exists; the message says how to go on with it.
@@ -88,14 +96,15 @@ class Study:
             leftover.unlink()
         storage_url = storage_url or sqlite_url(folder / "study.db")
         tracking_uri = tracking_uri or sqlite_url(home / "mlflow.db")
-        places = json.dumps({"storage": storage_url, "tracking_uri": tracking_uri}, indent=2) + "\n"
+        named = {"storage": storage_url, "tracking_uri": tracking_uri}
+        places = json.dumps(named | ({"checkpoints": checkpoints} if checkpoints else {}), indent=2) + "\n"
         begun = folder / "study.json.new"
         again = begun.exists() and begun.read_text() == places  # by a driver that was killed
         _write_private(begun, places)
         attributes = {} if warm_start is None else {_WARM_START: dict(warm_start)}
         create_optuna_study(space, storage_url, attributes, replace=again)
         begun.replace(folder / "study.json")
-        return cls(folder, storage_url, tracking_uri)
+        return cls(folder, storage_url, tracking_uri, checkpoints=checkpoints)
 
     @classmethod
     def open(cls, home: Path, name: str) -> Study:
@@ -111,11 +120,14 @@ class Study:
         try:
             places = json.loads(path.read_text())
             storage_url, tracking_uri = places["storage"], places["tracking_uri"]
-        except (ValueError, LookupError, TypeError) as error:
+            checkpoints = places.get("checkpoints")
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise KansearchError(f"{path} is damaged: {error}") from error
         if not isinstance(storage_url, str) or not isinstance(tracking_uri, str):
             raise KansearchError(f"{path} is damaged: storage and tracking_uri must be text")
-        return cls(home / name, storage_url, tracking_uri)
+        if checkpoints is not None and not (isinstance(checkpoints, str) and checkpoints):
+            raise KansearchError(f"{path} is damaged: checkpoints must be text")
+        return cls(home / name, storage_url, tracking_uri, checkpoints=checkpoints)
 
     @cached_property
     def overrides(self) -> list[str]:
@@ -148,11 +160,11 @@ class Study:
 
     def records(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return [self._record(trial) for trial in self.optuna_trials()]
+        return [self._record(trial) for trial in read_attributes(self._optuna)]
 
-    def optuna_trials(self) -> list[optuna.trial.FrozenTrial]:
-        """Every trial, by number, as Optuna knows it; not to be changed."""
-        return read_trials(self._optuna)
+    def optuna_trials(self, numbers: Collection[int] | None = None) -> list[optuna.trial.FrozenTrial]:
+        """Trials by number, all or those of `numbers`, as Optuna knows them; not to be changed."""
+        return read_trials(self._optuna, numbers)
 
     def finished(self) -> int:
         """Trials that used up a place in the budget."""
@@ -175,10 +187,6 @@ class Study:
     def _warm_start(self) -> Mapping[str, Any]:
         stored: Mapping[str, Any] = self._optuna.user_attrs.get(_WARM_START, {})
         return stored
-
-    def trial_folder(self, number: int) -> Path:
-        """Where trial `number` keeps its checkpoint and, if it fails, its traceback."""
-        return self.folder / "trials" / f"{number:05d}"
 
     # -- writing (the driver alone) -----------------------------------------------------------------------------------
 
@@ -314,7 +322,6 @@ class Study:
             values=values,
             config=attributes.get("config", {}),
             curve=attributes.get("curve", ()),
-            hyperparameters=trial.params,
             rungs=attributes.get("rungs", {}),
             losses=attributes.get("losses", ()),
         )

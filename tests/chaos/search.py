@@ -102,7 +102,7 @@ class _Seen:
 
 def _trained(study: Study, record: TrialRecord) -> list[Mapping[str, Any]]:
     """The results in the trial's checkpoint: what its worker had trained, whether the study had noted it or not."""
-    path = study.trial_folder(record.number) / "checkpoint.pt"
+    path = Path(study.checkpoints) / f"{record.number:05d}" / "checkpoint.pt"
     results = load_checkpoint(path)["results"] if path.exists() else []
     return list(results)
 

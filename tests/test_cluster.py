@@ -1,0 +1,219 @@
+"""Searches on a real Ray cluster of two nodes, whose second node and whose driver are really killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray._private import utils as ray_utils
+
+from kansearch.errors import InputError, KansearchError
+from kansearch.search import join, probe
+from kansearch.search.cluster import shares
+from kansearch.search.launch import SearchOptions
+from kansearch.space import SearchSettings
+from kansearch.study.study import Study
+from tests.helpers import ROOT, SMALL_SPACE, listening, run, start, stop, succeed, trials, wait_until
+from tests.nodes import LocalCluster, local_cluster, path_with_shelf
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+LONG_SPACE = SMALL_SPACE.replace("epochs: 2", "epochs: 60").replace("limit: 200", "limit: 400")
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with local_cluster() as started:
+        yield started
+
+
+@pytest.fixture
+def address(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of a cluster with two live nodes. Commands that a test runs have its token."""
+    if len(cluster.alive) < 2:
+        cluster.add()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", cluster.token)
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray leaves 127.0.0.1 as it is
+    return cluster.address
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(SMALL_SPACE)
+    (tmp_path / "long.yaml").write_text(LONG_SPACE)
+    return tmp_path
+
+
+def epochs_done(folder: Path) -> int:
+    """Epochs committed, read from outside while the search runs."""
+    if not (folder / "studies/small/study.json").exists():
+        return 0
+    return sum(record.epochs for record in Study.open(folder / "studies", "small").records())
+
+
+def assert_nothing_lost_and_nothing_twice(folder: Path, count: int) -> None:
+    records = Study.open(folder / "studies", "small").records()
+    assert [record.number for record in records] == list(range(count))
+    for record in records:
+        assert record.state == "complete", record.reason
+        assert [result["epoch"] for result in record.curve] == list(range(1, 61))
+
+
+def refusal(folder: Path, *arguments: str) -> str:
+    """The one line in which a launch is refused; it leaves no study behind that has trained anything."""
+    done = run("launch", "small.yaml", *arguments, cwd=folder)
+    assert done.returncode in (1, 2), done.stderr
+    assert done.stderr.startswith("kansearch: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert epochs_done(folder) == 0
+    return done.stderr
+
+
+def test_a_search_runs_on_both_nodes_and_goes_on_when_one_of_them_dies(
+    folder: Path, cluster: LocalCluster, address: str
+) -> None:
+    driver = start("launch", "long.yaml", "--trials", "4", "--address", address, cwd=folder)
+    wait_until(lambda: all(node.workers() for node in cluster.alive) and epochs_done(folder) >= 4)
+    assert all(listening(node.pid) <= LOOPBACK for node in cluster.alive)
+    cluster.alive[-1].kill()
+    stdout, stderr = driver.communicate(timeout=500)
+    assert driver.returncode == 0, stderr
+    assert "2 at once on 2 CPUs of 2 nodes" in stdout
+    assert "raylet" not in stdout
+    assert stderr == ""
+    assert_nothing_lost_and_nothing_twice(folder, 4)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_leaves_no_worker_and_another_goes_on_from_checkpoints_at_a_url(
+    folder: Path, cluster: LocalCluster, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.helpers.PATH", path_with_shelf())
+    shelf = folder / "shelf"
+    place = ("--checkpoints", f"shelf://{shelf}")
+    driver = start("launch", "long.yaml", "--trials", "3", "--address", address, *place, cwd=folder)
+    wait_until(lambda: epochs_done(folder) >= 6)
+    workers = {pid for node in cluster.alive for pid in node.workers()}
+    assert workers
+    stop(driver)
+    done = epochs_done(folder)
+    kept = list(shelf.glob("small-*/*/checkpoint.pt"))
+    assert kept
+    again = start("resume", "small", "--address", address, cwd=folder)
+    wait_until(lambda: epochs_done(folder) > done)
+    assert not workers & {pid for node in cluster.alive for pid in node.workers()}
+    _, stderr = again.communicate(timeout=500)
+    assert again.returncode == 0, stderr
+    assert_nothing_lost_and_nothing_twice(folder, 3)
+    assert [path for path in shelf.rglob("*") if path.is_file()] == [], "finished trials need no checkpoint"
+    assert not (folder / "studies/small/trials").exists()
+
+
+def test_a_wrong_token_is_told(folder: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    line = refusal(folder, "--address", address)
+    assert f"the Ray cluster at '{address}' does not accept our token: copy ~/.ray/auth_token" in line
+
+
+def test_a_port_where_something_else_listens_is_told(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        line = refusal(folder, "--address", address)
+    assert f"no Ray cluster answers at '{address}'" in line
+
+
+def nodes_of(*resources: tuple[float, float]) -> list[dict[str, Any]]:
+    return [{"Resources": {"CPU": float(cpus), "GPU": float(gpus)}} for cpus, gpus in resources]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "gpus", "fit"),
+    [
+        (nodes_of((3, 0), (3, 0)), 2, None, 2),  # and not 6 // 2
+        (nodes_of((1, 0)), 0.1, None, 10),
+        (nodes_of((8, 2), (8, 0)), 1, None, 2),
+        (nodes_of((8, 2), (8, 0)), 1, 0, 16),
+        (nodes_of((8, 2), (8, 1)), 1, 0.4, 6),  # two on a GPU, and not 7
+        (nodes_of((8, 1), (8, 3)), 1, 2, 1),
+    ],
+)
+def test_a_share_fits_on_one_node(nodes: list[dict[str, Any]], cpus: float, gpus: float | None, fit: int) -> None:
+    cluster = shares(SearchSettings(cpus_per_trial=cpus, gpus_per_trial=gpus), nodes, None)
+    assert cluster.max_concurrent == fit
+    assert cluster.nodes == len(nodes)
+    assert shares(SearchSettings(cpus_per_trial=cpus, gpus_per_trial=gpus), nodes, 1).max_concurrent == 1
+
+
+def test_a_share_larger_than_any_node_is_told() -> None:
+    with pytest.raises(KansearchError, match="needs 3 CPUs and 0 GPUs; its nodes have 2 and 0, 2 and 0"):
+        shares(SearchSettings(cpus_per_trial=3), nodes_of((2, 0), (2, 0)), None)
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "here", ":6379", "127.0.0.1:http"])
+def test_what_is_no_address_is_told(address: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must be auto, or HOST:PORT of the cluster's head node"):
+        SearchOptions(tmp_path, address=address)
+
+
+@pytest.mark.parametrize("mode", ["disabled", "token"])
+def test_the_driver_shows_its_token_only_to_a_cluster_that_asks_for_one(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    shown: list[str] = []
+
+    def answer(address: str) -> dict[str, str]:
+        shown.append(os.environ["RAY_AUTH_MODE"])
+        return {} if shown[-1] == mode else {"kind": "token", "text": "InvalidAuthToken"}
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "")
+    monkeypatch.delenv("RAY_AUTH_MODE")  # noted, so that it is as before afterwards
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    monkeypatch.setattr(join, "_try", answer)
+    join.find_the_way_in("10.0.0.1:6379")
+    assert shown == ["disabled", "token"][: len(shown)]
+    assert os.environ["RAY_AUTH_MODE"] == mode == shown[-1]
+
+
+def test_what_ray_says_of_another_version_is_understood() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        ray_utils.check_version_info({"ray_version": "1.0.0", "python_version": "3.11.7"}, "here")
+    assert probe.kind_of(str(raised.value)) == "version"
+
+
+def test_a_node_with_other_code_is_named(folder: Path, cluster: LocalCluster, address: str) -> None:
+    other = folder / "other"
+    other.mkdir()
+    for package in ("kansearch", "trials"):
+        shutil.copytree(ROOT / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "trials/step.py").write_text((other / "trials/step.py").read_text() + "# changed\n")
+    node = cluster.add(PYTHONPATH=str(other))
+    line = refusal(folder, "--address", address)
+    node.kill()
+    assert "has another package `trials`" in line
+    assert line.startswith("kansearch: node 127.0.0.1 (")
+
+
+def test_a_node_that_does_not_see_the_checkpoints_is_named_and_one_that_sees_nothing_else_works(
+    folder: Path, cluster: LocalCluster, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {folder} && exec "$@"', "sh"]
+    if subprocess.run([*hidden, "true"], capture_output=True).returncode:
+        pytest.skip("this machine does not let us mount a folder of our own")
+    node = cluster.add(before=hidden)
+    (folder / "temporary").mkdir()
+    monkeypatch.setenv(
+        "TMPDIR", str(folder / "temporary")
+    )  # of the driver: Ray Tune's own files, too, are hidden there
+    line = refusal(folder, "--address", address)
+    assert f"does not see the checkpoints' place {folder}/studies/small/trials: launch with --checkpoints PLACE" in line
+    outside = folder.parent / f"{folder.name}-shared"
+    succeed("launch", "small.yaml", "--study", "two", "--checkpoints", outside, "--address", address, cwd=folder)
+    node.kill()
+    assert {record["state"] for record in trials("two", folder)} == {"complete"}
