@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 
 from kansearch.errors import ObstacleError
 from kansearch.search.ask_tell import AskTell
-from kansearch.search.obstacles import OBSTACLE
+from kansearch.search.obstacles import OBSTACLE, check_nodes
 from kansearch.search.trainable import FAILURE, Request
 
 __all__ = ["FailureCallback", "StopAll", "StudyScheduler", "StudySearcher"]
@@ -107,6 +107,7 @@ class FailureCallback(_Disposable, Callback):
         self._tick()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        check_nodes()  # or the trial is not to blame
         if trial.trial_id in self._searcher.live:
             self._searcher.on_failure(trial.trial_id, _reason(trial.get_error()))
 
