@@ -190,8 +190,8 @@ def _live_and_die(place: Place, rng: random.Random, figures: Figures) -> None:
     epochs = place.epochs()
     before = epochs()
     driver = place.start(_FAR_OFF)
-    anywhere, wait, with_worker = rng.random() < 0.5, rng.uniform(0.2, _LONGEST_START), rng.random() < 1 / 3
-    if not anywhere:
+    with_worker, anywhere, wait = rng.random() < 1 / 3, rng.random() < 2 / 3, rng.uniform(0.2, _LONGEST_START)
+    if with_worker or not anywhere:
         wait_until(lambda: epochs() > before or driver.poll() is not None)
         wait = rng.uniform(0.0, 4.0)
     if with_worker:
