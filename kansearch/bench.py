@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,37 +20,33 @@ app = typer.Typer(
 Seeds = Annotated[int, typer.Option(min=2, help="Searches of each kind, a seed each.")]
 Seconds = Annotated[float, typer.Option(min=1.0, help="Simulated device-seconds of a search.")]
 Names = Annotated[list[str] | None, typer.Option("--problem", help="Only this problem; may be repeated.")]
-_FOR_SAMPLERS = ["quick", "late", "noisy"]  # tpe takes 10 ms a proposal: all five would take minutes
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a CPU core.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 @app.command()
 def schedulers(
-    seeds: Seeds = 20, device_seconds: Seconds = 8000.0, problem: Names = None, as_json: Json = False
+    seeds: Seeds = 20, device_seconds: Seconds = 8000.0, problem: Names = None, jobs: Jobs = None, as_json: Json = False
 ) -> None:
-    """Early stopping, with 0.4 of the device-seconds, against full trials; all with random proposals."""
+    """Early stopping, with 0.4 of the device-seconds, against random proposals with full trials."""
     from kansearch.search.bench import SCHEDULERS
 
-    _run(SCHEDULERS, problem, as_json, seeds=seeds, device_seconds=device_seconds, conditional=True, limit=0.4)
+    bounds = {"seeds": seeds, "device_seconds": device_seconds, "conditional": True, "limit": 0.4}
+    _run(SCHEDULERS, problem, jobs, as_json, **bounds)
 
 
 @app.command()
-def samplers(seeds: Seeds = 20, device_seconds: Seconds = 3000.0, problem: Names = None, as_json: Json = False) -> None:
+def samplers(
+    seeds: Seeds = 20, device_seconds: Seconds = 3000.0, problem: Names = None, jobs: Jobs = None, as_json: Json = False
+) -> None:
     """Samplers against random proposals, with full trials and with halving, in a space without branches."""
     from kansearch.search.bench import SAMPLERS
 
-    _run(
-        SAMPLERS,
-        problem or _FOR_SAMPLERS,
-        as_json,
-        seeds=seeds,
-        device_seconds=device_seconds,
-        conditional=False,
-        limit=1.0,
-    )
+    bounds = {"seeds": seeds, "device_seconds": device_seconds, "conditional": False, "limit": 1.0}
+    _run(SAMPLERS, problem, jobs, as_json, **bounds)
 
 
-def _run(candidates: Any, names: list[str] | None, as_json: bool, **settings: Any) -> None:
+def _run(candidates: Any, names: list[str] | None, jobs: int | None, as_json: bool, **settings: Any) -> None:
     from kansearch.errors import InputError
     from kansearch.search.bench import bench
     from kansearch.search.problems import PROBLEMS
@@ -61,7 +58,8 @@ def _run(candidates: Any, names: list[str] | None, as_json: bool, **settings: An
     problems = [known[name] for name in names or known]
     if not as_json:
         print(_HEADING)
-    rows = bench(candidates, problems=problems, done=(lambda row: None) if as_json else _print, **settings)
+    done = (lambda row: None) if as_json else _print
+    rows = bench(candidates, problems=problems, jobs=jobs or os.cpu_count() or 1, done=done, **settings)
     if as_json:
         print(json.dumps({**settings, "rows": [row.document() for row in rows]}, indent=2))
 

@@ -73,6 +73,12 @@ def launch(
     tracking_uri: Annotated[str | None, typer.Option(metavar="URI", help="MLflow's store. Default: SQLite.")] = None,
     address: Address = None,
     max_concurrent: MaxConcurrent = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="STUDY", help="Begin with what another study found.")
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same trials whatever the workers' timing.")
+    ] = False,
     data_dir: DataDir = None,
     home: Home = _STUDIES,
     as_json: Json = False,
@@ -82,11 +88,12 @@ def launch(
     from kansearch.space import find_space, load_space
 
     name = None if study is None else json.dumps(study)  # quoted, or YAML would take 2024 for a number
-    keys = {"study": name, "search.trials": trials, "search.time_budget": time_budget}
-    overrides = _overrides(settings, {**keys, "search.seed": seed, "epochs": epochs})
+    keys: dict[str, Any] = {"study": name, "search.trials": trials, "search.time_budget": time_budget}
+    keys |= {"search.seed": seed, "epochs": epochs, "search.deterministic": "true" if deterministic else None}
+    overrides = _overrides(settings, keys)
     searched = load_space(find_space(space), overrides)
     options = commands.search_options(home, address, max_concurrent, data_dir)
-    commands.run_launch(searched, overrides, options, storage, tracking_uri, as_json)
+    commands.run_launch(searched, options, storage, tracking_uri, source, as_json)
 
 
 @app.command()

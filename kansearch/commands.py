@@ -8,6 +8,7 @@ import signal
 import sys
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from kansearch.console import SearchDisplay, front_table, terminal, trials_table
 from kansearch.errors import InputError, KansearchError, SearchInterrupted, UnknownStudyError
 from kansearch.report.front_plot import front_picture, front_png
 from kansearch.search.launch import SearchOptions, launch, resume
+from kansearch.search.warm_start import warm_start
 from kansearch.space import SearchSpace, load_config, shipped_spaces
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.lock import holder
@@ -56,10 +58,10 @@ def print_json(document: Any) -> None:
 
 def run_launch(
     space: SearchSpace,
-    overrides: Sequence[str],
     options: SearchOptions,
     storage: str | None,
     tracking_uri: str | None,
+    source: str | None,
     as_json: bool,
 ) -> None:
     scheme = (tracking_uri or "sqlite:").partition(":")[0].partition("+")[0]
@@ -67,8 +69,25 @@ def run_launch(
         raise InputError(f"--tracking-uri {tracking_uri}: must begin with one of {', '.join(_TRACKING)}")
     check_driver(tracking_uri or "")
     console, writer = _console(as_json), MlflowWriter(front_picture)
-    study = launch(space, overrides, options, [SearchDisplay(console), writer], storage, tracking_uri)
+    start = None if source is None else _warm_start(space, open_study(options.home, source), console)
+    study = launch(space, options, [SearchDisplay(console), writer], storage, tracking_uri, start)
     _finish(study, options.home, console, writer, as_json)
+
+
+def _warm_start(space: SearchSpace, other: Study, console: Console) -> dict[str, Any]:
+    """What the new study takes from another, told to the user."""
+    if space.search.sampler == "grid":
+        raise InputError("grid runs every configuration anyway, so --from has nothing to give it; use another sampler")
+    start = warm_start(other.records(), space, other.space)
+    if not start.observations and not start.proposals:
+        raise InputError(f"study '{other.name}' has nothing for this one: {start.skipped or 'no complete trial'}")
+    known, first = len(start.observations), len(start.proposals)
+    console.print(
+        f"from study {other.name}: {known} results known, {first} configurations to try first", highlight=False
+    )
+    if start.skipped:
+        console.print(f"left out: {start.skipped}", highlight=False, markup=False, soft_wrap=True)
+    return {"study": other.name, **asdict(start)}
 
 
 def run_resume(name: str, overrides: Sequence[str], options: SearchOptions, as_json: bool) -> None:

@@ -6,6 +6,7 @@ Everything is printed to stdout through rich, which drops colour and live update
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["SearchDisplay", "duration", "front_table", "terminal", "trials_table"]
 
 _STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "dim", "running": "cyan"}
+_REFRESH_SECONDS = 0.5
 _WIDEST = 1000  # no terminal: a row is a line, however long
 
 
@@ -41,7 +43,9 @@ class SearchDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._records: dict[int, TrialRecord] = {}
+        self._states: Counter[str] = Counter()
         self._live: Live | None = None
+        self._shown = 0.0
         self._began = time.monotonic()
         self._finished_before = 0
 
@@ -49,6 +53,7 @@ class SearchDisplay:
         self._study = study
         self._objectives = study.objectives
         self._records = {record.number: record for record in records}
+        self._states = Counter(record.state for record in records)
         self._finished_before = self._count(*FINISHED)
         if self._finished_before:
             left = self._count("running")
@@ -70,13 +75,17 @@ class SearchDisplay:
             self._live.start()
 
     def changed(self, record: TrialRecord) -> None:
+        if record.number in self._records:
+            self._states[self._records[record.number].state] -= 1
         self._records[record.number] = record
+        self._states[record.state] += 1
         if self._live is None and record.state in FINISHED:
             self._console.print(self._line(record), highlight=False, soft_wrap=True)
 
     def tick(self) -> None:
-        if self._live is not None:
+        if self._live is not None and time.monotonic() - self._shown > _REFRESH_SECONDS:
             self._live.update(self._table(), refresh=True)
+            self._shown = time.monotonic()
 
     def ended(self, outcome: str) -> None:
         if self._live is not None:
@@ -84,7 +93,7 @@ class SearchDisplay:
             self._live = None
 
     def _count(self, *states: str) -> int:
-        return sum(record.state in states for record in self._records.values())
+        return sum(self._states[state] for state in states)
 
     def _line(self, record: TrialRecord) -> str:
         place = f"{self._count(*FINISHED)}/{self._study.space.search.trials}"

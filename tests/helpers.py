@@ -16,6 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kansearch.search.proposer import Proposer
+from kansearch.study.records import TrialRecord
+from kansearch.study.study import Study
+
 ROOT = Path(__file__).resolve().parent.parent
 
 SMALL_SPACE = """
@@ -27,8 +31,13 @@ model:
   basis: {choice: [none, {name: rbf, grid_size: {int: [3, 5]}}]}
 optimizer: {name: adamw, lr: {float: [1e-3, 1e-2], log: true}}
 epochs: 2
-search: {sampler: random, trials: 6, seed: 1}
+search: {sampler: random, scheduler: none, trials: 6, seed: 1}
 """
+
+
+def start_trial(study: Study) -> TrialRecord:
+    """A new running trial, with a configuration that the study's sampler proposed."""
+    return study.start(Proposer(study.space, study.optuna_trials()).propose().proposal)
 
 
 def command(*arguments: str | Path) -> list[str]:

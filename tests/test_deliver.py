@@ -17,10 +17,9 @@ import yaml
 from kansearch.deliver.export import export, pick_trial
 from kansearch.deliver.retrain import retrain
 from kansearch.errors import InputError, KansearchError
-from kansearch.search.sampler import OptunaSuggest, build_sampler
 from kansearch.space import load_config, parse_space
 from kansearch.study.study import Study
-from tests.helpers import SMALL_SPACE, run, start, stop, succeed
+from tests.helpers import SMALL_SPACE, run, start, start_trial, stop, succeed
 from trials.config import TrialConfig
 from trials.run import run_trial
 
@@ -30,16 +29,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 def finished_study(home: Path, trials: int = 3) -> Study:
     """`trials` complete trials, really trained, and a failed one after them."""
     study = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"))
-    study.use_sampler(build_sampler(study.space.search, 0))
     for _ in range(trials):
-        trial = study.ask()
-        config = study.space.sample(OptunaSuggest(trial))
-        study.start(trial, config.model_dump(mode="json"))
-        for result in run_trial(config, device="cpu"):
+        trial = start_trial(study)
+        for result in run_trial(TrialConfig.model_validate(trial.config), device="cpu"):
             study.add_epoch(trial.number, dataclasses.asdict(result))
         study.complete(trial.number)
-    trial = study.ask()
-    study.start(trial, study.space.sample(OptunaSuggest(trial)).model_dump(mode="json"))
+    trial = start_trial(study)
     study.fail(trial.number, "TrialDiverged: " + "the loss is not finite; " * 12)
     return study
 

@@ -23,7 +23,7 @@ model:
   basis: {choice: [none, {name: gram, degree: 3}, {name: bspline, grid_size: {int: [3, 5]}}]}
 optimizer: {choice: [{name: adamw, lr: 0.01}, {name: lion, lr: 0.002}]}
 epochs: 5
-search: {trials: 5, seed: 0}
+search: {scheduler: none, trials: 5, seed: 0}
 """
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,7 +135,7 @@ model:
 optimizer: {name: adamw, lr: 10.0}
 schedule: constant
 epochs: 4
-search: {sampler: random, trials: 14, seed: 3}
+search: {sampler: random, scheduler: none, trials: 14, seed: 3}
 """
     (folder / "bad.yaml").write_text(space)
     output = succeed("launch", "bad.yaml", cwd=folder)
@@ -160,11 +161,40 @@ def test_a_search_with_no_complete_trial_says_why(folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_trial_that_loses_its_worker_fails_and_the_search_goes_on(folder: Path) -> None:
+def test_a_trial_that_loses_its_worker_goes_on_from_its_checkpoint(folder: Path) -> None:
     driver = start("launch", "long.yaml", "--trials", "3", "--epochs", "60", cwd=folder)
     wait_until(lambda: epochs_done(folder, "small") >= 2)
-    victim = next(workers(driver.pid))
-    os.kill(victim, signal.SIGKILL)
+    os.kill(next(workers(driver.pid)), signal.SIGKILL)
+    _, stderr = driver.communicate(timeout=500)
+    assert driver.returncode == 0, stderr
+    records = Study.open(folder / "studies", "small").records()
+    assert [record.state for record in records] == ["complete"] * 3
+    assert all([result["epoch"] for result in record.curve] == list(range(1, 61)) for record in records)
+    ((loss,),) = [record.losses for record in records if record.losses]
+    assert loss.startswith("worker lost: ")
+    assert "\n" not in loss
+    assert_mlflow_agrees(folder, "small")
+
+
+def test_a_trial_that_hangs_is_given_up_and_the_search_goes_on(folder: Path) -> None:
+    settings = ("--set", "search.hang_minimum=6s", "--set", "search.hang_factor=5")
+    driver = start("launch", "long.yaml", "--trials", "3", "--epochs", "60", *settings, cwd=folder)
+    wait_until(lambda: epochs_done(folder, "small") >= 2)
+    os.kill(next(workers(driver.pid)), signal.SIGSTOP)
+    stdout, stderr = driver.communicate(timeout=500)
+    assert driver.returncode == 0, stderr
+    records = trials("small", folder)
+    assert sorted(record["state"] for record in records) == ["complete", "complete", "fail"], stdout
+    (hung,) = [record for record in records if record["state"] == "fail"]
+    assert re.fullmatch(r"hung: no report for \d+ s, its slowest epoch took [0-9.]+ s", hung["reason"])
+    assert_mlflow_agrees(folder, "small")
+
+
+def test_a_trial_that_loses_every_worker_fails(folder: Path) -> None:
+    settings = ("--set", "search.retries=0")
+    driver = start("launch", "long.yaml", "--trials", "3", "--epochs", "60", *settings, cwd=folder)
+    wait_until(lambda: epochs_done(folder, "small") >= 2)
+    os.kill(next(workers(driver.pid)), signal.SIGKILL)
     stdout, stderr = driver.communicate(timeout=500)
     assert driver.returncode == 0, stderr
     records = trials("small", folder)
@@ -232,7 +262,7 @@ def test_a_signal_stops_cleanly_and_the_search_can_go_on(folder: Path, number: i
 def test_the_time_budget_stops_trials_early_and_says_so(folder: Path) -> None:
     settings = ("--set", "search.max_concurrent=1", "--set", "model.basis=none")
     first = run(
-        "launch", "long.yaml", "--trials", "1000", "--epochs", "20", "--time-budget", "25s", *settings, cwd=folder
+        "launch", "long.yaml", "--trials", "1000", "--epochs", "20", "--time-budget", "40s", *settings, cwd=folder
     )
     assert first.returncode == 0, first.stderr
     records = trials("small", folder)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 HALVING_SPACE = (
     SMALL_SPACE.replace("epochs: 2", "epochs: 10")
     .replace("limit: 200", "limit: 400")
-    .replace("trials: 6", "trials: 12, scheduler: halving, reduction_factor: 3")
+    .replace("scheduler: none, trials: 6", "trials: 12, reduction_factor: 3")
 )
 
 

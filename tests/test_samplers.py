@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from kansearch.errors import SpaceError
-from kansearch.search.sampler import OptunaSuggest, build_sampler
+from kansearch.search.proposer import Proposer
 from kansearch.search.simulator import MemoryStudy
 from kansearch.space import SearchSpace, parse_space
 from kansearch.space.settings import SamplerName
@@ -40,17 +40,19 @@ def proposals(searched: SearchSpace, count: int, resumed_at: int = 0) -> list[di
     found = []
     for number in range(count):
         if number in (0, resumed_at):
-            study.use_sampler(build_sampler(searched.search, number, searched.hyperparameters()))
-        trial = study.ask()
-        config = searched.sample(OptunaSuggest(trial)).model_dump(mode="json")
-        study.start(trial, config)
+            proposer = Proposer(searched, study.optuna_trials())
+            proposer.go_back_to(study.sequence)
+        draw = proposer.propose()
+        study.sequence = proposer.sequence()
+        config = study.start(draw.proposal).config
+        proposer.started(draw, number)
         same = {"train_loss": 1.0, "validation_loss": 1.0, "seconds": 1.0}
         study.add_epoch(number, {"epoch": 1, "accuracy": config["model"]["depth"] / 4, "parameters": number, **same})
         if number % 5 == 4:
-            study.prune(number, "stopped")
+            proposer.ended(study.prune(number, "stopped"))
         else:
-            study.complete(number)
-        found.append(config)
+            proposer.ended(study.complete(number))
+        found.append(dict(config))
     return found
 
 

@@ -13,7 +13,6 @@ import pytest
 from kansearch.search.ask_tell import AskTell
 from kansearch.search.bench import SAMPLERS, SCHEDULERS, bench, interval
 from kansearch.search.problems import OBJECTIVES, PROBLEMS, Problem, simulated_space
-from kansearch.search.sampler import build_sampler
 from kansearch.search.simulator import MemoryStudy, hypervolume_of, simulate
 from kansearch.space import SearchSettings, random_config
 from kansearch.study.front import front_of, hypervolume
@@ -23,7 +22,7 @@ QUICK, NOISY = PROBLEMS[0], PROBLEMS[-1]
 
 
 def settings(seed: int = 0, **more: object) -> SearchSettings:
-    return SearchSettings.model_validate({"sampler": "random", "trials": 10_000, "seed": seed, **more})
+    return SearchSettings.model_validate({"sampler": "random", "scheduler": "none", "trials": 10_000, "seed": seed, **more})
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
@@ -130,12 +129,11 @@ def test_only_a_dominated_trial_is_pruned() -> None:
 def test_a_stop_that_a_lost_driver_noted_but_did_not_carry_out_is_carried_out() -> None:
     space = replace(simulated_space(False), search=settings(scheduler="halving"))
     study = MemoryStudy(space)
-    study.use_sampler(build_sampler(space.search, 0))
     before = AskTell(study, 1, lambda: False, lambda record: None)
     asked = before.ask()
     assert asked is not None
-    number, config = asked
-    curve = QUICK.curve(config)
+    number = asked.number
+    curve = QUICK.curve(asked.config)
     study.add_epoch(number, curve[0])
     study.note_rungs(number, {"1": (5, 6, False)})
 

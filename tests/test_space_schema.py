@@ -15,6 +15,13 @@ jsonschema = pytest.importorskip("jsonschema")
 # What only the loader can see: how the text is written, how values relate, and rules beyond type and range.
 LOADER_ONLY = {
     "branch_twice",
+    "enqueue_fixed_value",
+    "enqueue_nothing",
+    "enqueue_off_the_step",
+    "enqueue_out_of_range",
+    "enqueue_same_in_other_words",
+    "enqueue_unknown_branch",
+    "enqueue_with_grid",
     "even_kernel",
     "even_kernel_can_be_drawn",
     "float_low_above_high",
@@ -91,6 +98,9 @@ def test_what_the_schema_refuses_and_what_is_left_to_the_loader(name: str, docum
         "objectives: {validation_loss: minimize}",
         "constraints: {flops: 1e9, parameters: 100}",
         "search: {time_budget: 1h30m, gpus_per_trial: 0.5}",
+        "model: {depth: {int: [1, 4]}, basis: {choice: [none, gram]}}\nenqueue: [{model: {basis: gram}}]",
+        "model: {depth: {int: [1, 4]}, dropout: {float: [0, 1e-1]}}\nenqueue: [{model: {dropout: 0}}]",
+        "enqueue: []",
         "search: {time_budget: 90}",
         "search: {time_budget: null}",
     ],
@@ -105,7 +115,9 @@ def test_its_names_are_the_models_names() -> None:
     schema = json_schema()
     assert names_in(schema, "name") == names_of(BasisConfig) | names_of(OptimizerConfig)
     assert list(schema["$defs"]["ModelConfig"]["properties"]) == list(ModelConfig.model_fields)
-    assert set(schema["properties"]) == {"study", *TrialConfig.model_fields, "objectives", "constraints", "search"}
+    own = {"study", "objectives", "constraints", "search", "enqueue"}
+    assert set(schema["properties"]) == own | set(TrialConfig.model_fields)
+    assert set(schema["$defs"]["EnqueuedTrialConfig"]["properties"]) == set(TrialConfig.model_fields)
     assert list(schema["$defs"]["SearchSettings"]["properties"]) == list(SearchSettings.model_fields)
     assert list(schema["$defs"]["Objectives"]["properties"]) == list(get_args(ObjectiveName))
     assert list(schema["$defs"]["Constraints"]["properties"]) == list(get_args(ConstraintName))

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from kansearch.errors import InputError, KansearchError, StudyBusyError, UnknownStudyError
-from kansearch.search.sampler import OptunaSuggest, build_sampler
+from kansearch.search.proposer import Proposer
 from kansearch.space import parse_space
 from kansearch.study.lock import driver_lock, holder
 from kansearch.study.study import Study, study_names
-from tests.helpers import ROOT, SMALL_SPACE
+from tests.helpers import ROOT, SMALL_SPACE, start_trial
 
 EPOCH: dict[str, Any] = {
     "train_loss": 1.0,
@@ -37,16 +37,7 @@ def epoch(number: int, accuracy: float = 0.5) -> dict[str, Any]:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    made = Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml"))
-    made.use_sampler(build_sampler(made.space.search, 0))
-    return made
-
-
-def start_trial(study: Study) -> int:
-    trial = study.ask()
-    config = study.space.sample(OptunaSuggest(trial))
-    study.start(trial, config.model_dump(mode="json"))
-    return int(trial.number)
+    return Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml"))
 
 
 def reopened(study: Study) -> Study:
@@ -54,7 +45,7 @@ def reopened(study: Study) -> Study:
 
 
 def test_a_complete_trial_is_read_back_by_another_process(study: Study) -> None:
-    number = start_trial(study)
+    number = start_trial(study).number
     study.add_epoch(number, epoch(1, 0.7))
     study.add_epoch(number, epoch(2, 0.6))
     study.complete(number)
@@ -70,7 +61,7 @@ def test_a_complete_trial_is_read_back_by_another_process(study: Study) -> None:
 
 
 def test_epochs_repeated_by_a_resumed_trial_are_known_already(study: Study) -> None:
-    number = start_trial(study)
+    number = start_trial(study).number
     for each in (epoch(1), epoch(2)):
         study.add_epoch(number, each)
     again = reopened(study)
@@ -81,7 +72,7 @@ def test_epochs_repeated_by_a_resumed_trial_are_known_already(study: Study) -> N
 
 @pytest.mark.parametrize(("end", "state"), [("fail", "fail"), ("prune", "pruned")])
 def test_a_reason_is_kept_and_values_are_not(study: Study, end: str, state: str) -> None:
-    number = start_trial(study)
+    number = start_trial(study).number
     study.add_epoch(number, epoch(1))
     getattr(study, end)(number, "because")
     (record,) = reopened(study).records()
@@ -90,31 +81,40 @@ def test_a_reason_is_kept_and_values_are_not(study: Study, end: str, state: str)
 
 
 def test_an_infeasible_trial_uses_no_budget_and_tells_the_sampler(study: Study) -> None:
-    trial = study.ask()
-    study.space.sample(OptunaSuggest(trial))
-    study.refuse(trial, {"parameters": 7.0}, "parameters 107 > 100")
+    proposer = Proposer(study.space, [])
+    study.refuse(proposer.refuse(proposer.propose(), {"parameters": 7.0}), "parameters 107 > 100")
     (record,) = reopened(study).records()
     assert (record.state, record.reason) == ("infeasible", "parameters 107 > 100")
     assert reopened(study).finished() == 0
+    (trial,) = reopened(study).optuna_trials()
     assert trial.constraints == {"parameters": 7.0}
+    assert trial.state.name == "PRUNED"
 
 
-def test_what_a_lost_driver_had_sampled_is_taken_up_again(study: Study) -> None:
-    half_sampled = study.ask()
-    width = half_sampled.suggest_int("model.width", 2, 6)
-    running = start_trial(study)
-    again = reopened(study)
-    again.use_sampler(build_sampler(again.space.search, 2))
-    left = again.unfinished()
-    assert [trial.number for trial in left] == [half_sampled.number, running]
-    configs = [again.space.sample(OptunaSuggest(trial)).model_dump(mode="json") for trial in left]
-    assert configs[0]["model"]["width"] == width
-    assert configs[1] == study.record(running).config
+def test_trials_are_read_as_optuna_reads_them(study: Study) -> None:
+    """`read_trials` against Optuna's own reading, for trials of every state."""
+    complete, failed, pruned, running = (start_trial(study).number for _ in range(4))
+    for number in (complete, failed, pruned):
+        study.add_epoch(number, epoch(1, 0.7))
+    study.note_rungs(pruned, {"1": (2, 3, False)})
+    study.note_loss(running, "worker lost")
+    study.complete(complete)
+    study.fail(failed, "because")
+    study.prune(pruned, "because")
+    proposer = Proposer(study.space, [])
+    study.refuse(proposer.refuse(proposer.propose(), {"flops": 1.5}), "flops")
+    other = parse_space(SMALL_SPACE, "small.yaml", ["study=other"])
+    start_trial(Study.create(study.folder.parent, other, storage_url=study.storage_url))
+    for each in (study, reopened(study)):
+        oracle = each._optuna.get_trials()
+        assert each.optuna_trials() == oracle
+        assert len(oracle) == 5
+        assert [list(trial.params) for trial in each.optuna_trials()] == [list(trial.params) for trial in oracle]
 
 
 def test_the_space_comes_back_with_its_overrides(tmp_path: Path) -> None:
     overrides = ["search.trials=9", "model.depth=2"]
-    study = Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml", overrides), overrides)
+    study = Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml", overrides))
     again = reopened(study)
     assert again.space == study.space
     assert again.space.search.trials == 9

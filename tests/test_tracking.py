@@ -12,13 +12,12 @@ import pytest
 from mlflow import MlflowClient
 
 from kansearch.report.front_plot import front_picture
-from kansearch.search.sampler import OptunaSuggest, build_sampler
 from kansearch.space import parse_space
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.study import Study
 from kansearch.tracking.store import MlflowStore, experiment_name, flatten
 from kansearch.tracking.writer import MlflowWriter
-from tests.helpers import SMALL_SPACE
+from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_study import epoch
 
 pytestmark = pytest.mark.filterwarnings(
@@ -27,19 +26,16 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def make_study(home: Path, tracking_uri: str | None = None) -> Study:
-    study = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"), tracking_uri=tracking_uri)
-    study.use_sampler(build_sampler(study.space.search, 0))
-    return study
+    return Study.create(home, parse_space(SMALL_SPACE, "small.yaml"), tracking_uri=tracking_uri)
 
 
 def add_trial(study: Study, accuracies: list[float], end: Callable[[Study, int], Any] | None = None) -> int:
-    trial = study.ask()
-    study.start(trial, study.space.sample(OptunaSuggest(trial)).model_dump(mode="json"))
+    trial = start_trial(study)
     for number, accuracy in enumerate(accuracies, start=1):
         study.add_epoch(trial.number, epoch(number, accuracy))
     if end is not None:
         end(study, trial.number)
-    return int(trial.number)
+    return trial.number
 
 
 def runs_of(study: Study) -> dict[str | None, Any]:
@@ -108,6 +104,20 @@ def test_a_run_killed_between_its_last_epoch_and_its_end_is_closed(tmp_path: Pat
     runs = runs_of(study)
     assert runs["0"].info.status == "FINISHED"
     assert steps(study, runs["0"], "accuracy") == [1, 2]
+
+
+def test_runs_that_a_killed_driver_made_but_did_not_describe_are_described(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    add_trial(study, [0.1])
+    client = MlflowClient(study.tracking_uri)
+    experiment = client.create_experiment(experiment_name(study.name))
+    client.create_run(experiment, tags={"kansearch.study": study.name})
+    client.create_run(experiment, tags={"kansearch.study": study.name, "kansearch.trial": "0"})
+    write_all(study)
+    runs = runs_of(study)
+    assert runs["0"].data.params["data.dataset"] == "digits"
+    assert runs[None].data.params["search.sampler"] == "random"
+    assert [each.path for each in client.list_artifacts(runs[None].info.run_id)] == ["space.yaml"]
 
 
 def test_the_front_is_a_table_and_a_picture(tmp_path: Path) -> None:

@@ -1,36 +1,49 @@
 """`AskTell`: what a search does whoever runs its trials. It proposes, commits what comes back, and stops weak trials.
 
-    ask()             number and configuration of the next trial to run, until `exhausted`
+    ask()             the next trial to run; None while there is none
     tell(number, …)   one epoch's measurements; True: stop this trial now
     fail(number, …)   the trial ended badly
+    lost(number, …)   its worker is gone: it is handed out again, to go on from its checkpoint
 
 Ray Tune (`kansearch.search.searcher`) and a simulated clock (`kansearch.search.simulator`) drive it alike. It remembers
 nothing that the study doesn't hold: trials that a driver left running are handed out first, under the same number, to
-go on from their checkpoints, and the scheduler's rungs are rebuilt from what the trials reported.
+go on from their checkpoints, and the scheduler's rungs and the budget are rebuilt from what the trials reported.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from kansearch.errors import KansearchError
+from kansearch.search.budget import Budget
 from kansearch.search.feasibility import Feasibility
 from kansearch.search.halving import build_halving
-from kansearch.search.sampler import OptunaSuggest
+from kansearch.search.proposer import Draw, Proposer
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
 from trials.results import EpochResult
 
-__all__ = ["AskTell"]
+__all__ = ["AskTell", "Assignment"]
 
 _EPOCH_FIELDS = tuple(field.name for field in fields(EpochResult))
 _MOST_REFUSED_IN_A_ROW = 1000
+_OUT_OF_MEMORY = "out of memory: "
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to run: its number, its configuration, and how many times the usual resources it is to be given."""
+
+    number: int
+    config: Mapping[str, Any]
+    shares: int = 1
 
 
 class AskTell:
-    """Ask and tell on a study, within its budget of finished trials.
+    """Ask and tell on a study, within its budget.
 
     Args:
         study: where trials live.
@@ -47,17 +60,21 @@ class AskTell:
         changed: Callable[[TrialRecord], None],
     ) -> None:
         self._study = study
-        self._space = study.space
+        self._settings = study.space.search
         self._max_concurrent = max_concurrent
         self._stopping = stopping
         self._changed = changed
-        self._finished = study.finished()
-        self._left_running = study.unfinished()
-        self._feasibility = Feasibility({str(name): bound for name, bound in self._space.constraints.items()})
+        records = study.records()
+        self._waiting = deque(record.number for record in records if record.state == "running")
+        self._chosen = deque(study.chosen()[len(records) :])
         self._live: set[int] = set()
-        self.halving = build_halving(self._space.search, study.objectives)
+        self._feasibility = Feasibility({str(name): bound for name, bound in study.space.constraints.items()})
+        self._proposer = Proposer(study.space, study.optuna_trials(), study.priors())
+        self._proposer.go_back_to(study.sequence)
+        self.budget = Budget(self._settings, study.objectives, records)
+        self.halving = build_halving(self._settings, study.objectives)
         if self.halving is not None:
-            self.halving.replay(study.records())
+            self.halving.replay(records)
 
     @property
     def live(self) -> frozenset[int]:
@@ -65,37 +82,59 @@ class AskTell:
         return frozenset(self._live)
 
     @property
-    def exhausted(self) -> bool:
-        """Whether no more trials are to be asked for."""
-        return self._stopping() or self._finished + len(self._live) >= self._space.search.trials
+    def waiting(self) -> frozenset[int]:
+        """Numbers of the trials that go on as soon as they are asked for."""
+        return frozenset(self._waiting)
 
-    def ask(self) -> tuple[int, dict[str, Any]] | None:
-        """The next trial to run; None while as many as may run do."""
+    @property
+    def overspent(self) -> str | None:
+        """Which budget has ended, and with it the trials that run; None while none has."""
+        return self.budget.overspent
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there will be nothing more to ask for. A live trial may lose its worker and wait again."""
+        if self._stopping() or self.overspent is not None:
+            return True
+        return not self._live and not self._waiting and self.budget.full(0)
+
+    def ask(self) -> Assignment | None:
+        """The next trial to run; None while as many as may run do, or none may be started."""
         if len(self._live) >= self._max_concurrent:
             return None
-        number, config = self._next()
-        self._live.add(number)
-        return number, config
+        if not self._waiting and self.budget.full(len(self._live)):
+            return None
+        record = self._study.record(self._waiting.popleft()) if self._waiting else self._new()
+        self._live.add(record.number)
+        enlarged = any(reason.startswith(_OUT_OF_MEMORY) for reason in record.losses)
+        return Assignment(record.number, record.config, 2 if enlarged else 1)
 
-    def _next(self) -> tuple[int, dict[str, Any]]:
+    def _new(self) -> TrialRecord:
         for _ in range(_MOST_REFUSED_IN_A_ROW):
-            trial = self._left_running.pop(0) if self._left_running else self._study.ask()
-            config = self._space.sample(OptunaSuggest(trial))
-            document = config.model_dump(mode="json")
-            record = self._study.start(trial, document)
-            excess = self._feasibility.excess(config)
+            draw = self._proposer.propose(self._chosen.popleft() if self._chosen else None)
+            self._study.sequence = self._proposer.sequence()
+            excess = self._feasibility.excess(draw.config)
             if all(amount <= 0 for amount in excess.values()):
-                self._changed(record)
-                return trial.number, document
-            self._changed(self._study.refuse(trial, excess, self._feasibility.reason(excess)))
+                return self._start(draw)
+            proposal = self._proposer.refuse(draw, excess)
+            self._changed(self._study.refuse(proposal, self._feasibility.reason(excess)))
         raise KansearchError(
             f"{_MOST_REFUSED_IN_A_ROW} configurations in a row break the constraints "
-            f"{dict(self._space.constraints)}: widen them, or narrow the space"
+            f"{dict(self._study.space.constraints)}: widen them, or narrow the space"
         )
+
+    def _start(self, draw: Draw) -> TrialRecord:
+        record = self._study.start(draw.proposal)
+        self._proposer.started(draw, record.number)
+        self._changed(record)
+        return record
 
     def tell(self, number: int, result: Mapping[str, Any]) -> bool:
         """Commit one epoch of a live trial. True: it is to be stopped, and is noted as pruned."""
+        known = self._study.record(number).epochs
         record = self._study.add_epoch(number, {name: result.get(name) for name in _EPOCH_FIELDS})
+        if record.epochs > known:
+            self.budget.spend(float(result["seconds"]))
         if record.epochs >= record.config["epochs"]:
             self._end(self._study.complete(number))
             return False
@@ -112,13 +151,34 @@ class AskTell:
         if self.halving is None or verdict is None:
             return None
         self._study.note_rungs(record.number, self.halving.noted(record.number))
-        return None if verdict.goes_on else f"stopped by {self._space.search.scheduler} at {verdict}"
+        return None if verdict.goes_on else f"stopped by {self._settings.scheduler} at {verdict}"
 
     def fail(self, number: int, reason: str) -> None:
         """Commit that a live trial ended badly."""
         self._end(self._study.fail(number, reason))
 
+    def lost(self, number: int, reason: str) -> None:
+        """The worker of a live trial is gone. The trial is handed out again, at most `retries` times."""
+        losses = len(self._study.record(number).losses)
+        if losses >= self._settings.retries:
+            self.fail(number, f"{reason} ({losses + 1} times)" if losses else reason)
+        else:
+            self._again(number, reason)
+
+    def out_of_memory(self, number: int, reason: str) -> None:
+        """A live trial ran out of memory. It is handed out again once, with twice the resources."""
+        if any(each.startswith(_OUT_OF_MEMORY) for each in self._study.record(number).losses):
+            self.fail(number, f"{_OUT_OF_MEMORY}{reason}, with twice the resources too")
+        else:
+            self._again(number, _OUT_OF_MEMORY + reason)
+
+    def _again(self, number: int, reason: str) -> None:
+        self._live.remove(number)
+        self._waiting.appendleft(number)
+        self._changed(self._study.note_loss(number, reason))
+
     def _end(self, record: TrialRecord) -> None:
         self._live.remove(record.number)
-        self._finished += 1
+        self._proposer.ended(record)
+        self.budget.finish(record)
         self._changed(record)

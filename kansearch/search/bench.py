@@ -11,8 +11,10 @@ Intervals are 95 %: mean ± t · s / √n over the seeds, Student's t (scipy.sta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from typing import Any
 
 from kansearch.search.problems import PROBLEMS, Problem, simulated_space
@@ -29,8 +31,10 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
     "halving, factor 4": {"scheduler": "halving", "reduction_factor": 4},
     "halving, 3 brackets": {"scheduler": "halving", "reduction_factor": 3, "brackets": 3},
     "asha": {"scheduler": "asha", "reduction_factor": 3},
+    "tpe": {"sampler": "tpe"},
+    "tpe, halving": {"sampler": "tpe", "scheduler": "halving", "reduction_factor": 3},
 }
-"""All with random proposals, so that the scheduler alone makes the difference."""
+"""With random proposals, so that the scheduler alone makes the difference; at the end with learned ones."""
 
 SAMPLERS: dict[str, dict[str, Any]] = {
     "random": {},
@@ -81,14 +85,17 @@ def bench(
     conditional: bool,
     limit: float = 1.0,
     problems: Sequence[Problem] = PROBLEMS,
+    jobs: int = 1,
     done: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """Measure `candidates`, the first of which is random search with full trials, on each problem."""
+    """Measure `candidates`, the first of which is random search with full trials, on each problem; `jobs` processes."""
     rows = []
-    for problem in problems:
-        for row in _rows(problem, candidates, seeds, device_seconds, conditional, limit):
-            done(row)
-            rows.append(row)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        run_all = map if jobs == 1 else pool.map
+        for problem in problems:
+            for row in _rows(problem, candidates, seeds, device_seconds, conditional, limit, run_all):
+                done(row)
+                rows.append(row)
     return rows
 
 
@@ -99,22 +106,21 @@ def _rows(
     device_seconds: float,
     conditional: bool,
     limit: float,
+    run_all: Callable[..., Iterable[Run]],
 ) -> Iterator[Row]:
     best = hypervolume_of(problem.front(simulated_space(conditional)))
     baseline: list[Run] = []
     for name, settings in candidates.items():
         spend = device_seconds * (limit if baseline else 1.0)
-        runs = [
-            simulate(
-                problem,
-                SearchSettings.model_validate({"sampler": "random", "trials": _UNLIMITED, "seed": seed, **settings}),
-                spend,
-                conditional=conditional,
-            )
-            for seed in range(seeds)
-        ]
+        runs = list(run_all(_run, [(problem, settings, seed, spend, conditional) for seed in range(seeds)]))
         baseline = baseline or runs
         yield _row(problem.name, name, runs, baseline, best, device_seconds, spend)
+
+
+def _run(task: tuple[Problem, Mapping[str, Any], int, float, bool]) -> Run:
+    problem, chosen, seed, device_seconds, conditional = task
+    settings = {"sampler": "random", "scheduler": "none", "trials": _UNLIMITED, "seed": seed, **chosen}
+    return simulate(problem, SearchSettings.model_validate(settings), device_seconds, conditional=conditional)
 
 
 def _row(

@@ -40,6 +40,11 @@ class Cluster:
     gpus_per_trial: float
     max_concurrent: int
 
+    def share(self, times: int) -> tuple[float, float]:
+        """CPUs and GPUs of a trial that gets its share so many times, as far as there is so much."""
+        cpus, gpus = min(self.cpus_per_trial * times, self.cpus), self.gpus_per_trial * times
+        return cpus, min(gpus, 1.0 if self.gpus_per_trial < 1 else self.gpus)
+
 
 @contextmanager
 def ray_cluster(settings: SearchSettings, address: str | None, max_concurrent: int | None) -> Iterator[Cluster]:

@@ -8,20 +8,20 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from kansearch.errors import KansearchError, SearchInterrupted
-from kansearch.search.ask_tell import AskTell
+from kansearch.search.ask_tell import AskTell, Assignment
+from kansearch.search.budget import Budget
 from kansearch.search.cluster import Cluster, ray_cluster
+from kansearch.search.lockstep import Lockstep
 from kansearch.search.obstacles import NodeWatch, resumable
-from kansearch.search.sampler import build_sampler
-from kansearch.search.trainable import CHECKPOINT, Request, train
+from kansearch.search.stopping import Stop, Timer
+from kansearch.search.trainable import CHECKPOINT, Request, resources, train
+from kansearch.search.watchdog import Watchdog
 from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
@@ -57,11 +57,11 @@ class SearchOptions:
 
 def launch(
     space: SearchSpace,
-    overrides: Sequence[str],
     options: SearchOptions,
     observers: Sequence[Observer],
     storage_url: str | None = None,
     tracking_uri: str | None = None,
+    warm_start: Mapping[str, Any] | None = None,
 ) -> Study:
     """Make a new study and search it.
 
@@ -76,7 +76,7 @@ def launch(
     except OSError as error:
         raise KansearchError(f"cannot make the study's folder {folder}: {error.strerror}") from error
     with driver_lock(folder):
-        study = Study.create(options.home, space, overrides, storage_url, tracking_uri)
+        study = Study.create(options.home, space, storage_url, tracking_uri, warm_start)
         with resumable(study.name, options.home):
             _search(study, options, observers)
     return study
@@ -105,94 +105,74 @@ def _check_data(space: SearchSpace, data_dir: Path | None) -> None:
         raise KansearchError(str(error)) from error
 
 
-class _Stop:
-    """Why no more trials may start: a signal, or the end of the time budget."""
-
-    def __init__(self, seconds_left: float | None) -> None:
-        self.signal: int | None = None
-        self._deadline = None if seconds_left is None else time.monotonic() + seconds_left
-
-    @property
-    def out_of_time(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
-
-    def __call__(self) -> bool:
-        return self.signal is not None or self.out_of_time
-
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Note SIGINT and SIGTERM instead of dying of them; a second one dies."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self.signal = number
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-        for each in before:
-            signal.signal(each, note)
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-
 def _search(study: Study, options: SearchOptions, observers: Sequence[Observer]) -> None:
     """Search until the budget is used up; the observers are told of it even when nothing is left to run."""
-    settings = study.space.search
-    began = time.monotonic()
-    left = None if settings.time_budget is None else max(0.0, settings.time_budget - study.elapsed_seconds)
-    stop = _Stop(left)
+    settings, timer = study.space.search, Timer(study)
+    stop = Stop(None if settings.time_budget is None else max(0.0, settings.time_budget - study.elapsed_seconds))
     outcome = "failed"
     records = study.records()
     for observer in observers:
         observer.started(study, records)
     try:
-        if study.finished() < settings.trials and not stop.out_of_time:
+        budget = Budget(settings, study.objectives, records)
+        unfinished = any(record.state == "running" for record in records)
+        if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
             with ray_cluster(study.space.search, options.address, options.max_concurrent) as cluster, stop.on_signals():
                 for observer in observers:
                     observer.running(cluster)
-                _tune(study, options, observers, cluster, stop)
+                budget = _tune(study, options, observers, cluster, stop, timer)
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
             again = f"kansearch resume {study.name}{home_option(options.home)}"
             raise SearchInterrupted(f"stopped by {name}; go on with `{again}`", 128 + stop.signal)
+        _prune_unfinished(study, observers, "the time budget" if stop.out_of_time else budget.overspent)
         outcome = "finished"
     finally:
         try:
-            study.add_elapsed(time.monotonic() - began)
+            timer.note()
         finally:
             for observer in observers:
                 observer.ended(outcome)
 
 
-def _tune(study: Study, options: SearchOptions, observers: Sequence[Observer], cluster: Cluster, stop: _Stop) -> None:
+def _prune_unfinished(study: Study, observers: Sequence[Observer], ended: str | None) -> None:
+    for record in study.records() if ended is not None else ():
+        if record.state == "running":
+            _changed(study, observers, study.prune(record.number, f"stopped by {ended}"))
+
+
+def _changed(study: Study, observers: Sequence[Observer], record: TrialRecord) -> None:
+    if record.state != "running":
+        _clean(study, record)
+    for observer in observers:
+        observer.changed(record)
+
+
+def _tune(
+    study: Study, options: SearchOptions, observers: Sequence[Observer], cluster: Cluster, stop: Stop, timer: Timer
+) -> Budget:
+    """Let Ray Tune run the search; what it has spent by then."""
     from ray import tune
 
-    from kansearch.search.searcher import FailureCallback, StopAll, StudyScheduler, StudySearcher
-
-    def changed(record: TrialRecord) -> None:
-        if record.state != "running":
-            _clean(study, record)
-        for observer in observers:
-            observer.changed(record)
+    from kansearch.search.searcher import Attendant, StopAll, StudyScheduler, StudySearcher
 
     watch = NodeWatch()
 
     def tick() -> None:
+        timer.tick()
         watch()
         for observer in observers:
             observer.tick()
 
-    study.use_sampler(build_sampler(study.space.search, len(study.records()), study.space.hyperparameters()))
-    search = AskTell(study, cluster.max_concurrent, stop, changed)
+    settings = study.space.search
+    ask_tell = AskTell(study, cluster.max_concurrent, stop, lambda record: _changed(study, observers, record))
+    search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
     searcher = StudySearcher(search, _requests(study, options, cluster))
     scratch = tempfile.mkdtemp(prefix="kansearch-")
     try:
         tune.Tuner(
-            tune.with_resources(train, {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}),
+            tune.with_resources(train, resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=StudyScheduler(searcher),
@@ -203,24 +183,24 @@ def _tune(study: Study, options: SearchOptions, observers: Sequence[Observer], c
             run_config=tune.RunConfig(
                 storage_path=scratch,
                 name="ray",
-                stop=StopAll(stop),
+                stop=StopAll(lambda: stop() or search.overspent is not None),
                 verbose=0,
-                callbacks=[FailureCallback(searcher, tick)],
+                callbacks=[Attendant(searcher, Watchdog(settings), tick)],
             ),
         ).fit()
-        if stop.out_of_time and stop.signal is None:
-            for number in search.live:
-                changed(study.prune(number, "stopped by the time budget"))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    return ask_tell.budget
 
 
-def _requests(study: Study, options: SearchOptions, cluster: Cluster) -> Any:
+def _requests(study: Study, options: SearchOptions, cluster: Cluster) -> Callable[[Assignment], Request]:
     data_dir = str(options.data_dir.absolute()) if options.data_dir else None
     threads = max(1, int(cluster.cpus_per_trial))
 
-    def request(number: int, config: dict[str, Any]) -> Request:
-        return Request(number, config, str(study.trial_folder(number).absolute()), data_dir, threads)
+    def request(assignment: Assignment) -> Request:
+        folder = str(study.trial_folder(assignment.number).absolute())
+        share = cluster.share(assignment.shares)
+        return Request(assignment.number, dict(assignment.config), folder, data_dir, threads, *share)
 
     return request
 

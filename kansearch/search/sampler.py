@@ -11,7 +11,7 @@ from kansearch.space import Choice, Distribution, IntRange, SearchSettings
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["OptunaSuggest", "build_sampler"]
+__all__ = ["OptunaSuggest", "build_sampler", "optuna_distribution"]
 
 _POPULATION = 20  # of nsga2 and nsga3; a study has some hundred trials, not Optuna's generations of 50
 
@@ -67,6 +67,18 @@ def _values(distribution: Distribution) -> list[Any]:
         return list(distribution.reachable())
     assert distribution.step is not None
     return [distribution.at(index) for index in range(distribution.count)]
+
+
+def optuna_distribution(distribution: Distribution) -> optuna.distributions.BaseDistribution:
+    """The same distribution in Optuna's words."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(distribution, Choice):
+        return CategoricalDistribution(distribution.options)
+    low, high, log, step = distribution.low, distribution.high, distribution.log, distribution.step
+    if isinstance(distribution, IntRange):
+        return IntDistribution(int(low), int(high), log, int(step or 1))
+    return FloatDistribution(low, high, log, step)
 
 
 class OptunaSuggest:

@@ -13,11 +13,16 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from kansearch.errors import ObstacleError
-from kansearch.search.ask_tell import AskTell
+from kansearch.search.ask_tell import AskTell, Assignment
+from kansearch.search.lockstep import Lockstep
 from kansearch.search.obstacles import OBSTACLE, check_nodes
-from kansearch.search.trainable import FAILURE, Request
+from kansearch.search.trainable import FAILURE, KIND, MEMORY, Request
+from kansearch.search.watchdog import Watchdog
 
-__all__ = ["FailureCallback", "StopAll", "StudyScheduler", "StudySearcher"]
+__all__ = ["Attendant", "StopAll", "StudyScheduler", "StudySearcher"]
+
+_KILLED_FOR_MEMORY = "OutOfMemoryError"  # Ray's, when it kills a worker of a machine that runs out of memory
+_LONGEST_CAUSE = 280
 
 
 class _Disposable:
@@ -32,10 +37,10 @@ class StudySearcher(_Disposable, Searcher):
 
     Args:
         search: the search itself.
-        request: makes the worker's request from a trial's number and configuration.
+        request: makes the worker's request of what is to be run.
     """
 
-    def __init__(self, search: AskTell, request: Callable[[int, dict[str, Any]], Request]) -> None:
+    def __init__(self, search: AskTell | Lockstep, request: Callable[[Assignment], Request]) -> None:
         super().__init__()
         self._search = search
         self._request = request
@@ -47,14 +52,14 @@ class StudySearcher(_Disposable, Searcher):
         return self._live
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """The next trial to run, None to be asked again later, or `FINISHED`."""
+        """The next trial to run, None to be asked again later, or `FINISHED`, for good."""
         if self._search.exhausted:
             return Searcher.FINISHED
-        proposal = self._search.ask()
-        if proposal is None:
+        assignment = self._search.ask()
+        if assignment is None:
             return None
-        self._live[trial_id] = proposal[0]
-        return self._request(*proposal).as_ray_config()
+        self._live[trial_id] = assignment.number
+        return self._request(assignment).as_ray_config()
 
     def tell(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Commit one epoch, or the trial's failure. True: stop the trial."""
@@ -64,22 +69,32 @@ class StudySearcher(_Disposable, Searcher):
         if OBSTACLE in result:
             raise ObstacleError(str(result[OBSTACLE]))
         if FAILURE in result:
-            self.on_failure(trial_id, str(result[FAILURE]))
+            del self._live[trial_id]
+            give_up = self._search.out_of_memory if result[KIND] == MEMORY else self._search.fail
+            give_up(number, str(result[FAILURE]))
             return False
         stop = self._search.tell(number, result)
         if number not in self._search.live:
             del self._live[trial_id]
         return stop
 
-    def on_failure(self, trial_id: str, reason: str) -> None:
-        """Commit that a live trial ended badly."""
+    def on_lost_worker(self, trial_id: str, report: str) -> None:
+        """Commit that a trial's worker is gone, with Ray's report of it."""
+        number = self._live.pop(trial_id, None)
+        if number is None:
+            return  # the trial had ended
+        give_up = self._search.out_of_memory if _KILLED_FOR_MEMORY in report else self._search.lost
+        give_up(number, f"worker lost: {_cause(report)}")
+
+    def on_hung(self, trial_id: str, reason: str) -> None:
+        """Commit that a trial is given up because it reports nothing more."""
         self._search.fail(self._live.pop(trial_id), reason)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """`StudyScheduler` has told it already."""
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Ray Tune is done with the trial. `StudyScheduler` or `FailureCallback` has committed how it ended."""
+        """Ray Tune is done with the trial. `StudyScheduler` or `Attendant` has committed how it ended."""
 
     def save(self, checkpoint_path: str) -> None:
         """The study is saved already."""
@@ -96,20 +111,42 @@ class StudyScheduler(_Disposable, FIFOScheduler):
         return self.STOP if self._searcher.tell(trial.trial_id, result) else self.CONTINUE
 
 
-class FailureCallback(_Disposable, Callback):
-    """Tells the searcher why Ray Tune gave up a trial, which Ray tells no `Searcher`; calls `tick` at each step."""
+class Attendant(_Disposable, Callback):
+    """Tells the searcher of lost workers, of which Ray tells no `Searcher`; kills hung ones; calls `tick` at each step.
 
-    def __init__(self, searcher: StudySearcher, tick: Callable[[], None]) -> None:
+    Args:
+        searcher: who commits what happened.
+        watchdog: who knows when a worker hangs.
+        tick: called some times a second.
+    """
+
+    def __init__(self, searcher: StudySearcher, watchdog: Watchdog, tick: Callable[[], None]) -> None:
         self._searcher = searcher
+        self._watchdog = watchdog
         self._tick = tick
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._tick()
+        for trial_id, reason in self._watchdog.silent():
+            if trial_id in self._searcher.live:
+                self._searcher.on_hung(trial_id, reason)
+            _kill(next(trial for trial in trials if trial.trial_id == trial_id))
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._watchdog.started(trial.trial_id)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._watchdog.heard(trial.trial_id, result.get("seconds"))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._watchdog.ended(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        check_nodes()  # or the trial is not to blame
-        if trial.trial_id in self._searcher.live:
-            self._searcher.on_failure(trial.trial_id, _reason(trial.get_error()))
+        self._watchdog.ended(trial.trial_id)
+        check_nodes()  # or neither the trial nor its worker is to blame
+        self._searcher.on_lost_worker(trial.trial_id, str(trial.get_error() or ""))
 
 
 class StopAll(_Disposable, Stopper):
@@ -125,8 +162,15 @@ class StopAll(_Disposable, Stopper):
         return self._stopping()
 
 
-def _reason(report: Any) -> str:
-    lines = [line.strip() for line in str(report or "").splitlines() if line.strip()]
+def _kill(trial: Any) -> None:
+    import ray
+
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        ray.kill(actor)
+
+
+def _cause(report: str) -> str:
+    lines = [line.strip() for line in report.splitlines() if line.strip()]
     causes = [line for line in lines if "died" in line or "Error" in line or "killed" in line]
-    cause = (causes or lines or ["no report"])[-1 if not causes else 0]
-    return f"worker lost: {cause}"[:300]
+    return (causes[:1] or lines[-1:] or ["no report"])[0][:_LONGEST_CAUSE]

@@ -15,7 +15,6 @@ import numpy as np
 
 from kansearch.search.ask_tell import AskTell
 from kansearch.search.problems import OBJECTIVES, Problem, simulated_space
-from kansearch.search.sampler import build_sampler
 from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
@@ -66,7 +65,6 @@ def simulate(
     """
     space = replace(simulated_space(conditional), search=settings)
     study = MemoryStudy(space)
-    study.use_sampler(build_sampler(space.search, 0, space.hyperparameters()))
     clock = _Clock(problem, settings.seed)
     search = AskTell(study, workers, lambda: clock.spent >= device_seconds, clock.changed)
     clock.run(search, device_seconds)
@@ -89,9 +87,9 @@ class _Clock:
         due: list[tuple[float, int, int]] = []  # time, trial, epochs done by then
         curves = {}
         while self.spent < device_seconds:
-            while not search.exhausted and (proposal := search.ask()) is not None:
-                number, config = proposal
-                curves[number] = self._problem.curve(config, np.random.default_rng([self._seed, number]))
+            while not search.exhausted and (assignment := search.ask()) is not None:
+                number = assignment.number
+                curves[number] = self._problem.curve(assignment.config, np.random.default_rng([self._seed, number]))
                 heapq.heappush(due, (now + curves[number][0]["seconds"], number, 1))
             if not due:
                 return
@@ -99,6 +97,8 @@ class _Clock:
             result = curves[number][epoch - 1]
             self.spent += result["seconds"]
             search.tell(number, result)
+            if search.overspent is not None:
+                return
             if number in search.live:
                 heapq.heappush(due, (now + result["seconds"], number, epoch + 1))
             else:

@@ -1,7 +1,7 @@
 """The bridge to `trials`: what a Ray worker runs. The one place where the study's process boundary is crossed.
 
-A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, `{"failure": reason}`,
-or `{"obstacle": reason}` where the trial is not to blame:
+A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, with its reason and
+kind, or an obstacle where the trial is not to blame:
 Ray sees no error, the worker stays alive for the next trial, and the traceback lies in the trial's folder.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 
 from kansearch.search.obstacles import OBSTACLE, obstacle
 
-__all__ = ["CHECKPOINT", "FAILURE", "Request", "train"]
+__all__ = ["CHECKPOINT", "FAILURE", "KIND", "MEMORY", "Request", "resources", "train"]
 
-FAILURE = "failure"
+FAILURE, KIND, MEMORY = "failure", "kind", "memory"
 CHECKPOINT = "checkpoint.pt"
 _LONGEST_REASON = 300
 
@@ -31,6 +31,8 @@ class Request:
     folder: str
     data_dir: str | None
     threads: int
+    cpus: float
+    gpus: float
 
     def as_ray_config(self) -> dict[str, Any]:
         """One JSON string, so that Ray Tune flattens and tags nothing."""
@@ -63,7 +65,9 @@ def _ended(error: Exception, folder: Path) -> dict[str, str]:
             (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
     except OSError as another:
         found = obstacle(another, folder)
-    return {FAILURE: one_line(error)} if found is None else {OBSTACLE: found}
+    if found is not None:
+        return {OBSTACLE: found}
+    return {FAILURE: one_line(error), KIND: MEMORY if _is_out_of_memory(error) else "error"}
 
 
 def _epochs(request: Request, folder: Path) -> Any:
@@ -75,6 +79,20 @@ def _epochs(request: Request, folder: Path) -> Any:
     data_dir = Path(request.data_dir) if request.data_dir else None
     for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):
         yield dataclasses.asdict(result)
+
+
+def resources(ray_config: dict[Any, Any]) -> Any:
+    """What Ray Tune is to reserve for a trial, as its `PlacementGroupFactory`."""
+    from ray.tune import PlacementGroupFactory
+
+    request = Request.from_ray_config(ray_config)
+    return PlacementGroupFactory([{"CPU": request.cpus, "GPU": request.gpus}])
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch says it with a class of its own on a GPU, in words on a CPU."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or (isinstance(error, RuntimeError) and "not enough memory" in str(error))
 
 
 def one_line(error: BaseException) -> str:

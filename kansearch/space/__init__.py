@@ -4,8 +4,9 @@ from kansearch.space.configuration import load_config
 from kansearch.space.distributions import Branch, Choice, Distribution, FloatRange, IntRange, Scalar, Tree
 from kansearch.space.files import find_space, shipped_spaces
 from kansearch.space.loader import load_space, parse_space
+from kansearch.space.points import Mismatch, Point, point_of
 from kansearch.space.schema import json_schema
-from kansearch.space.search_space import RandomSuggest, SearchSpace, Suggest, random_config
+from kansearch.space.search_space import GivenSuggest, RandomSuggest, SearchSpace, Suggest, random_config
 from kansearch.space.settings import (
     DEFAULT_OBJECTIVES,
     ConstraintName,
@@ -23,8 +24,11 @@ __all__ = [
     "Direction",
     "Distribution",
     "FloatRange",
+    "GivenSuggest",
     "IntRange",
+    "Mismatch",
     "ObjectiveName",
+    "Point",
     "RandomSuggest",
     "Scalar",
     "SearchSettings",
@@ -37,6 +41,7 @@ __all__ = [
     "load_space",
     "parse_duration",
     "parse_space",
+    "point_of",
     "random_config",
     "shipped_spaces",
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from kansearch.space.distributions import Branch, Tree
-from kansearch.space.grammar import Leaf, OneOf, Record, Shape
+from kansearch.space.grammar import Leaf, ListOf, OneOf, Record, Shape
 from kansearch.space.leaves import KINDS, LeafChecker
 from kansearch.space.nodes import Broken, Entry, Issues, ListNode, MapNode, Node, ScalarNode
 from kansearch.space.ranges import FAILED, Failed
@@ -15,11 +16,15 @@ __all__ = ["Checker", "labelled"]
 
 
 class Checker(LeafChecker):
-    """Turns nodes into a tree. What a shape does not mention is left out, so that the model's default holds."""
+    """Turns nodes into a tree. What a file does not mention is left out, so that the model's default holds.
 
-    def __init__(self, issues: Issues, grammar: Record) -> None:
+    With `lenient`, a mapping with something wrong in it is kept without that.
+    """
+
+    def __init__(self, issues: Issues, grammar: Record, lenient: bool = False) -> None:
         super().__init__(issues)
         self.grammar = grammar
+        self.lenient = lenient
 
     def check(self, shape: Shape, node: Node, path: str) -> Tree | Failed:
         """The tree at `node`, or FAILED with everything wrong in it reported."""
@@ -27,6 +32,9 @@ class Checker(LeafChecker):
             return self.leaf(shape, node, path)
         if isinstance(node, Broken):
             return FAILED
+        if isinstance(shape, ListOf):
+            items: Tree | Failed = self._list_of(shape, node, path)
+            return items
         if isinstance(node, MapNode) and any(kind in node.entries for kind in KINDS):
             return self._branch(shape, node, path)
         if shape.nullable and isinstance(node, ScalarNode) and node.value is None:
@@ -52,7 +60,8 @@ class Checker(LeafChecker):
         present = {name: each for name, each in shape.fields.items() if name in node.entries}
         tree = {name: self.check(each, node.entries[name].node, _join(path, name)) for name, each in present.items()}
         good = {name: each for name, each in tree.items() if not isinstance(each, Failed)}
-        return FAILED if unknown or missing or len(good) < len(tree) else good
+        wrong = unknown or missing or len(good) < len(tree)
+        return FAILED if wrong and not self.lenient else good
 
     def _belongs(self, name: str, path: str, known: list[str]) -> str:
         """A hint for a key that is right, but in the wrong place; empty if it means nothing anywhere."""
@@ -67,7 +76,8 @@ class Checker(LeafChecker):
                 return self._unknown_name(shape, node, path)
             node = MapNode(node.mark, {shape.key: Entry(node.mark, node)})
         if not isinstance(node, MapNode):
-            way_out = "; write {choice: [...]} for a choice between them" if isinstance(node, ListNode) else ""
+            listing = isinstance(node, ListNode) and not shape.fixed
+            way_out = "; write {choice: [...]} for a choice between them" if listing else ""
             return self._fail(node.mark, path, f"must be a mapping with '{shape.key}', got {describe(node)}{way_out}")
         name = self._name(shape, node, path)
         if name is None:
@@ -94,6 +104,18 @@ class Checker(LeafChecker):
     def _unknown_name(self, shape: OneOf, node: ScalarNode, path: str) -> Failed:
         name = "none" if node.value is None else node.value  # what a null may stand for
         return self._fail(node.mark, path, f"unknown name {show(node.value)}" + suggest(name, shape.members))
+
+    # a list of mappings
+
+    def _list_of(self, shape: ListOf, node: Node, path: str) -> Any:
+        """A mapping for each item, without what was reported here, so that the rest can still be looked at."""
+        if not isinstance(node, ListNode):
+            example = f"[{describe(node)}]" if isinstance(node, MapNode) else "[{model: {width: 8}}]"
+            reason = f"must be a list of configurations, got {describe(node)}; write {example}"
+            return self._fail(node.mark, path, reason)
+        checker = Checker(self.issues, shape.item, lenient=True)
+        items = [checker.check(shape.item, item, _join(path, str(index))) for index, item in enumerate(node.items)]
+        return tuple({} if isinstance(item, Failed) else item for item in items)
 
     # a choice between mappings
 
@@ -150,6 +172,8 @@ def _missing(shape: Shape) -> str:
         return f"missing; one of: {listed(shape.members)}"
     if isinstance(shape, Record):
         return f"missing; a mapping with {listed(shape.required or shape.fields)}"
+    if isinstance(shape, ListOf):
+        return "missing; a list"
     return f"missing; {expects(shape)}" if shape.names else f"missing; must be {expects(shape)}"
 
 

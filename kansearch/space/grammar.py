@@ -3,11 +3,12 @@
 Leaf      a plain value, or a distribution of it
 Record    a mapping with known keys
 OneOf     one of several records told apart by their `name`; text alone is short for {name: text}
+ListOf    any number of records
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import NoneType, UnionType
@@ -19,10 +20,11 @@ from pydantic.fields import FieldInfo
 from kansearch.space.settings import ConstraintName, Direction, ObjectiveName, SearchSettings, StudyName
 from trials.config import TrialConfig
 
-__all__ = ["Leaf", "OneOf", "Record", "Shape", "config_grammar", "space_grammar"]
+__all__ = ["Leaf", "ListOf", "OneOf", "Record", "Shape", "config_grammar", "space_grammar", "trial_grammar"]
 
 ONE_SPLIT = "one study is one data set and one split, so nothing is drawn here"
 ONE_STUDY = "this holds for the whole study, so nothing is drawn here"
+ENQUEUED = "a configuration to try first has one value for each setting, or leaves it out"
 FIXED = (
     "data.dataset",
     "data.split_seed",
@@ -66,15 +68,29 @@ class OneOf(_Shape):
     members: Mapping[str, Record]
 
 
-Shape: TypeAlias = Leaf | Record | OneOf
+@dataclass(frozen=True, kw_only=True)
+class ListOf(_Shape):
+    """A list, each of its items as `item` says."""
+
+    item: Record
+
+
+Shape: TypeAlias = Leaf | Record | OneOf | ListOf
+
+
+@cache
+def trial_grammar() -> Record:
+    """The grammar of the part of a file that makes a trial's configuration."""
+    trial = _record(TrialConfig)
+    for path in FIXED:
+        trial = cast(Record, _fix(trial, path.split("."), ONE_SPLIT))
+    return trial
 
 
 @cache
 def space_grammar() -> Record:
     """The grammar of a whole file."""
-    trial = _record(TrialConfig)
-    for path in FIXED:
-        trial = cast(Record, _fix(trial, path.split("."), ONE_SPLIT))
+    trial = trial_grammar()
     objectives = _words(get_args(ObjectiveName), _leaf(Direction), "Objectives", "what to improve, and which way")
     limit = _leaf(Annotated[float, FieldInfo(gt=0)])
     constraints = _words(get_args(ConstraintName), limit, "Constraints", "upper bounds; checked before a trial trains")
@@ -84,6 +100,10 @@ def space_grammar() -> Record:
         "objectives": _fixed(objectives),
         "constraints": _fixed(constraints),
         "search": _fixed(settings),
+        "enqueue": ListOf(
+            item=cast(Record, _each(trial, _enqueued)),
+            description="configurations to try first, in this order; what one leaves out the sampler proposes",
+        ),
     }
     fields = {"study": own.pop("study"), **trial.fields, **own}
     return Record(title="SearchSpace", fields=fields, required=("study", *trial.required))
@@ -176,12 +196,26 @@ def _words(names: tuple[str, ...], leaf: Leaf, title: str, description: str) -> 
 
 def _fixed(shape: Shape, why: str = ONE_STUDY) -> Shape:
     """The same shape, with no distribution allowed anywhere in it."""
+    return _each(shape, lambda part: replace(part, fixed=why))
+
+
+def _enqueued(part: Shape) -> Shape:
+    """A part of a configuration to try first: a plain value, and no default, as it may be left out."""
+    if isinstance(part, Record):
+        return replace(part, title=f"Enqueued{part.title}", required=(), default=..., fixed=ENQUEUED)
+    return replace(part, default=..., fixed=ENQUEUED)
+
+
+def _each(shape: Shape, change: Callable[[Shape], Shape]) -> Shape:
+    """The same shape with `change` made to each of its parts, and to itself."""
     if isinstance(shape, Record):
-        return replace(shape, fixed=why, fields={name: _fixed(each, why) for name, each in shape.fields.items()})
-    if isinstance(shape, OneOf):
-        members = {name: cast(Record, _fixed(each, why)) for name, each in shape.members.items()}
-        return replace(shape, fixed=why, members=members)
-    return replace(shape, fixed=why)
+        shape = replace(shape, fields={name: _each(part, change) for name, part in shape.fields.items()})
+    elif isinstance(shape, OneOf):
+        members = {name: cast(Record, _each(part, change)) for name, part in shape.members.items()}
+        shape = replace(shape, members=members)
+    elif isinstance(shape, ListOf):
+        shape = replace(shape, item=cast(Record, _each(shape.item, change)))
+    return change(shape)
 
 
 def _fix(shape: Shape, path: list[str], why: str) -> Shape:
@@ -192,7 +226,7 @@ def _fix(shape: Shape, path: list[str], why: str) -> Shape:
         inner = shape.members if path[0] != shape.key else {}
         members = {name: cast(Record, _fix(each, path, why)) for name, each in inner.items()}
         return replace(shape, fixed=why, members={**shape.members, **members})
-    if isinstance(shape, Leaf) or path[0] not in shape.fields:
+    if not isinstance(shape, Record) or path[0] not in shape.fields:
         return shape
     fixed = None if shape.title == TrialConfig.__name__ else why
     return replace(shape, fixed=fixed, fields={**shape.fields, path[0]: _fix(shape.fields[path[0]], path[1:], why)})

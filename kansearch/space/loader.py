@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from pydantic import ValidationError
 
 from kansearch.errors import SpaceError
 from kansearch.space.check import Checker
+from kansearch.space.distributions import Scalar
+from kansearch.space.enqueue import enqueued_points
 from kansearch.space.files import read_text
 from kansearch.space.grammar import space_grammar
-from kansearch.space.nodes import Broken, Issues, MapNode, Mark, compose
+from kansearch.space.nodes import Broken, Issues, MapNode, Mark, compose, place
 from kansearch.space.overrides import apply_override
 from kansearch.space.samplers import sampler_problem
-from kansearch.space.search_space import RandomSuggest, SearchSpace
+from kansearch.space.search_space import GivenSuggest, RandomSuggest, SearchSpace, Suggest
 from kansearch.space.settings import DEFAULT_OBJECTIVES, SearchSettings
 from kansearch.space.wording import describe
 from trials.config import TrialConfig
@@ -27,7 +30,8 @@ from trials.config import TrialConfig
 __all__ = ["load_space", "parse_space"]
 
 _TRIED = 64  # random configurations that must be valid as a whole
-_PARTS = ("study", "objectives", "constraints", "search")
+_VARIABLE = frozenset({"seconds", "images_per_second", "peak_memory_mib"})
+_PARTS = ("study", "objectives", "constraints", "search", "enqueue")
 
 
 def load_space(path: Path, overrides: Sequence[str] = ()) -> SearchSpace:
@@ -49,9 +53,11 @@ def parse_space(text: str, file: str, overrides: Sequence[str] = ()) -> SearchSp
         tree = Checker(issues, grammar).check(grammar, root, "")
         if isinstance(tree, dict):
             _check_objectives(tree, root, issues)
+            enqueued = _enqueued(tree, root, issues)
         if isinstance(tree, dict) and not issues.found:
-            space = _space(tree, root, text, file, tuple(overrides))
+            space = replace(_space(tree, root, text, file, tuple(overrides)), enqueued=enqueued)
             _check_sampler(space, root, issues)
+            _check_deterministic(space, root, issues)
             _check_together(space, root, issues)
             if not issues.found:
                 return space
@@ -83,7 +89,7 @@ def _space(tree: Mapping[str, Any], root: MapNode, text: str, file: str, overrid
         study=tree["study"],
         source=text,
         file=file,
-        tree={key: each for key, each in tree.items() if key not in _PARTS},
+        tree=_trial_part(tree),
         objectives={name: objectives[name] for name in order},
         constraints=tree.get("constraints", {}),
         search=SearchSettings.model_validate(tree.get("search", {})),
@@ -91,34 +97,46 @@ def _space(tree: Mapping[str, Any], root: MapNode, text: str, file: str, overrid
     )
 
 
+def _enqueued(tree: Mapping[str, Any], root: MapNode, issues: Issues) -> tuple[Mapping[str, Scalar], ...]:
+    return enqueued_points(tree.get("enqueue", ()), _trial_part(tree), root, issues)
+
+
+def _trial_part(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: each for key, each in tree.items() if key not in _PARTS}
+
+
 def _check_sampler(space: SearchSpace, root: MapNode, issues: Issues) -> None:
     problem = sampler_problem(space)
     if problem is not None:
-        mark, path = _place(root, ("search", "sampler"))
+        mark, path = place(root, ("search", "sampler"))
         issues.add(mark, path, problem)
+
+
+def _check_deterministic(space: SearchSpace, root: MapNode, issues: Issues) -> None:
+    """What differs from run to run decides nothing in a deterministic search."""
+    if not space.search.deterministic:
+        return
+    for name in ("time_budget", "device_budget"):
+        if getattr(space.search, name) is not None:
+            reason = "a deterministic search cannot end by the clock; bound search.trials or search.epochs_budget"
+            issues.add(*place(root, ("search", name)), reason)
+    for name in space.objectives:
+        if name in _VARIABLE:
+            reason = f"{name} differs from run to run, so a deterministic search cannot have it for an objective"
+            issues.add(*place(root, ("objectives", name)), reason)
 
 
 def _check_together(space: SearchSpace, root: MapNode, issues: Issues) -> None:
     """Draw some configurations: fields that are right one by one may not go together."""
-    rng = random.Random(0)
-    for _ in range(_TRIED):
-        values = space.values(RandomSuggest(rng))
+    at_random = RandomSuggest(random.Random(0))
+    suggests: list[Suggest] = [at_random] * _TRIED
+    suggests += [GivenSuggest(point, at_random) for point in space.enqueued]
+    for suggest in suggests:
         try:
-            TrialConfig.model_validate(values)
+            TrialConfig.model_validate(space.values(suggest))
         except ValidationError as error:
             for detail in error.errors(include_url=False):
-                mark, path = _place(root, detail["loc"])
+                mark, path = place(root, detail["loc"])
                 reason = str(detail.get("ctx", {}).get("error", detail["msg"]))
                 issues.add(mark, path, f"values that can be drawn do not go together: {reason}")
             return
-
-
-def _place(root: MapNode, location: Sequence[int | str]) -> tuple[Mark, str]:
-    """The deepest place in the file on the way to where pydantic found something wrong."""
-    node: Any = root
-    path: list[str] = []
-    for key in map(str, location):
-        if isinstance(node, MapNode) and key in node.entries:
-            path.append(key)
-            node = node.entries[key].node
-    return node.mark, ".".join(path)

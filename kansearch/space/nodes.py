@@ -6,7 +6,7 @@ under a limit; duplicate keys, tags, several documents and deep nesting are refu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -16,7 +16,7 @@ from kansearch.errors import SpaceIssue
 from kansearch.space.distributions import Scalar
 from kansearch.space.scalars import read_scalar
 
-__all__ = ["Broken", "Entry", "Issues", "ListNode", "MapNode", "Mark", "Node", "ScalarNode", "compose"]
+__all__ = ["Broken", "Entry", "Issues", "ListNode", "MapNode", "Mark", "Node", "ScalarNode", "compose", "place"]
 
 MAX_DEPTH = 40
 MAX_NODES = 10_000
@@ -117,6 +117,21 @@ def compose(text: str, file: str, issues: Issues, path: str = "") -> Node | None
         issues.add(mark, path, f"the character U+{ord(text[error.position]):04X} is not allowed in YAML")
         return Broken(mark)
     return None if root is None else _Expander(file, issues).node(root, path)
+
+
+def place(root: Node, location: Sequence[int | str]) -> tuple[Mark, str]:
+    """The deepest place in a file on the way to `location`, a key or index a step, and its dotted path."""
+    node = root
+    path: list[str] = []
+    for key in map(str, location):
+        if isinstance(node, MapNode) and key in node.entries:
+            node = node.entries[key].node
+        elif isinstance(node, ListNode) and key.isdecimal() and int(key) < len(node.items):
+            node = node.items[int(key)]
+        else:
+            continue
+        path.append(key)
+    return node.mark, ".".join(path)
 
 
 class _Composer(yaml.SafeLoader):

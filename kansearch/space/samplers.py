@@ -28,6 +28,8 @@ def sampler_problem(space: SearchSpace) -> str | None:
 
 
 def _grid_problem(space: SearchSpace) -> str | None:
+    if space.enqueued:
+        return "grid runs every configuration anyway and would run those of enqueue twice; remove enqueue, or use tpe"
     for name, each in space.hyperparameters().items():
         if isinstance(each, FloatRange) and each.step is None:
             return f"grid needs finitely many values, but {name} is a range without a step; give it a step or a choice"

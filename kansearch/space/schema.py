@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kansearch.space.grammar import Leaf, OneOf, Record, Shape, space_grammar
+from kansearch.space.grammar import Leaf, ListOf, OneOf, Record, Shape, space_grammar
 
 __all__ = ["json_schema"]
 
@@ -31,7 +31,10 @@ class _Writer:
         self.definitions = definitions
 
     def shape(self, shape: Shape) -> dict[str, Any]:
-        schema = self._leaf(shape) if isinstance(shape, Leaf) else self._mapping(shape)
+        if isinstance(shape, ListOf):
+            schema = self._list(shape)
+        else:
+            schema = self._leaf(shape) if isinstance(shape, Leaf) else self._mapping(shape)
         return {**schema, **_notes(shape)}
 
     def record(self, record: Record, key: str | None = None, name: str | None = None) -> dict[str, Any]:
@@ -58,6 +61,9 @@ class _Writer:
         choice = [] if shape.fixed else [_choice({"anyOf": plain} if len(plain) > 1 else plain[0])]
         options = [*plain, *choice]
         return {"anyOf": options} if len(options) > 1 else options[0]
+
+    def _list(self, shape: ListOf) -> dict[str, Any]:
+        return {"type": "array", "items": self._reference(shape.item), "uniqueItems": True}
 
     def _reference(self, record: Record, key: str | None = None, name: str | None = None) -> dict[str, Any]:
         title = record.title if key is None else f"{record.title}.{name}"

@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pydantic import ValidationError
 
@@ -23,7 +23,7 @@ from kansearch.space.distributions import Branch, Choice, Distribution, FloatRan
 from kansearch.space.settings import ConstraintName, Direction, ObjectiveName, SearchSettings
 from trials.config import TrialConfig
 
-__all__ = ["RandomSuggest", "SearchSpace", "Suggest", "random_config"]
+__all__ = ["GivenSuggest", "RandomSuggest", "SearchSpace", "Suggest", "random_config"]
 
 
 class Suggest(Protocol):
@@ -43,8 +43,10 @@ class Suggest(Protocol):
 class SearchSpace:
     """A checked search-space file.
 
-    `tree` is the part that makes a `TrialConfig`, with distributions for leaves; `source` the exact text of the file
-    and `overrides` what was set beside it: `parse_space(source, file, overrides)` gives the same space again.
+    `tree` is the part that makes a `TrialConfig`, with distributions for leaves. `enqueued` holds the hyperparameters
+    of each configuration to try first, by name, but for those that the sampler is to propose. `source` is the exact
+    text of the file and `overrides` what was set beside it: `parse_space(source, file, overrides)` gives the same space
+    again.
     """
 
     study: str
@@ -54,6 +56,7 @@ class SearchSpace:
     objectives: Mapping[ObjectiveName, Direction]
     constraints: Mapping[ConstraintName, float]
     search: SearchSettings
+    enqueued: tuple[Mapping[str, Scalar], ...] = ()
     overrides: tuple[str, ...] = field(default=())
 
     @property
@@ -114,6 +117,30 @@ def _flat(tree: Tree, path: str) -> Iterator[tuple[str, Distribution]]:
             yield from _flat(each, f"{path}.{key}" if path else key)
     elif isinstance(tree, (Choice, IntRange, FloatRange)):
         yield path, tree
+
+
+class GivenSuggest:
+    """Answers with the `given` hyperparameters, and asks `otherwise` for those that are left out."""
+
+    def __init__(self, given: Mapping[str, Scalar], otherwise: Suggest) -> None:
+        self._given = given
+        self._otherwise = otherwise
+
+    def categorical(self, name: str, options: Sequence[Scalar]) -> Scalar:
+        """What is given."""
+        return self._given[name] if name in self._given else self._otherwise.categorical(name, options)
+
+    def integer(self, name: str, low: int, high: int, log: bool, step: int) -> int:
+        """What is given."""
+        if name in self._given:
+            return cast(int, self._given[name])
+        return self._otherwise.integer(name, low, high, log, step)
+
+    def float_(self, name: str, low: float, high: float, log: bool, step: float | None) -> float:
+        """What is given."""
+        if name in self._given:
+            return cast(float, self._given[name])
+        return self._otherwise.float_(name, low, high, log, step)
 
 
 class RandomSuggest:

@@ -90,7 +90,7 @@ class SearchSettings(BaseModel):
         default="tpe", description="who proposes configurations; tpe learns from the finished trials"
     )
     scheduler: SchedulerName = Field(
-        default="none",
+        default="halving",
         description="who stops weak trials early: none, nobody; halving, by all objectives; asha, by the first alone",
     )
     min_epochs: int = Field(default=1, ge=1, description="halving, asha: epochs before a trial may be stopped")
@@ -104,8 +104,36 @@ class SearchSettings(BaseModel):
     time_budget: Duration = Field(
         default=None, description="the search ends after this long: 90s, 30m, 2h, 1h30m or seconds; null: no limit"
     )
+    epochs_budget: int | None = Field(
+        default=None, ge=1, description="the search ends after this many epochs of all trials together; null: no limit"
+    )
+    device_budget: Duration = Field(
+        default=None, description="the search ends after so many device-seconds of all trials together; null: no limit"
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="no trial is started after this many in a row that did not raise the hypervolume; null: no limit",
+    )
+    retries: int = Field(
+        default=2, ge=0, description="times that a trial goes on from its checkpoint after its worker was lost"
+    )
+    hang_factor: float = Field(
+        default=20.0, gt=1, description="a trial silent for so many times its slowest epoch is given up"
+    )
+    hang_minimum: Duration = Field(
+        default=300.0,
+        description="but never earlier than after this long, 12 times as long before its first epoch; null: never",
+    )
+    deterministic: bool = Field(
+        default=False,
+        description="the same trials for the same seed and number of workers, whatever their timing; workers wait",
+    )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of the sampler")
     startup_trials: int = Field(default=10, ge=1, description="trials drawn at random before tpe begins to learn")
+    random_share: float = Field(
+        default=0.5, ge=0, le=1, description="tpe: share of the proposals that are drawn at random all the same"
+    )
     max_concurrent: int | None = Field(
         default=None, ge=1, description="trials at the same time; null: as many as the machines hold"
     )

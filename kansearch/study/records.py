@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["EPOCH_METRICS", "FINISHED", "State", "TrialRecord"]
+__all__ = ["EPOCH_METRICS", "FINISHED", "Proposal", "State", "TrialRecord"]
 
 State = Literal["running", "complete", "pruned", "fail", "infeasible"]
 FINISHED: frozenset[State] = frozenset({"complete", "pruned", "fail"})
@@ -14,6 +14,16 @@ FINISHED: frozenset[State] = frozenset({"complete", "pruned", "fail"})
 
 EPOCH_METRICS = ("train_loss", "validation_loss", "accuracy", "images_per_second", "learning_rate")
 """Metrics that change from epoch to epoch; the others are the trial's own."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration that a sampler drew: from which values out of which distributions (Optuna's), and its notes."""
+
+    config: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any]
+    distributions: Mapping[str, Any]
+    notes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,8 @@ class TrialRecord:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     rungs: Mapping[str, tuple[int, int, bool]] = field(default_factory=dict)
     """What the scheduler decided, by epoch: the trial's rank, the trials compared, whether it went on."""
+    losses: Sequence[str] = ()
+    """Why its workers were lost, each time that it was to go on from its checkpoint."""
 
     @property
     def epochs(self) -> int:

@@ -8,6 +8,7 @@ whose answer was lost with the connection is not done twice.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sqlite3
 import time
@@ -15,6 +16,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from optuna.distributions import distribution_to_json
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
@@ -108,7 +110,9 @@ class SteadyStorage(RDBStorage):
             if self._trials_before is not None and count > self._trials_before:
                 return trials.filter(models.TrialModel.number == self._trials_before).one()
             self._trials_before = count
-            return super()._get_prepared_new_trial(study_id, template_trial, session)
+            if template_trial is None:
+                return super()._get_prepared_new_trial(study_id, template_trial, session)
+            return _insert(study_id, count, template_trial, session)
         except OperationalError as error:
             raise _OutOfReach from error
 
@@ -124,6 +128,29 @@ class SteadyStorage(RDBStorage):
     @_steady
     def _state_set(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
         return super().set_trial_state_values(trial_id, state, values)
+
+
+def _insert(study_id: int, number: int, template: FrozenTrial, session: Session) -> models.TrialModel:
+    """The rows of a new trial without values. Optuna asks the database three times for each hyperparameter."""
+    trial = models.TrialModel(study_id=study_id, number=number, state=template.state)
+    trial.datetime_start, trial.datetime_complete = template.datetime_start, template.datetime_complete
+    session.add(trial)
+    session.flush()
+    rows: list[Any] = []
+    for name, value in template.params.items():
+        distribution = template.distributions[name]
+        text, stored = distribution_to_json(distribution), distribution.to_internal_repr(value)
+        row = models.TrialParamModel(param_name=name, param_value=stored, distribution_json=text)
+        rows.append(row)
+    for model, attributes in (
+        (models.TrialUserAttributeModel, template.user_attrs),
+        (models.TrialSystemAttributeModel, template.system_attrs),
+    ):
+        rows += [model(key=key, value_json=json.dumps(value)) for key, value in attributes.items()]
+    for row in rows:
+        row.trial_id = trial.trial_id
+    session.add_all(rows)
+    return trial
 
 
 # Reading, and writes that come to the same when they are repeated.

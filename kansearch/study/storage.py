@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kansearch.errors import InputError, KansearchError
 from kansearch.space import SearchSpace
@@ -27,8 +27,8 @@ def sqlite_url(path: Path) -> str:
     return f"{_SQLITE}{path.absolute()}"
 
 
-def create_optuna_study(space: SearchSpace, overrides: Iterable[str], url: str, replace: bool = False) -> None:
-    """Make the Optuna study of `space` in the database `url`.
+def create_optuna_study(space: SearchSpace, url: str, attributes: Mapping[str, Any], replace: bool = False) -> None:
+    """Make the Optuna study of `space` in the database `url`, with more attributes.
 
     With `replace`, one of that name that has no trials is taken for what a killed launch left, and made anew.
 
@@ -46,7 +46,10 @@ def create_optuna_study(space: SearchSpace, overrides: Iterable[str], url: str, 
         raise InputError(
             f"the storage {_shown(url)} holds a study '{space.study}' already; name another with --study"
         ) from error
-    study.set_user_attr(SPACE_ATTRIBUTE, {"source": space.source, "file": space.file, "overrides": list(overrides)})
+    for key, value in attributes.items():
+        study.set_user_attr(key, value)
+    written = {"source": space.source, "file": space.file, "overrides": list(space.overrides)}
+    study.set_user_attr(SPACE_ATTRIBUTE, written)
     if url.startswith(_SQLITE):
         _allow_reading_while_writing(url.removeprefix(_SQLITE))
 

@@ -17,13 +17,16 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.errors import InputError, KansearchError, UnknownStudyError
 from kansearch.space import Direction, SearchSpace, parse_space
-from kansearch.study.records import FINISHED, State, TrialRecord
+from kansearch.study.reader import read_trials
+from kansearch.study.records import FINISHED, Proposal, State, TrialRecord
 from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Study", "home_option", "study_names"]
 
 _ELAPSED = "kansearch:elapsed_seconds"
+_SEQUENCE = "kansearch:sequence"
+_WARM_START = "kansearch:warm_start"
 
 
 class Study:
@@ -46,7 +51,8 @@ class Study:
         self.tracking_uri = tracking_uri
         self._optuna = optuna_study or load_optuna_study(self.name, storage_url)
         self._ids: dict[int, int] = {}
-        self._curves: dict[int, list[dict[str, Any]]] = {}
+        self._running: dict[int, TrialRecord] = {}
+        self._sequence: Mapping[str, Any] = self._optuna.user_attrs.get(_SEQUENCE, {})
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
@@ -55,11 +61,13 @@ class Study:
         cls,
         home: Path,
         space: SearchSpace,
-        overrides: Sequence[str] = (),
         storage_url: str | None = None,
         tracking_uri: str | None = None,
+        warm_start: Mapping[str, Any] | None = None,
     ) -> Study:
         """Make the folder and the Optuna study of a new search; call it under the study's lock.
+
+        `warm_start` is what `kansearch.search.warm_start` took from another study.
 
         Raises:
             InputError: a study of that name exists; the message says how to go on with it.
@@ -84,7 +92,8 @@ class Study:
         begun = folder / "study.json.new"
         again = begun.exists() and begun.read_text() == places  # by a driver that was killed
         _write_private(begun, places)
-        create_optuna_study(space, overrides, storage_url, replace=again)
+        attributes = {} if warm_start is None else {_WARM_START: dict(warm_start)}
+        create_optuna_study(space, storage_url, attributes, replace=again)
         begun.replace(folder / "study.json")
         return cls(folder, storage_url, tracking_uri)
 
@@ -139,7 +148,11 @@ class Study:
 
     def records(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return [self._record(trial) for trial in self._optuna.get_trials(deepcopy=False)]
+        return [self._record(trial) for trial in self.optuna_trials()]
+
+    def optuna_trials(self) -> list[optuna.trial.FrozenTrial]:
+        """Every trial, by number, as Optuna knows it; not to be changed."""
+        return read_trials(self._optuna)
 
     def finished(self) -> int:
         """Trials that used up a place in the budget."""
@@ -150,79 +163,111 @@ class Study:
         """Wall time spent on this study by all of its drivers, s."""
         return float(self._optuna.user_attrs.get(_ELAPSED, 0.0))
 
+    def chosen(self) -> list[Mapping[str, Any]]:
+        """Hyperparameters that the first trials are given, trial by trial: the space's, then another study's front."""
+        return [*self.space.enqueued, *self._warm_start.get("proposals", [])]
+
+    def priors(self) -> list[tuple[Mapping[str, Any], Mapping[str, float]]]:
+        """Hyperparameters and objectives of another study's trials, for the sampler to learn from."""
+        return [(each["hyperparameters"], each["values"]) for each in self._warm_start.get("observations", [])]
+
+    @property
+    def _warm_start(self) -> Mapping[str, Any]:
+        stored: Mapping[str, Any] = self._optuna.user_attrs.get(_WARM_START, {})
+        return stored
+
     def trial_folder(self, number: int) -> Path:
         """Where trial `number` keeps its checkpoint and, if it fails, its traceback."""
         return self.folder / "trials" / f"{number:05d}"
 
     # -- writing (the driver alone) -----------------------------------------------------------------------------------
 
-    def use_sampler(self, sampler: optuna.samplers.BaseSampler) -> None:
-        """Propose configurations with `sampler` from now on."""
-        self._optuna.sampler = sampler
+    @property
+    def sequence(self) -> Mapping[str, Any]:
+        """Where a sampler stands that goes through a sequence, beside what its trials say."""
+        return self._sequence
 
-    def ask(self) -> optuna.Trial:
-        """A new trial, running, with no hyperparameters yet."""
-        return self._adopt(self._optuna.ask())
+    @sequence.setter
+    def sequence(self, sequence: Mapping[str, Any]) -> None:
+        if sequence != self._sequence:
+            self._optuna.set_user_attr(_SEQUENCE, dict(sequence))
+            self._sequence = sequence
 
-    def unfinished(self) -> list[optuna.Trial]:
-        """Trials left running by a driver that is gone; what they had sampled is kept."""
-        import optuna
+    def start(self, proposal: Proposal) -> TrialRecord:
+        """Commit a new trial, which runs: whole, or not at all."""
+        return self._create(proposal, "RUNNING", {})
 
-        running = self._optuna.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-        return [self._adopt(optuna.Trial(self._optuna, trial._trial_id)) for trial in running]
-
-    def start(self, trial: optuna.Trial, config: Mapping[str, Any]) -> TrialRecord:
-        """Note the configuration that `trial` runs."""
-        trial.set_user_attr("config", dict(config))
-        return self.record(trial.number)
+    def refuse(self, proposal: Proposal, reason: str) -> TrialRecord:
+        """Commit a configuration that breaks a constraint; it never ran."""
+        return self._create(proposal, "PRUNED", {"infeasible": True, "reason": reason})
 
     def add_epoch(self, number: int, result: Mapping[str, Any]) -> TrialRecord:
         """Commit one epoch's measurements. A trial that goes on from its checkpoint repeats those that are known."""
-        curve = self._curves.setdefault(number, [dict(each) for each in self.record(number).curve])
-        if not curve or result["epoch"] > curve[-1]["epoch"]:
-            curve.append(dict(result))
-            self._set(number, "curve", curve)
-        return self.record(number)
+        record = self.record(number)
+        if result["epoch"] <= record.epochs:
+            return record
+        return self._note(number, curve=[*record.curve, dict(result)])
 
-    def note_rungs(self, number: int, rungs: Mapping[str, tuple[int, int, bool]]) -> None:
+    def note_rungs(self, number: int, rungs: Mapping[str, tuple[int, int, bool]]) -> TrialRecord:
         """Commit what the scheduler decided about a trial, by epoch."""
-        self._set(number, "rungs", dict(rungs))
+        return self._note(number, rungs=dict(rungs))
+
+    def note_loss(self, number: int, reason: str) -> TrialRecord:
+        """Commit that a trial lost its worker and is to go on from its checkpoint."""
+        return self._note(number, losses=[*self.record(number).losses, reason])
 
     def complete(self, number: int) -> TrialRecord:
         """The trial trained its full number of epochs: its objectives are those of the last one."""
         metrics = self.record(number).metrics
-        return self._finish(number, "COMPLETE", [metrics[name] for name in self.objectives])
+        return self._finish(number, "COMPLETE", {name: float(metrics[name]) for name in self.objectives})
 
     def fail(self, number: int, reason: str) -> TrialRecord:
         """The trial ended badly, for a reason told in one line."""
-        self._set(number, "reason", reason)
+        self._note(number, reason=reason)
         return self._finish(number, "FAIL")
 
     def prune(self, number: int, reason: str) -> TrialRecord:
         """The trial was stopped before its last epoch, for a reason told in one line."""
-        self._set(number, "reason", reason)
+        self._note(number, reason=reason)
         return self._finish(number, "PRUNED")
-
-    def refuse(self, trial: optuna.Trial, excess: Mapping[str, float], reason: str) -> TrialRecord:
-        """The configuration breaks a constraint: `excess` is how far above each bound it lies (≤ 0: kept)."""
-        for name, amount in excess.items():
-            trial.set_constraint(name, amount)
-        self._set(trial.number, "infeasible", True)
-        return self.prune(trial.number, reason)
 
     def add_elapsed(self, seconds: float) -> None:
         """Count `seconds` of wall time against the time budget."""
         self._optuna.set_user_attr(_ELAPSED, self.elapsed_seconds + seconds)
 
     def record(self, number: int) -> TrialRecord:
-        """What is known of one trial."""
-        return self._record(self._optuna._storage.get_trial(self._id(number)))
+        """What is known of one trial. Its driver knows a running one without asking the storage."""
+        if number not in self._running:
+            return self._record(self._optuna._storage.get_trial(self._id(number)))
+        return self._running[number]
 
     # -- Optuna's side ------------------------------------------------------------------------------------------------
 
-    def _adopt(self, trial: optuna.Trial) -> optuna.Trial:
+    def _create(self, proposal: Proposal, state: str, attributes: Mapping[str, Any]) -> TrialRecord:
+        import optuna
+
+        now = datetime.now()
+        trial = optuna.trial.FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=optuna.trial.TrialState[state],
+            value=None,
+            datetime_start=now,
+            datetime_complete=None if state == "RUNNING" else now,
+            params=dict(proposal.hyperparameters),
+            distributions=dict(proposal.distributions),
+            user_attrs={"config": dict(proposal.config), **attributes},
+            system_attrs=dict(proposal.notes),
+            intermediate_values={},
+        )
+        storage = self._optuna._storage
+        trial._trial_id = storage.create_new_trial(self._optuna._study_id, template_trial=trial)
+        trial.number = self._number(trial._trial_id)
         self._ids[trial.number] = trial._trial_id
-        return trial
+        record = self._record(trial)
+        if state == "RUNNING":
+            self._running[trial.number] = record
+        return record
 
     def _id(self, number: int) -> int:
         if number not in self._ids:
@@ -230,15 +275,33 @@ class Study:
             self._ids[number] = storage.get_trial_id_from_study_id_trial_number(self._optuna._study_id, number)
         return self._ids[number]
 
-    def _set(self, number: int, key: str, value: Any) -> None:
-        self._optuna._storage.set_trial_user_attr(self._id(number), key, value)
+    def _number(self, trial_id: int) -> int:
+        """The number of a new trial: the next one, which Optuna confirms without a query."""
+        storage = self._optuna._storage
+        number = max(self._ids, default=-1) + 1
+        try:
+            if storage.get_trial_id_from_study_id_trial_number(self._optuna._study_id, number) == trial_id:
+                return number
+        except KeyError:  # a study that was opened anew
+            pass
+        return storage.get_trial_number_from_id(trial_id)
 
-    def _finish(self, number: int, state: str, values: Sequence[float] | None = None) -> TrialRecord:
+    def _note(self, number: int, **attributes: Any) -> TrialRecord:
+        """Commit attributes of a running trial, which are its record's fields."""
+        record = replace(self.record(number), **attributes)
+        for key, value in attributes.items():
+            self._optuna._storage.set_trial_user_attr(self._id(number), key, value)
+        self._running[number] = record
+        return record
+
+    def _finish(self, number: int, state: str, values: Mapping[str, float] | None = None) -> TrialRecord:
         import optuna
 
-        self._optuna._storage.set_trial_state_values(self._id(number), optuna.trial.TrialState[state], values)
-        self._curves.pop(number, None)
-        return self.record(number)
+        record = replace(self.record(number), state=_STATES[state], values=values or {})
+        ordered = None if values is None else [values[name] for name in self.objectives]
+        self._optuna._storage.set_trial_state_values(self._id(number), optuna.trial.TrialState[state], ordered)
+        self._running.pop(number, None)
+        return record
 
     def _record(self, trial: optuna.trial.FrozenTrial) -> TrialRecord:
         attributes = trial.user_attrs
@@ -253,6 +316,7 @@ class Study:
             curve=attributes.get("curve", ()),
             hyperparameters=trial.params,
             rungs=attributes.get("rungs", {}),
+            losses=attributes.get("losses", ()),
         )
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ _STUDY, _TRIAL, _STATE, _REASON = "kansearch.study", "kansearch.trial", "kansear
 _TRIAL_METRICS = ("parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch")
 _EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
 _RUN_STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "infeasible": "KILLED", "fail": "FAILED"}
+_SERVERS = ("http:", "https:", "databricks")
 _OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -48,7 +49,7 @@ class MlflowStore:
         self._runs: dict[int, str] = {}
         self._epochs: dict[int, int] = {}  # written so far, of each trial
         self._closed: set[int] = set()
-        self._empty: set[int] = set()  # runs without their configuration
+        self._bare: set[int] = set()  # runs without their configuration
         self._parent = self._find_runs()
         self._steps = self._last_step(self._parent, "hypervolume")
 
@@ -60,7 +61,7 @@ class MlflowStore:
         if found is not None:
             return str(found.experiment_id)
         artifacts = None
-        if self._study.tracking_uri.startswith("sqlite:"):
+        if not self._study.tracking_uri.startswith(_SERVERS):  # a server has a place of its own; a database has none
             artifacts = (self._study.folder.parent / "artifacts" / self._study.name).absolute().as_uri()
         return str(self._client.create_experiment(name, artifact_location=artifacts))
 
@@ -72,17 +73,15 @@ class MlflowStore:
                 parent = run.info.run_id
                 continue
             self._runs[int(number)] = run.info.run_id
-            if not run.data.params:  # the writer was killed between making the run and filling it
-                self._empty.add(int(number))
             if run.info.status in _RUN_STATUS.values():
                 self._closed.add(int(number))
-            else:
-                self._epochs[int(number)] = self._last_step(run.info.run_id, "train_loss")
+                continue
+            self._epochs[int(number)] = self._last_step(run.info.run_id, "train_loss")
+            if not run.data.params:
+                self._bare.add(int(number))
         if parent is None:
-            tags = {_STUDY: self._study.name}
-            parent = str(self._client.create_run(self._experiment, run_name=self._study.name, tags=tags).info.run_id)
-        self._fill_parent(parent)
-        self._client.update_run(parent, status="RUNNING")
+            parent = self._make_parent()
+        self._describe_parent(parent)
         return parent
 
     def _all_runs(self) -> list[Run]:
@@ -97,14 +96,18 @@ class MlflowStore:
             if not token:
                 return runs
 
-    def _fill_parent(self, run_id: str) -> None:
-        """Whatever the study's run lacks: a writer may have been killed while it was making it."""
-        known = self._client.get_run(run_id).data.params
-        if "space.yaml" not in {artifact.path for artifact in self._client.list_artifacts(run_id)}:
-            self._client.log_text(run_id, self._study.space.source, "space.yaml")
-        for key, value in self._study.space.search.model_dump(mode="json").items():
-            if f"search.{key}" not in known:
-                self._client.log_param(run_id, f"search.{key}", value)
+    def _make_parent(self) -> str:
+        run = self._client.create_run(self._experiment, run_name=self._study.name, tags={_STUDY: self._study.name})
+        return str(run.info.run_id)
+
+    def _describe_parent(self, run_id: str) -> None:
+        """Open the study's run, with the space and the settings that it was launched with."""
+        self._client.update_run(run_id, status="RUNNING")
+        if self._client.get_run(run_id).data.params:
+            return
+        settings = self._study.space.search.model_dump(mode="json")
+        self._client.log_text(run_id, self._study.space.source, "space.yaml")
+        self._client.log_batch(run_id, params=_entities("Param", flatten(settings, "search")))
 
     def _last_step(self, run_id: str, metric: str) -> int:
         return max((each.step for each in self._client.get_metric_history(run_id, metric)), default=0)
@@ -118,16 +121,17 @@ class MlflowStore:
             return
         if number not in self._runs:
             self._make_run(record)
-        if number in self._empty:
-            self._fill_run(record)
-        run_id = self._runs[number]
-        for metrics in self._new_metrics(record):
-            self._client.log_batch(run_id, metrics=metrics)
+        run_id, metrics, ended = self._runs[number], self._new_metrics(record), record.state != "running"
+        tags = {_STATE: record.state, **({_REASON: record.reason} if record.reason else {})} if ended else {}
+        params = flatten(dict(record.config)) if number in self._bare else {}
+        for batch in metrics[:-1]:
+            self._client.log_batch(run_id, batch)
+        if metrics or tags or params:
+            last = metrics[-1] if metrics else []
+            self._client.log_batch(run_id, last, _entities("Param", params), _entities("RunTag", tags))
+        self._bare.discard(number)
         self._epochs[number] = max(record.epochs, self._epochs.get(number, 0))
-        if record.state != "running":
-            self._client.set_tag(run_id, _STATE, record.state)
-            if record.reason:
-                self._client.set_tag(run_id, _REASON, record.reason)
+        if ended:
             self._client.set_terminated(run_id, status=_RUN_STATUS[record.state])
             self._closed.add(number)
 
@@ -144,16 +148,7 @@ class MlflowStore:
         }
         run = self._client.create_run(self._experiment, run_name=f"{record.number:05d} {basis} {optimizer}", tags=tags)
         self._runs[record.number] = run.info.run_id
-        self._empty.add(record.number)
-
-    def _fill_run(self, record: TrialRecord) -> None:
-        from mlflow.entities import Param
-
-        parameters = flatten(dict(record.config))
-        self._client.log_batch(
-            self._runs[record.number], params=[Param(key, value) for key, value in parameters.items()]
-        )
-        self._empty.remove(record.number)
+        self._bare.add(record.number)
 
     def _new_metrics(self, record: TrialRecord) -> list[list[Metric]]:
         """Batches of whole epochs, each written at once: the last step says where to go on."""
@@ -221,6 +216,13 @@ def flatten(config: Any, prefix: str = "") -> dict[str, str]:
 def _front_row(record: TrialRecord, objectives: Sequence[str]) -> list[Any]:
     basis, optimizer = record.config["model"]["basis"]["name"], record.config["optimizer"]["name"]
     return [record.number, *(record.values[name] for name in objectives), basis, optimizer, json.dumps(record.config)]
+
+
+def _entities(kind: str, values: Mapping[str, str]) -> list[Any]:
+    """MLflow's `Param` or `RunTag` for each pair."""
+    from mlflow import entities
+
+    return [getattr(entities, kind)(key, value) for key, value in values.items()]
 
 
 def _metric(name: str, value: float, step: int) -> Metric:

@@ -1,0 +1,200 @@
+"""`Proposer`: Optuna's sampler on a study in memory, which holds what the sampler is to learn from and nothing else.
+
+A proposal is complete before the durable study hears of it, so that it is committed in one transaction, and a sampler
+never waits for a database. Samplers whose cost grows with each trial they look at see a window of the search:
+
+    tpe, gp     the best half-window by non-dominated rank, and the newest trials
+    random      none: it learns nothing
+    others      all; the place of nsga2 and nsga3 in their generations, of qmc and grid in their sequences, is in them
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kansearch.search.sampler import OptunaSuggest, build_sampler, optuna_distribution
+from kansearch.space import SearchSpace
+from kansearch.space.settings import SamplerName
+from kansearch.study.objectives import signed
+from kansearch.study.records import Proposal, TrialRecord
+from trials.config import TrialConfig
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["Draw", "Prior", "Proposer"]
+
+Prior = tuple[Mapping[str, Any], Mapping[str, float]]
+"""Hyperparameters of a trial of another study, and its objectives."""
+
+_WINDOWS: dict[SamplerName, int] = {"tpe": 500, "gp": 200, "random": 0}
+"""Finished trials that these samplers see at least; half as many more before the window is moved on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """A configuration that was proposed, and what the study is to keep of it. `key` is its trial's in memory."""
+
+    config: TrialConfig
+    proposal: Proposal
+    key: int
+
+
+class Proposer:
+    """Proposes configurations of a space.
+
+    Args:
+        space: the search space, with its sampler.
+        trials: what the study holds.
+        priors: what is known from elsewhere, for samplers that learn.
+    """
+
+    def __init__(
+        self, space: SearchSpace, trials: Sequence[optuna.trial.FrozenTrial], priors: Sequence[Prior] = ()
+    ) -> None:
+        self._space = space
+        self._window = _WINDOWS.get(space.search.sampler)
+        self._keys: dict[int, int] = {}
+        self._proposed = len(trials)
+        self._study = self._remember([*self._prior_trials(priors), *trials])
+
+    def propose(self, fixed: Mapping[str, Any] | None = None) -> Draw:
+        """A new configuration. Hyperparameters in `fixed` have the values given there."""
+        self._move_window()
+        if fixed:
+            self._study.enqueue_trial(dict(fixed))
+        with self._at_random_now_and_then():
+            trial = self._study.ask()
+            config = self._space.sample(OptunaSuggest(trial))
+        self._proposed += 1
+        return Draw(config, self._proposal(config, trial._trial_id), trial._trial_id)
+
+    @contextmanager
+    def _at_random_now_and_then(self) -> Iterator[None]:
+        settings, sampler = self._space.search, self._study.sampler
+        draw = np.random.default_rng([settings.seed, self._proposed]).random()
+        if settings.sampler == "tpe" and draw < settings.random_share:
+            self._study.sampler = build_sampler(settings.model_copy(update={"sampler": "random"}), self._proposed)
+        yield
+        self._study.sampler = sampler
+
+    def sequence(self) -> dict[str, Any]:
+        """Where qmc stands; the study keeps it beside its trials."""
+        attributes = self._study._storage.get_study_system_attrs(self._study._study_id)
+        return {key: value for key, value in attributes.items() if key.startswith("qmc:")}
+
+    def go_back_to(self, sequence: Mapping[str, Any]) -> None:
+        """Go on from `sequence`, of an earlier proposer."""
+        for key, value in sequence.items():
+            self._study._storage.set_study_system_attr(self._study._study_id, key, value)
+
+    def refuse(self, draw: Draw, excess: Mapping[str, float]) -> Proposal:
+        """The configuration breaks a constraint, by so much; the sampler is told."""
+        import optuna
+
+        trial = optuna.Trial(self._study, draw.key)
+        for name, amount in excess.items():
+            trial.set_constraint(name, amount)
+        self._end(draw.key, "PRUNED")
+        return self._proposal(draw.config, draw.key)
+
+    def started(self, draw: Draw, number: int) -> None:
+        """The configuration runs as trial `number`."""
+        self._keys[number] = draw.key
+
+    def ended(self, record: TrialRecord) -> None:
+        """A trial that runs has ended. A stopped one is told without values (see `build_sampler`)."""
+        values = [record.values[str(name)] for name in self._space.objectives] if record.state == "complete" else None
+        self._end(self._keys.pop(record.number), record.state.upper(), values)
+
+    def _end(self, key: int, state: str, values: Sequence[float] | None = None) -> None:
+        import optuna
+
+        self._study._storage.set_trial_state_values(key, optuna.trial.TrialState[state], values)
+
+    def _proposal(self, config: TrialConfig, key: int) -> Proposal:
+        trial = self._study._storage.get_trial(key)
+        return Proposal(config.model_dump(mode="json"), trial.params, trial.distributions, trial.system_attrs)
+
+    # -- what the sampler sees ----------------------------------------------------------------------------------------
+
+    def _remember(self, trials: Sequence[optuna.trial.FrozenTrial]) -> optuna.Study:
+        """A study in memory with the running trials and those of the window, and a new sampler."""
+        import optuna
+
+        study = optuna.create_study(
+            sampler=build_sampler(self._space.search, self._proposed, self._space.hyperparameters()),
+            directions=list(self._space.objectives.values()),
+        )
+        running = {key: number for number, key in self._keys.items()}
+        for trial in self._seen(trials):
+            lean = optuna.trial.FrozenTrial(**{**_fields(trial), "user_attrs": {}})
+            key = study._storage.create_new_trial(study._study_id, template_trial=lean)
+            if not trial.state.is_finished():
+                self._keys[running.get(trial._trial_id, trial.number)] = key
+        return study
+
+    def _move_window(self) -> None:
+        if self._window is None:
+            return
+        trials = self._study.get_trials(deepcopy=False)
+        if len(trials) - len(self._keys) > self._window + max(self._window // 2, 100):
+            self._study = self._remember(trials)
+
+    def _seen(self, trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.FrozenTrial]:
+        finished = [index for index, trial in enumerate(trials) if trial.state.is_finished()]
+        if self._window is None or len(finished) <= self._window:
+            return list(trials)
+        complete = [index for index in finished if trials[index].state.name == "COMPLETE"]
+        kept = set(self._best([(index, trials[index]) for index in complete], self._window // 2))
+        for index in reversed(finished):
+            if len(kept) >= self._window:
+                break
+            kept.add(index)
+        return [trial for index, trial in enumerate(trials) if index in kept or not trial.state.is_finished()]
+
+    def _best(self, complete: Sequence[tuple[int, optuna.trial.FrozenTrial]], count: int) -> list[int]:
+        """Of complete trials with their indices, those of the lowest non-dominated rank; of equal ones the newest."""
+        import moocore
+
+        if not complete or not count:
+            return []
+        names = list(self._space.objectives)
+        rows = [dict(zip(names, trial.values, strict=True)) for _, trial in complete]
+        ranks = moocore.pareto_rank(signed({str(n): d for n, d in self._space.objectives.items()}, rows))
+        order = np.lexsort((-np.arange(len(complete)), ranks))
+        return [complete[place][0] for place in order[:count]]
+
+    def _prior_trials(self, priors: Sequence[Prior]) -> list[optuna.trial.FrozenTrial]:
+        import optuna
+
+        known = self._space.hyperparameters()
+        return [
+            optuna.trial.create_trial(
+                params=dict(hyperparameters),
+                distributions={name: optuna_distribution(known[name]) for name in hyperparameters},
+                values=[values[str(name)] for name in self._space.objectives],
+            )
+            for hyperparameters, values in priors
+        ]
+
+
+def _fields(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "value": None,
+        "values": trial.values,
+        "datetime_start": trial.datetime_start,
+        "datetime_complete": trial.datetime_complete,
+        "params": trial.params,
+        "distributions": trial.distributions,
+        "system_attrs": trial.system_attrs,
+        "intermediate_values": {},
+        "trial_id": trial._trial_id,
+    }
