@@ -26,7 +26,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 
 @app.command()
 def schedulers(
-    seeds: Seeds = 20, device_seconds: Seconds = 8000.0, problem: Names = None, jobs: Jobs = None, as_json: Json = False
+    seeds: Seeds = 20,
+    device_seconds: Seconds = 16000.0,
+    problem: Names = None,
+    jobs: Jobs = None,
+    as_json: Json = False,
 ) -> None:
     """Early stopping, with 0.4 of the device-seconds, against random proposals with full trials."""
     from kansearch.search.bench import SCHEDULERS
@@ -37,12 +41,16 @@ def schedulers(
 
 @app.command()
 def samplers(
-    seeds: Seeds = 20, device_seconds: Seconds = 3000.0, problem: Names = None, jobs: Jobs = None, as_json: Json = False
+    seeds: Seeds = 20,
+    device_seconds: Seconds = 12000.0,
+    problem: Names = None,
+    jobs: Jobs = None,
+    as_json: Json = False,
 ) -> None:
-    """Samplers against random proposals, with full trials and with halving, in a space without branches."""
+    """Samplers with halving, with 0.4 of the device-seconds, against random full trials; no branches."""
     from kansearch.search.bench import SAMPLERS
 
-    bounds = {"seeds": seeds, "device_seconds": device_seconds, "conditional": False, "limit": 1.0}
+    bounds = {"seeds": seeds, "device_seconds": device_seconds, "conditional": False, "limit": 0.4}
     _run(SAMPLERS, problem, jobs, as_json, **bounds)
 
 

@@ -126,6 +126,21 @@ def validate(space: SpaceName, settings: Settings = None) -> None:
 
 
 @app.command()
+def plan(
+    space: SpaceName,
+    configurations: Annotated[int, typer.Option("-n", "--configurations", min=1, help="How many to draw.")] = 500,
+    settings: Settings = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Draw configurations of a space: their sizes, the share a search would refuse, and the time it would take."""
+    from kansearch import planning
+    from kansearch.space import find_space, load_space
+
+    planning.run_plan(load_space(find_space(space), settings or ()), configurations, data_dir, as_json)
+
+
+@app.command()
 def spaces() -> None:
     """List the search spaces that come with kansearch."""
     from kansearch import commands

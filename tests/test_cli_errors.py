@@ -35,7 +35,7 @@ BAD_SPACES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("what", BAD_SPACES)
-@pytest.mark.parametrize("arguments", [("validate",), ("launch",)])
+@pytest.mark.parametrize("arguments", [("validate",), ("launch",), ("plan",)])
 def test_a_bad_space_is_told_with_its_place(
     kansearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, arguments: tuple[str, ...]
 ) -> None:
@@ -116,6 +116,7 @@ def test_bad_input_is_one_message(kansearch: Command, home: Path, arguments: tup
         (("retrain", "best.yaml", "-o", "model", "--seeds", "0"), "Invalid value for '--seeds'"),
         (("retrain", "best.yaml", "-o", "model", "--epochs", "0"), "Invalid value for '--epochs'"),
         (("dashboard", "--port", "70000"), "Invalid value for '--port'"),
+        (("plan", "quickstart", "-n", "0"), "Invalid value for '-n'"),
         (("studies", "--home", "file"), "'file' is a file"),
     ],
 )

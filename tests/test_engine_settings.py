@@ -52,7 +52,9 @@ def table(study: str, folder: Path) -> list[dict[str, Any]]:
 
 def test_two_deterministic_searches_with_other_delays_have_the_same_trials(tmp_path: Path) -> None:
     settings = "sampler: tpe, trials: 14, startup_trials: 4"
-    text = SMALL_SPACE.replace("epochs: 2", "epochs: 8").replace("sampler: random, scheduler: none, trials: 6", settings)
+    text = SMALL_SPACE.replace("sampler: random, scheduler: none, trials: 6", settings).replace(
+        "epochs: 2", "epochs: 8"
+    )
     (tmp_path / "small.yaml").write_text(text)
     succeed("launch", "small.yaml", "--deterministic", "--study", "first", cwd=tmp_path)
     driver = start("launch", "small.yaml", "--deterministic", "--study", "second", cwd=tmp_path)

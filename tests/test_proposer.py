@@ -105,7 +105,7 @@ def test_what_another_study_found_is_tried_first_and_learned_from() -> None:
         return abs(math.log10(optimizer["lr"] / best))
 
     def later(start: Mapping[str, Any] | None) -> float:
-        study = MemoryStudy(space(sampler="tpe", trials=60, startup_trials=50, seed=2))
+        study = MemoryStudy(space(sampler="tpe", trials=60, startup_trials=50, random_share=0.0, seed=2))
         if start is not None:
             study._optuna.set_user_attr("kansearch:warm_start", start)
         first = len(study.chosen())

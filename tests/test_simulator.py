@@ -22,7 +22,8 @@ QUICK, NOISY = PROBLEMS[0], PROBLEMS[-1]
 
 
 def settings(seed: int = 0, **more: object) -> SearchSettings:
-    return SearchSettings.model_validate({"sampler": "random", "scheduler": "none", "trials": 10_000, "seed": seed, **more})
+    plain = {"sampler": "random", "scheduler": "none", "trials": 10_000, "seed": seed}
+    return SearchSettings.model_validate({**plain, **more})
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)

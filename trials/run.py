@@ -16,17 +16,18 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.flop_counter import FlopCounterMode
 
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.config import TrialConfig
-from trials.data.datasets import DATASETS
 from trials.data.splits import load_test, load_training
+from trials.memory import estimate_memory
 from trials.metrics import classification_metrics
-from trials.models import build_model
+from trials.models import build_network
 from trials.optim import build_optimizer
 from trials.results import EpochResult
+from trials.sizes import check_batch, count_flops, count_parameters, measure
 from trials.step import predict
+from trials.timing import epoch_work, time_step
 from trials.training import TrialDiverged, train
 
 __all__ = [
@@ -34,9 +35,13 @@ __all__ = [
     "accelerators",
     "count_flops",
     "count_parameters",
+    "epoch_work",
+    "estimate_memory",
     "evaluate",
+    "measure",
     "run_trial",
     "save_weights",
+    "time_step",
     "use_threads",
 ]
 
@@ -64,10 +69,9 @@ def run_trial(
     """
     target = _device(device)
     training, held_out = load_training(config.data, target, data_dir, hold_out)
-    if config.model.normalization == "batch" and min(config.data.batch_size, len(training)) < 2:
-        raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")
+    check_batch(config, len(training))
     torch.manual_seed(config.seed)
-    model = _build(config).to(target)
+    model = build_network(config).to(target)
     optimizer = build_optimizer(config.optimizer, model)
     results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
     yield from results
@@ -89,7 +93,7 @@ def evaluate(
     """`classification_metrics` on the test split, of the weights in a checkpoint. Raises CheckpointError."""
     target = _device(device)
     state = load_checkpoint(checkpoint, target)
-    model = _build(config).to(target)
+    model = build_network(config).to(target)
     _load(checkpoint, state, config, model)
     split = load_test(config.data, target, data_dir)
     return classification_metrics(predict(model, split).cpu().numpy(), split.labels.cpu().numpy())
@@ -105,21 +109,6 @@ def save_weights(checkpoint: Path, path: Path) -> None:
     save_file({name: tensor.contiguous().clone() for name, tensor in state["model"].items()}, path)
 
 
-def count_parameters(config: TrialConfig) -> int:
-    """Trainable parameters of the network. Needs no data files and no memory for the weights."""
-    with torch.device("meta"):
-        return sum(p.numel() for p in _build(config).parameters() if p.requires_grad)
-
-
-def count_flops(config: TrialConfig) -> int:
-    """Multiply-adds times two of one image's forward pass: convolutions and products. Needs what `count_parameters`
-    does."""
-    dataset = DATASETS[config.data.dataset]
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        _build(config).eval()(torch.zeros(1, dataset.channels, dataset.image_size, dataset.image_size))
-    return int(counter.get_total_flops())
-
-
 def use_threads(count: int) -> None:
     """Let this process compute with `count` CPU threads: what a trial was given, not all there are."""
     torch.set_num_threads(count)
@@ -133,11 +122,6 @@ def accelerators() -> list[str]:
 
 def _device(name: str | None) -> torch.device:
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def _build(config: TrialConfig) -> nn.Module:
-    dataset = DATASETS[config.data.dataset]
-    return build_model(config.model, dataset.channels, dataset.image_size, dataset.classes)
 
 
 def _resume(

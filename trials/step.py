@@ -16,9 +16,10 @@ from trials.data.splits import Split
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 
-__all__ = ["activation_penalties", "evaluate_split", "l1_penalty", "predict", "train_step"]
+__all__ = ["EVALUATION_BATCH", "activation_penalties", "evaluate_split", "l1_penalty", "predict", "train_step"]
 
-_EVALUATION_BATCH = 512
+EVALUATION_BATCH = 512
+"""Images at once where nothing is learned."""
 
 
 def train_step(
@@ -96,7 +97,7 @@ def predict(model: nn.Module, split: Split) -> Tensor:
     """Logits (N, classes), float32, of every image of the split, the model in eval mode."""
     model.eval()
     with _autocast(split.images.device):
-        return torch.cat([model(images).float() for images, _ in evaluation_batches(split, _EVALUATION_BATCH)])
+        return torch.cat([model(images).float() for images, _ in evaluation_batches(split, EVALUATION_BATCH)])
 
 
 def _autocast(device: torch.device) -> torch.autocast:

@@ -68,7 +68,8 @@ class AskTell:
         self._waiting = deque(record.number for record in records if record.state == "running")
         self._chosen = deque(study.chosen()[len(records) :])
         self._live: set[int] = set()
-        self._feasibility = Feasibility({str(name): bound for name, bound in study.space.constraints.items()})
+        bounds = {str(name): bound for name, bound in study.space.constraints.items()}
+        self._feasibility = Feasibility(bounds, threads=max(1, int(self._settings.cpus_per_trial)))
         self._proposer = Proposer(study.space, study.optuna_trials(), study.priors())
         self._proposer.go_back_to(study.sequence)
         self.budget = Budget(self._settings, study.objectives, records)

@@ -38,12 +38,12 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 
 SAMPLERS: dict[str, dict[str, Any]] = {
     "random": {},
-    "tpe": {"sampler": "tpe"},
-    "nsga2": {"sampler": "nsga2"},
-    "nsga3": {"sampler": "nsga3"},
-    "qmc": {"sampler": "qmc"},
     "random, halving": {"scheduler": "halving"},
     "tpe, halving": {"sampler": "tpe", "scheduler": "halving"},
+    "tpe alone, halving": {"sampler": "tpe", "scheduler": "halving", "random_share": 0.0},
+    "nsga2, halving": {"sampler": "nsga2", "scheduler": "halving"},
+    "nsga3, halving": {"sampler": "nsga3", "scheduler": "halving"},
+    "qmc, halving": {"sampler": "qmc", "scheduler": "halving"},
 }
 """gp is not among them: a suggestion takes it more than half a second. grid needs a grid."""
 

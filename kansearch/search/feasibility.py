@@ -10,19 +10,31 @@ __all__ = ["Feasibility"]
 
 
 class Feasibility:
-    """Upper bounds on `parameters` and `flops`. Loads torch only if there is one."""
+    """Upper bounds on `parameters`, `flops` and `peak_memory_mib`. Loads torch only if there is one.
 
-    def __init__(self, bounds: Mapping[str, float]) -> None:
+    Peak memory is an estimate for a trial of `threads` CPU threads on a GPU, where this machine has one, else its CPU.
+    """
+
+    def __init__(self, bounds: Mapping[str, float], threads: int = 1) -> None:
         self._bounds = dict(bounds)
+        self._threads = threads
 
     def excess(self, config: TrialConfig) -> dict[str, float]:
-        """How far above each bound `config` lies; 0 or less keeps it."""
+        """How far above each bound `config` lies; 0 or less keeps it. Empty where it cannot be built: its worker will
+        say why."""
         if not self._bounds:
             return {}
-        from trials.run import count_flops, count_parameters
+        from trials.run import measure
 
-        count = {"parameters": count_parameters, "flops": count_flops}
-        return {name: count[name](config) - bound for name, bound in self._bounds.items()}
+        try:
+            sizes = measure(config, self._bounds, threads=self._threads)
+        except (ValueError, RuntimeError):
+            return {}
+        return self.over(sizes)
+
+    def over(self, sizes: Mapping[str, float]) -> dict[str, float]:
+        """`excess` of a configuration whose sizes are known."""
+        return {name: sizes[name] - bound for name, bound in self._bounds.items()}
 
     def reason(self, excess: Mapping[str, float]) -> str:
         """One line: which bounds are broken, by which sizes."""

@@ -30,7 +30,7 @@ ObjectiveName: TypeAlias = Literal[
     "seconds",
     "images_per_second",
 ]
-ConstraintName: TypeAlias = Literal["parameters", "flops"]
+ConstraintName: TypeAlias = Literal["parameters", "flops", "peak_memory_mib"]
 SamplerName: TypeAlias = Literal["tpe", "random", "nsga2", "nsga3", "gp", "qmc", "grid"]
 SchedulerName: TypeAlias = Literal["none", "halving", "asha"]
 DEFAULT_OBJECTIVES: dict[ObjectiveName, Direction] = {"accuracy": "maximize", "parameters": "minimize"}

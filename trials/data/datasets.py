@@ -30,6 +30,7 @@ class Dataset:
     channels: int
     image_size: int
     classes: int
+    training_images: int
     read: Callable[[Path | None], tuple[Images, Images]]
 
 
@@ -65,8 +66,8 @@ def _pair(images_path: Path, labels_path: Path) -> Images:
 
 
 DATASETS: dict[str, Dataset] = {
-    "digits": Dataset(1, 8, 10, read_digits),
-    "mnist": Dataset(1, 28, 10, read_mnist),
-    "fashion_mnist": Dataset(1, 28, 10, read_mnist),
-    "kmnist": Dataset(1, 28, 10, read_mnist),
+    "digits": Dataset(1, 8, 10, 1_437, read_digits),
+    "mnist": Dataset(1, 28, 10, 60_000, read_mnist),
+    "fashion_mnist": Dataset(1, 28, 10, 60_000, read_mnist),
+    "kmnist": Dataset(1, 28, 10, 60_000, read_mnist),
 }

@@ -45,6 +45,11 @@ class Expansion:
             features = torch.cat([features, self.base(column)], dim=1)  # (A, P, B)
         return _spread(features, z)
 
+    @property
+    def n_planes(self) -> int:
+        """P: the basis functions, and the base branch."""
+        return self.basis.n_features + (self.base is not None)
+
     def vjp(
         self, z: Tensor, inner: Tensor | None, outer: Tensor | None, parameters: list[Tensor]
     ) -> tuple[Tensor, Pullback]:
@@ -91,6 +96,9 @@ class Recomputed(torch.autograd.Function):
         ctx.save_for_backward(z, weight, inner, outer, *parameters)
         ctx.has_bias = bias is not None
         with full_precision(z.device):
+            if z.is_meta:  # only the shape is asked for
+                planes = weight.new_empty(z.shape[0], z.shape[1] * expansion.n_planes, *z.shape[2:])
+                return product.forward(planes, weight, bias)
             outputs = [
                 product.forward(expansion.planes(*piece).to(weight.dtype), weight, bias)
                 for piece in _pieces(z, inner, outer, expansion)
@@ -120,17 +128,20 @@ class Recomputed(torch.autograd.Function):
         return None, None, torch.cat(grads_z) if grads_z else None, sums[0], of_bias, None, None, *sums[1:]
 
 
-def piece_bytes(device: torch.device) -> int:
-    """On a CPU what its caches hold; elsewhere a bound on the memory that is used for a moment."""
-    return 2 * 2**20 * torch.get_num_threads() if device.type == "cpu" else 2**30
+def piece_bytes(device: torch.device, threads: int | None = None) -> int:
+    """On a CPU what its caches hold, for so many threads or torch's; elsewhere a bound on what is used for a moment."""
+    return 2 * 2**20 * (threads or torch.get_num_threads()) if device.type == "cpu" else 2**30
+
+
+def piece_rows(z: Tensor, planes: int, size: int) -> int:
+    """Samples of z whose features take about `size` bytes; at least one."""
+    return max(size // max(z[:1].numel() * planes * 4, 1), 1)
 
 
 def _pieces(
     z: Tensor, inner: Tensor | None, outer: Tensor | None, expansion: Expansion
 ) -> Iterator[tuple[Tensor, Tensor | None, Tensor | None]]:
-    planes = expansion.basis.n_features + (expansion.base is not None)
-    sample = max(z[:1].numel() * planes * 4, 1)
-    rows = max(piece_bytes(z.device) // sample, 1)
+    rows = piece_rows(z, expansion.n_planes, piece_bytes(z.device))
     for start in range(0, max(len(z), 1), rows):
         chosen = slice(start, start + rows)
         yield z[chosen], None if inner is None else inner[chosen], None if outer is None else outer[chosen]

@@ -18,6 +18,8 @@ __all__ = ["Basis", "Pullback", "autocast_enabled", "full_precision", "gaussian_
 
 Pullback = Callable[[Tensor], tuple[Tensor, ...]]
 """Gradient of the features -> gradients of the input and of each parameter."""
+MOMENT_POINTS = 8001
+"""Points at which the moments of a function are integrated."""
 
 
 class Basis(nn.Module):
@@ -161,8 +163,8 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
 @torch.no_grad()
 def gaussian_moments(function: Callable[[Tensor], Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and variance of f(z), z ~ N(0, 1), float64: trapezoidal rule on [-8, 8]. f: (n,) -> (n, ...)."""
-    z = torch.linspace(-8, 8, 8001, dtype=torch.float64, device=device)
-    density = torch.exp(-z.square() / 2) * (16 / 8000 / math.sqrt(2 * math.pi))
+    z = torch.linspace(-8, 8, MOMENT_POINTS, dtype=torch.float64, device=device)
+    density = torch.exp(-z.square() / 2) * (16 / (MOMENT_POINTS - 1) / math.sqrt(2 * math.pi))
     values = function(z).double()
     mean = torch.tensordot(density, values, 1)
     return mean, torch.tensordot(density, (values - mean).square(), 1)

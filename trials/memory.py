@@ -1,0 +1,212 @@
+"""The most memory that a trial's tensors take at once, estimated on the meta device: nothing is allocated or trained.
+
+    weights, gradients, optimizer state, the data set as bytes      all the time
+    what autograd keeps of one batch                                until the backward pass has been there
+    gradients and features of the layer at work                     for a moment
+
+The peak is the largest sum over the layers in a backward pass, in an evaluation, and in an optimizer's step. What is
+no tensor is not in it: the workspaces of libraries, the interpreter, a CUDA context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trials.config import BasisConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig, TrialConfig
+from trials.data.datasets import DATASETS
+from trials.kan import Basis, build_basis
+from trials.kan.basis.basis import MOMENT_POINTS
+from trials.kan.layer import KANLayer
+from trials.kan.mixture import MixtureKANConv
+from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
+from trials.live import LiveBytes
+from trials.models import build_network
+from trials.step import EVALUATION_BATCH, activation_penalties
+
+__all__ = ["estimate_memory"]
+
+_ELEMENTS = 4096  # that a basis is tried on; its constants vanish beside them
+
+
+def estimate_memory(
+    config: TrialConfig, device: str | None = None, threads: int = 1, network: nn.Module | None = None
+) -> float:
+    """Peak memory of training `config`, MiB, as `torch.cuda.max_memory_allocated` counts it.
+
+    device: "cpu", or "cuda", where a step computes in bfloat16; None: the GPU where there is one. threads: the trial's
+    CPU threads, on which the pieces of a KAN layer depend. network: the trial's, where it is on the meta device
+    already; it is used up. Raises what the network raises where it cannot be built or run.
+    """
+    kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dataset = DATASETS[config.data.dataset]
+    images = min(config.data.limit or dataset.training_images, dataset.training_images)
+    held_out = round(images * config.data.validation)
+    if network is None:
+        with torch.device("meta"):
+            network = build_network(config)
+    parameters = [p.numel() * 4 for p in network.parameters() if p.requires_grad]
+    walk = _Walk(config.model.basis, piece_bytes(kind, threads), min(EVALUATION_BATCH, held_out))
+    if kind.type == "cuda":
+        _compute_in_bfloat16(network)
+    shape = (dataset.channels, dataset.image_size, dataset.image_size)
+    batch = torch.empty(min(config.data.batch_size, images - held_out), *shape, device="meta")
+    walk.through(network, batch, config.regularization)
+    weights = sum(parameters)
+    state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
+    cast = weights // 2 if kind.type == "cuda" else 0
+    data = images * (batch[0].numel() + 8 + 8)  # bytes, labels, the epoch's order
+    drawn = config.model.basis.name != "none" and config.model.init == "variance"
+    moments = _moment_bytes(config.model.basis) if drawn else 0
+    training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
+    return (weights + data + max(training, moments)) / 2**20
+
+
+def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tuple[int, int]:
+    """Bytes that an optimizer holds all the time, and those it takes for its own step.
+
+    at_once: weights that it updates together: all on a GPU, one tensor after the other on a CPU.
+    """
+    if isinstance(config, LBFGSConfig):
+        return (2 * config.history_size + 8) * weights, weights
+    return (weights, 2 * weights) if isinstance(config, LionConfig) else (2 * weights, 2 * at_once)
+
+
+def _moment_bytes(basis: BasisConfig) -> float:
+    """Of the basis' moments, from which a KAN layer's first weights are drawn."""
+    features = _feature_bytes(_sizes_of(basis), None, "full", torch.float64)[0]
+    return MOMENT_POINTS * (features + 2 * 8 * build_basis(basis).n_features)
+
+
+class _Walk:
+    """One batch's way through a network on the meta device: the most bytes of its backward pass, and of an evaluation.
+
+    piece: bytes of features that a KAN layer makes at a time. evaluated: images of an evaluation's batch.
+    """
+
+    def __init__(self, basis: BasisConfig, piece: int, evaluated: int) -> None:
+        self.backward = 0.0
+        self.evaluation = 0.0
+        self._basis, self._piece, self._evaluated = basis, piece, evaluated
+        self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other takes its place
+        self._parameters: set[int] = set()
+
+    def through(self, network: nn.Module, batch: Tensor, regularization: RegularizationConfig) -> None:
+        """Run the network forwards, in training."""
+        self._parameters = {p.untyped_storage()._cdata for p in network.parameters()}
+        self._keep(batch)
+        handles = [each.register_forward_hook(self._layer) for each in network.modules() if _is_layer(each)]
+        try:
+            with (
+                torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept),
+                activation_penalties(network.train(), regularization) as penalties,
+            ):
+                logits = network(batch)
+                losses = [F.cross_entropy(logits.float(), batch.new_empty(len(batch), dtype=torch.int64)), *penalties]
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.backward = max(self.backward, self._sum() + sum(loss.nbytes for loss in losses))
+
+    def _keep(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._parameters:
+            self._kept[storage._cdata] = storage
+        return tensor
+
+    def _sum(self) -> int:
+        return sum(storage.nbytes() for storage in self._kept.values())
+
+    def _layer(self, layer: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
+        z = inputs[0]
+        flow = z.nbytes + (0 if y.untyped_storage()._cdata == z.untyped_storage()._cdata else y.nbytes)
+        backward = self._moment(layer, z, y, len(z))[1]
+        forward = self._moment(layer, z, y, self._evaluated)[0]
+        self.backward = max(self.backward, self._sum() + flow + backward)
+        self.evaluation = max(self.evaluation, flow / len(z) * self._evaluated + forward)
+
+    def _moment(self, layer: nn.Module, z: Tensor, y: Tensor, samples: int) -> tuple[float, float]:
+        """Bytes that a layer takes by itself while `samples` pass it: forwards, and backwards."""
+        if isinstance(layer, nn.Conv2d):
+            copies = (_blocked(z) + _blocked(y)) / len(z) * samples
+            return copies, copies
+        if isinstance(layer, MixtureKANConv):
+            expert, rows = layer.experts[0], samples
+            assert isinstance(expert, KANLayer)
+            weights = 2 * samples * expert.weight.nbytes  # each sample has its own, and the convolution a copy
+        elif isinstance(layer, KANLayer):
+            expert, rows = layer, min(piece_rows(z, layer.planes, self._piece), samples)
+            weights = 0
+        else:
+            return 0.0, 0.0
+        placement = expert.perturbation.placement if expert.perturbation else "full"
+        base: Callable[[], nn.Module] | None = type(expert.base) if isinstance(expert.base, nn.Module) else None
+        forward, backward = _feature_bytes(_sizes_of(self._basis), base, placement, z.dtype)
+        copies = expert.planes * expert.weight.itemsize if z.dim() > 2 else 0
+        elements = rows * z[0].numel()
+        joined = samples / len(z) if rows < samples else 0.0  # what the pieces yield is put together in the end
+        return (
+            (forward + copies) * elements + weights + joined * y.nbytes,
+            (backward + copies) * elements + weights + joined * z.nbytes,
+        )
+
+
+def _blocked(x: Tensor) -> float:
+    """Bytes of a copy (N, C, H, W) -> C in blocks of 8, as convolutions make for themselves."""
+    return x.nbytes / x.shape[1] * (-(-x.shape[1] // 8) * 8)
+
+
+def _is_layer(module: nn.Module) -> bool:
+    native = next(module.children(), None) is None and not isinstance(module, Basis)
+    return native or isinstance(module, (KANLayer, MixtureKANConv))
+
+
+def _sizes_of(basis: BasisConfig) -> BasisConfig:
+    """The basis with its ranges and exponents as they are by default: they change no size."""
+    return type(basis)(**{key: value for key, value in basis if not isinstance(value, float)})
+
+
+@cache
+def _feature_bytes(
+    basis: BasisConfig, base: Callable[[], nn.Module] | None, placement: str, dtype: torch.dtype
+) -> tuple[float, float]:
+    """Bytes for each element of z that a KAN layer takes for a moment, forwards and backwards: tried out."""
+    with torch.device("meta"):
+        expansion = Expansion(build_basis(basis), None if base is None else base())
+        z = torch.empty(1, 1, _ELEMENTS, dtype=dtype, requires_grad=True)
+        weight = torch.empty(1, dtype=dtype)
+        inner = torch.empty(1, 1) if placement == "poly" else None
+        outer = torch.empty(1, expansion.basis.n_features) if placement == "degree" else None
+        with LiveBytes(z) as forward, torch.no_grad():
+            expansion.planes(z, inner, outer).to(dtype)
+        y = Recomputed.apply(expansion, _NoProduct(), z, weight, None, inner, outer, *expansion.basis.parameters())
+        with LiveBytes(z, y) as backward:
+            y.backward(y.detach())
+    return forward.peak / _ELEMENTS, backward.peak / _ELEMENTS
+
+
+class _NoProduct:
+    """A `Product` that takes no memory but for the gradient of its planes."""
+
+    def forward(self, planes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return planes.new_empty(1)
+
+    def backward(self, grad: Tensor, planes: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+        return torch.empty_like(planes), None
+
+
+def _compute_in_bfloat16(network: nn.Module) -> None:
+    """What autocast does on a GPU, for the meta device, which knows no autocast: layers in bfloat16, norms not."""
+    network.to(torch.bfloat16)
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_pre_hook(lambda module, inputs: inputs[0].to(module.weight.dtype))
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)):
+            module.float()
+        if isinstance(module, nn.GroupNorm):
+            module.register_forward_pre_hook(lambda module, inputs: inputs[0].float())

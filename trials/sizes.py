@@ -1,0 +1,91 @@
+"""What a configuration costs, before anything is trained: sizes counted on torch's meta device, without data files.
+
+measure(config, ["parameters", "flops"])  # {"parameters": 17882.0, "flops": 1990144.0}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from trials.config import TrialConfig
+from trials.data.datasets import DATASETS
+from trials.memory import estimate_memory
+from trials.models import build_network
+
+__all__ = ["SIZES", "check_batch", "count_flops", "count_parameters", "measure"]
+
+SIZES = ("parameters", "flops", "peak_memory_mib")
+
+
+def measure(
+    config: TrialConfig, names: Iterable[str] = SIZES, *, device: str | None = None, threads: int = 1
+) -> dict[str, float]:
+    """The sizes `names` of a configuration, of one network that is built once.
+
+    parameters: trainable numbers. flops: `count_flops`. peak_memory_mib: `estimate_memory` on `device`. Raises
+    ValueError or RuntimeError where the configuration cannot be built, or cannot be trained.
+    """
+    dataset = DATASETS[config.data.dataset]
+    check_batch(config, min(config.data.limit or dataset.training_images, dataset.training_images))
+    with torch.device("meta"):
+        network = build_network(config)
+    count: dict[str, Callable[[], float]] = {
+        "parameters": lambda: _parameters(network),
+        "flops": lambda: _flops(config, network),
+        "peak_memory_mib": lambda: estimate_memory(config, device, threads, network),
+    }
+    wanted = set(names)
+    return {name: float(count[name]()) for name in SIZES if name in wanted}  # memory last: it uses the network up
+
+
+def check_batch(config: TrialConfig, images: int) -> None:
+    """Raises ValueError where the batches of so many training images are too small for the normalisation."""
+    if config.model.normalization == "batch" and min(config.data.batch_size, images) < 2:
+        raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")
+
+
+def count_parameters(config: TrialConfig) -> int:
+    """Trainable parameters of the network. Needs no data files and no memory for the weights."""
+    with torch.device("meta"):
+        return _parameters(build_network(config))
+
+
+def count_flops(config: TrialConfig) -> int:
+    """Multiply-adds times two of one image's forward pass: convolutions and products. Needs what `count_parameters`
+    does."""
+    with torch.device("meta"):
+        network = build_network(config)
+    return _flops(config, network)
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def _flops(config: TrialConfig, network: nn.Module) -> int:
+    dataset = DATASETS[config.data.dataset]
+    image = torch.empty(1, dataset.channels, dataset.image_size, dataset.image_size, device="meta")
+    with torch.no_grad(), _Flops() as counter:
+        network.eval()(image)
+    total: int = counter.total
+    return total
+
+
+class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """`torch.utils.flop_counter` without its table of modules, which takes most of its time."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            self.total += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=out)
+        return out

@@ -1,0 +1,132 @@
+"""How long a step takes here, and how many there are: for an estimate of a search's time before it starts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from trials.config import DataConfig, LBFGSConfig, TrialConfig
+from trials.data.datasets import DATASETS
+from trials.data.files import DataMissingError, locate
+from trials.data.loader import steps_per_epoch, training_batches
+from trials.data.splits import Split, load_training
+from trials.models import build_network
+from trials.optim import build_optimizer
+from trials.step import train_step
+
+__all__ = ["EpochWork", "StepTime", "epoch_work", "time_step"]
+
+_SECONDS = 0.5
+_STEPS = 5
+
+
+@dataclass(frozen=True)
+class EpochWork:
+    """What an epoch of a configuration does."""
+
+    passes: float
+    """Forward and backward passes: the steps, times the evaluations of the loss in each."""
+    batch: int
+    """Images of each."""
+    evaluated: int
+    """Images that pass forwards alone, to measure the trial."""
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """A measured step."""
+
+    seconds: float
+    """Of one forward and backward pass, with its share of the optimizer's work."""
+    batch: int
+    """Images in it."""
+    synthetic: bool
+    """Whether the images were random, because the data set's files are not here."""
+
+
+def epoch_work(config: TrialConfig) -> EpochWork:
+    """Counted without data files. LBFGS evaluates the loss until 5/4 max_iter times are reached, and twice at least."""
+    dataset = DATASETS[config.data.dataset]
+    images = min(config.data.limit or dataset.training_images, dataset.training_images)
+    held_out = math.ceil(images * config.data.validation)
+    training, batch = images - held_out, config.data.batch_size
+    evaluations = max(2, 1.25 * config.optimizer.max_iter) if isinstance(config.optimizer, LBFGSConfig) else 1
+    return EpochWork(steps_per_epoch(training, batch) * evaluations, min(batch, training), held_out)
+
+
+def time_step(
+    config: TrialConfig,
+    *,
+    data_dir: Path | None = None,
+    device: str | None = None,
+    threads: int = 1,
+    most_images: int | None = None,
+) -> StepTime:
+    """Train a few steps of a configuration, after one to warm up, with so many CPU threads, and take the fastest.
+
+    At most 5 steps, and no more once half a second is spent. most_images: a smaller batch where the configuration's is
+    larger. Where the files of its data set are not here the images are random. Seeds torch's global generators. Raises
+    what training the configuration raises.
+    """
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    split, synthetic = _images(config.data, target, data_dir)
+    batch = min(config.data.batch_size, len(split), most_images or config.data.batch_size)
+    images, labels = next(training_batches(split, batch, config.data.augment, config.seed, 0))
+    torch.manual_seed(config.seed)
+    model = build_network(config).to(target).train()
+    optimizer = build_optimizer(config.optimizer, model)
+    with _threads(threads), torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
+        seconds = _fastest(model, lambda: train_step(model, optimizer, config.regularization, images, labels).item())
+    return StepTime(seconds, batch, synthetic)
+
+
+def _fastest(model: nn.Module, step: Callable[[], object]) -> float:
+    """Seconds of a pass in the fastest step."""
+    passes = 0
+
+    def called(*call: object) -> None:
+        nonlocal passes
+        passes += 1
+
+    model.register_forward_hook(called)
+    step()
+    fastest, spent = math.inf, 0.0
+    for _ in range(_STEPS):
+        passes, start = 0, time.perf_counter()
+        step()
+        seconds = time.perf_counter() - start
+        fastest, spent = min(fastest, seconds / passes), spent + seconds
+        if spent > _SECONDS:
+            break
+    return fastest
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _images(config: DataConfig, device: torch.device, data_dir: Path | None) -> tuple[Split, bool]:
+    """Training images, and whether they are random ones: as many as a batch has."""
+    try:
+        locate(config.dataset, data_dir, download=False)
+    except DataMissingError:
+        dataset = DATASETS[config.dataset]
+        shape = (config.batch_size, dataset.channels, dataset.image_size, dataset.image_size)
+        middle = torch.full((dataset.channels,), 127.5, device=device)
+        pixels = torch.randint(256, shape, dtype=torch.uint8, device=device)
+        labels = torch.randint(dataset.classes, shape[:1], device=device)
+        return Split(pixels, labels, middle, middle / 3**0.5), True
+    return load_training(config, device, data_dir)[0], False
