@@ -130,7 +130,7 @@ def test_a_study_run_that_a_killed_writer_left_empty_is_filled(tmp_path: Path, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(MlflowStore, "_fill_parent", die)
+        patched.setattr(MlflowStore, "_describe_parent", die)
         with pytest.raises(KeyboardInterrupt):
             MlflowStore(study)
     store = MlflowStore(study)

@@ -28,9 +28,12 @@ def read_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Every trial by number, as `study.get_trials` gives them; not to be changed."""
     from optuna.storages._cached_storage import _CachedStorage
 
+    from kansearch.study.steady import SteadyStorage
+
     storage = study._storage
-    if isinstance(storage, _CachedStorage):
-        return _read(storage._backend, study._study_id)
+    backend = storage._backend if isinstance(storage, _CachedStorage) else None
+    if isinstance(backend, SteadyStorage):
+        return backend.steadily(lambda: _read(backend, study._study_id))
     return study.get_trials(deepcopy=False)
 
 

@@ -14,7 +14,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from optuna.distributions import distribution_to_json
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
@@ -35,6 +35,7 @@ _ATTEMPT_SECONDS = 5  # of one attempt to get SQLite's lock, or to connect to a 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
@@ -42,11 +43,11 @@ class _OutOfReach(Exception):
     """Passes Optuna's own repetitions by, which would multiply the time waited here."""
 
 
-def _steady(method: Callable[..., T]) -> Callable[..., T]:
+def _steady(method: F) -> F:
     """The method, repeated while the database is out of reach."""
 
     @functools.wraps(method)
-    def repeated(self: SteadyStorage, *args: Any, **kwargs: Any) -> T:
+    def repeated(self: SteadyStorage, *args: Any, **kwargs: Any) -> Any:
         while True:
             try:
                 result = method(self, *args, **kwargs)
@@ -56,7 +57,7 @@ def _steady(method: Callable[..., T]) -> Callable[..., T]:
                 self.give_up_at = None
                 return result
 
-    return repeated
+    return cast(F, repeated)
 
 
 class SteadyStorage(RDBStorage):
@@ -88,6 +89,11 @@ class SteadyStorage(RDBStorage):
             waited = f"waited {self.patience:g} s for the study's storage {self.shown}"
             raise ObstacleError(f"{waited}: {reason}") from error
         time.sleep(_PAUSE_SECONDS)
+
+    @_steady
+    def steadily(self, read: Callable[[], T]) -> T:
+        """What `read` gives, which asks the database by itself; repeated as every method here."""
+        return read()
 
     # -- writes that must not be done twice ---------------------------------------------------------------------------
 
