@@ -75,7 +75,7 @@ class _Seen:
             if records.get(number) != before:
                 self._figures.lost.append(f"trial {number}: {before} became {records.get(number)}")
         for number, epochs in self._epochs.items():
-            self._compare(number, epochs, records.get(number))
+            self._compare(number, epochs, records.get(number), study)
         for record in records.values():
             self._repeated(record)
             if record.state in FINISHED:
@@ -84,9 +84,9 @@ class _Seen:
             else:
                 self._epochs[record.number] = _trained(study, record)
 
-    def _compare(self, number: int, epochs: list[Mapping[str, Any]], record: TrialRecord | None) -> None:
-        """An epoch trained again would differ in the seconds it took."""
-        known = [] if record is None else list(record.curve)
+    def _compare(self, number: int, epochs: list[Mapping[str, Any]], record: TrialRecord | None, study: Study) -> None:
+        """An epoch trained again would differ in the seconds it took. A failed trial keeps what the study noted."""
+        known = [] if record is None else _trained(study, record)
         shorter = min(len(known), len(epochs))
         if known[:shorter] != epochs[:shorter]:
             self._figures.run_twice.append(f"trial {number}: an epoch was trained again")
@@ -101,10 +101,11 @@ class _Seen:
 
 
 def _trained(study: Study, record: TrialRecord) -> list[Mapping[str, Any]]:
-    """The results in the trial's checkpoint: what its worker had trained, whether the study had noted it or not."""
+    """What is kept of a trial: the results in the checkpoint of an unfinished one, which the study may not have noted
+    yet, or else those in the study."""
     path = study.trial_folder(record.number) / "checkpoint.pt"
-    results = load_checkpoint(path)["results"] if path.exists() else []
-    return list(results)
+    saved = load_checkpoint(path)["results"] if record.state not in FINISHED and path.exists() else []
+    return max(list(record.curve), list(saved), key=len)
 
 
 @dataclass(frozen=True)
