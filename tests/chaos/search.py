@@ -257,7 +257,7 @@ def _count(study: Study, budget: int, figures: Figures) -> None:
 def _processes_left(folder: Path) -> list[str]:
     """Processes of Ray that don't end."""
     try:
-        wait_until(lambda: not list(_processes(folder)), 30)
+        wait_until(lambda: not list(_processes(folder)), 120)  # an agent of a killed Ray may take a minute
     except AssertionError:
         return [f"{pid} {command_line(pid)}" for pid in _processes(folder)]
     return []
