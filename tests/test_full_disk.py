@@ -51,7 +51,7 @@ def test_a_full_disk_stops_the_search_and_no_trial_fails(tmp_path: Path, small_d
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
     home = ("--home", str(small_disk))
     wide = ("--set", "model.width=64", "--set", "model.basis={name: rbf, grid_size: 8}")  # a checkpoint of 1 MiB or so
-    driver = start("launch", "small.yaml", "--trials", "4", "--epochs", "40", *wide, *home, cwd=tmp_path)
+    driver = start("launch", "small.yaml", "--trials", "2", "--epochs", "30", *wide, *home, cwd=tmp_path)
     wait_until(lambda: (small_disk / "small/study.json").exists())
     study = Study.open(small_disk, "small")
     wait_until(lambda: sum(record.epochs for record in study.records()) >= 4)
@@ -74,7 +74,7 @@ def test_a_full_disk_stops_the_search_and_no_trial_fails(tmp_path: Path, small_d
     ballast.unlink()
     succeed("resume", "small", *home, cwd=tmp_path)
     after = json.loads(succeed("trials", "small", "--json", *home, cwd=tmp_path))
-    assert [(record["state"], record["epochs"]) for record in after] == [("complete", 40)] * 4
+    assert [(record["state"], record["epochs"]) for record in after] == [("complete", 30)] * 2
     for record in Study.open(small_disk, "small").records():
         known = list(before[record.number].curve) if record.number in before else []
         assert list(record.curve)[: len(known)] == known

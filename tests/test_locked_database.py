@@ -30,7 +30,7 @@ def launched(folder: Path, **settings: str) -> subprocess.Popen[str]:
     """A search that has noted its first epochs."""
     (folder / "small.yaml").write_text(SMALL_SPACE)
     driver = subprocess.Popen(
-        command("launch", "small.yaml", "--trials", "3", "--epochs", "60"),
+        command("launch", "small.yaml", "--trials", "2", "--epochs", "40"),
         cwd=folder,
         env=environment(**settings),
         stdout=subprocess.PIPE,
@@ -53,7 +53,7 @@ def test_a_search_waits_for_its_database_and_goes_on(tmp_path: Path) -> None:
         assert [record.epochs for record in Study.open(tmp_path / "studies", "small").records()] == before
     _, stderr = driver.communicate(timeout=300)
     assert driver.returncode == 0, stderr
-    assert [(record["state"], record["epochs"]) for record in trials("small", tmp_path)] == [("complete", 60)] * 3
+    assert [(record["state"], record["epochs"]) for record in trials("small", tmp_path)] == [("complete", 40)] * 2
 
 
 def test_a_database_locked_for_too_long_stops_the_search_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -70,6 +70,6 @@ def test_a_database_locked_for_too_long_stops_the_search_and_nothing_is_lost(tmp
     assert "Traceback" not in stderr
     succeed("resume", "small", cwd=tmp_path)
     records = Study.open(tmp_path / "studies", "small").records()
-    assert [(record.state, record.epochs) for record in records] == [("complete", 60)] * 3
+    assert [(record.state, record.epochs) for record in records] == [("complete", 40)] * 2
     for record in before:
         assert list(records[record.number].curve)[: record.epochs] == list(record.curve)

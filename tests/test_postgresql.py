@@ -16,7 +16,7 @@ from kansearch.space import parse_space
 from kansearch.study.study import Study
 from tests.chaos.mlflow import disagreements
 from tests.commandline import Command, kansearch_fixture, one_line
-from tests.helpers import SMALL_SPACE, start, succeed, trials, wait_until
+from tests.helpers import SMALL_SPACE, start, start_trial, succeed, trials, wait_until
 from tests.postgres import PostgresServer, postgres_fixture, running_server
 from tests.proxy import Proxy
 from tests.test_study import epoch
@@ -69,12 +69,13 @@ def test_what_is_asked_of_the_study_while_the_server_restarts_is_done_once(
 ) -> None:
     study = make_study(tmp_path, postgres.database("restart"))
     with coming_back(postgres):
-        assert study.ask().number == 0
+        assert start_trial(study).number == 0
     with coming_back(postgres):
         study.add_epoch(0, epoch(1, 0.5))
     with coming_back(postgres):
         study.complete(0)
-    (record,) = study.records()
+    with coming_back(postgres):
+        (record,) = study.records()
     assert (record.state, record.values["accuracy"], len(record.curve)) == ("complete", 0.5, 1)
 
 
@@ -84,18 +85,18 @@ def test_a_write_whose_answer_is_lost_is_not_done_twice(tmp_path: Path, postgres
     with Proxy(postgres.port) as proxy:
         study = make_study(tmp_path, url.replace(f":{postgres.port}/", f":{proxy.port}/"))
         proxy.cut_after(b"INSERT INTO trials")
-        assert study.ask().number == 0
+        assert start_trial(study).number == 0
         study.add_epoch(0, epoch(1, 0.5))
         proxy.cut_after(b"UPDATE trials")
         assert study.complete(0).state == "complete"
         assert proxy.cuts == 2
-        assert study.ask().number == 1
+        assert start_trial(study).number == 1
         assert [record.state for record in study.records()] == ["complete", "running"]
 
 
 def test_a_trial_that_has_ended_is_not_ended_otherwise(tmp_path: Path, postgres: PostgresServer) -> None:
     study = make_study(tmp_path, postgres.database("ended"))
-    study.ask()
+    start_trial(study)
     study.fail(0, "ValueError: no")
     with pytest.raises(UpdateFinishedTrialError):
         study.prune(0, "stopped")
@@ -113,13 +114,13 @@ def test_a_server_that_stays_away_is_an_obstacle_told_in_one_line(
         server.kill()
         for _ in range(2):
             with pytest.raises(ObstacleError, match=r"^waited 1 s for the study's storage postgresql://\S+: .*refused"):
-                study.ask()
+                start_trial(study)
         with pytest.raises(KansearchError, match=r"^cannot open the study's storage ") as refused:
             Study.open(tmp_path, "small")
         assert "\n" not in str(refused.value)
         assert server.url("").split(":")[2].split("@")[0] not in str(refused.value), "no password"
         server.start()
-        assert study.ask().number == 0
+        assert start_trial(study).number == 0
 
 
 def test_a_missing_driver_is_named_with_what_to_install(
@@ -155,6 +156,6 @@ def test_a_launch_killed_before_the_study_was_made_can_be_repeated(
     with pytest.raises(InputError, match="holds a study 'small' already"):
         make_study(tmp_path / "another", url)
     study = make_study(tmp_path / "mine", url)
-    assert study.ask().number == 0
+    assert start_trial(study).number == 0
     with pytest.raises(InputError, match="exists in"):
         make_study(tmp_path / "mine", url)

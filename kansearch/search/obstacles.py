@@ -16,7 +16,7 @@ from pathlib import Path
 from kansearch.errors import ObstacleError, causes
 from kansearch.study.study import home_option
 
-__all__ = ["OBSTACLE", "NodeWatch", "obstacle", "resumable"]
+__all__ = ["OBSTACLE", "NodeWatch", "check_nodes", "obstacle", "resumable"]
 
 OBSTACLE = "obstacle"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -45,17 +45,21 @@ def resumable(name: str, home: Path) -> Iterator[None]:
 
 
 class NodeWatch:
-    """Notices that no node of the cluster is left, upon which Ray Tune would wait for ever."""
+    """Looks every few seconds whether the cluster lives."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + _WATCH_SECONDS
 
     def __call__(self) -> None:
-        """Look, every few seconds. Raises ObstacleError."""
-        if time.monotonic() < self._next:
-            return
-        import ray
+        """Look, if it is time to. Raises ObstacleError."""
+        if time.monotonic() >= self._next:
+            check_nodes()
+            self._next = time.monotonic() + _WATCH_SECONDS
 
-        self._next = time.monotonic() + _WATCH_SECONDS
-        if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
-            raise ObstacleError("every node of the Ray cluster died")
+
+def check_nodes() -> None:
+    """Raise ObstacleError if no node of the cluster is left: Ray Tune would wait for ever."""
+    import ray
+
+    if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
+        raise ObstacleError("every node of the Ray cluster died")

@@ -23,6 +23,7 @@ _STUDY, _TRIAL, _STATE, _REASON = "kansearch.study", "kansearch.trial", "kansear
 _TRIAL_METRICS = ("parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch")
 _EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
 _RUN_STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "infeasible": "KILLED", "fail": "FAILED"}
+_SERVERS = ("http:", "https:", "databricks")
 _OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -60,7 +61,7 @@ class MlflowStore:
         if found is not None:
             return str(found.experiment_id)
         artifacts = None
-        if self._study.tracking_uri.startswith("sqlite:"):
+        if not self._study.tracking_uri.startswith(_SERVERS):  # a server has a place of its own; a database has none
             artifacts = (self._study.folder.parent / "artifacts" / self._study.name).absolute().as_uri()
         return str(self._client.create_experiment(name, artifact_location=artifacts))
 

@@ -28,6 +28,7 @@ __all__ = ["MlflowWriter"]
 
 _PERIOD_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
+_LONGEST_WAIT_AFTER_AN_ERROR = 10.0  # which is likely to be MLflow's as well
 
 
 class MlflowWriter:
@@ -65,14 +66,15 @@ class MlflowWriter:
         """The thread keeps its own time."""
 
     def ended(self, outcome: str) -> None:
-        """Write what is left, close the study's run, and wait for it: at most a minute."""
+        """Write what is left, close the study's run, and wait for it: at most a minute, less after an error."""
         if self._thread is None:
             return
         self._outcome = outcome
         self._wake.set()
-        self._thread.join(_LONGEST_WAIT_SECONDS)
+        longest = _LONGEST_WAIT_AFTER_AN_ERROR if outcome == "failed" else _LONGEST_WAIT_SECONDS
+        self._thread.join(longest)
         if self._thread.is_alive():
-            self.problem = f"MLflow did not take everything within {_LONGEST_WAIT_SECONDS:.0f} s"
+            self.problem = f"MLflow did not take everything within {longest:.0f} s"
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class _Seen:
             if records.get(number) != before:
                 self._figures.lost.append(f"trial {number}: {before} became {records.get(number)}")
         for number, epochs in self._epochs.items():
-            self._compare(number, epochs, records.get(number))
+            self._compare(number, epochs, records.get(number), study)
         for record in records.values():
             self._repeated(record)
             if record.state in FINISHED:
@@ -84,9 +84,9 @@ class _Seen:
             else:
                 self._epochs[record.number] = _trained(study, record)
 
-    def _compare(self, number: int, epochs: list[Mapping[str, Any]], record: TrialRecord | None) -> None:
-        """An epoch trained again would differ in the seconds it took."""
-        known = [] if record is None else list(record.curve)
+    def _compare(self, number: int, epochs: list[Mapping[str, Any]], record: TrialRecord | None, study: Study) -> None:
+        """An epoch trained again would differ in the seconds it took. A failed trial keeps what the study noted."""
+        known = [] if record is None else _trained(study, record)
         shorter = min(len(known), len(epochs))
         if known[:shorter] != epochs[:shorter]:
             self._figures.run_twice.append(f"trial {number}: an epoch was trained again")
@@ -101,10 +101,11 @@ class _Seen:
 
 
 def _trained(study: Study, record: TrialRecord) -> list[Mapping[str, Any]]:
-    """The results in the trial's checkpoint: what its worker had trained, whether the study had noted it or not."""
+    """What is kept of a trial: the results in the checkpoint of an unfinished one, which the study may not have noted
+    yet, or else those in the study."""
     path = Path(study.checkpoints) / f"{record.number:05d}" / "checkpoint.pt"
-    results = load_checkpoint(path)["results"] if path.exists() else []
-    return list(results)
+    saved = load_checkpoint(path)["results"] if record.state not in FINISHED and path.exists() else []
+    return max(list(record.curve), list(saved), key=len)
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,8 @@ def _live_and_die(place: Place, rng: random.Random, figures: Figures) -> None:
     epochs = place.epochs()
     before = epochs()
     driver = place.start(_FAR_OFF)
-    anywhere, wait, with_worker = rng.random() < 0.5, rng.uniform(0.2, _LONGEST_START), rng.random() < 1 / 3
-    if not anywhere:
+    with_worker, anywhere, wait = rng.random() < 1 / 3, rng.random() < 2 / 3, rng.uniform(0.2, _LONGEST_START)
+    if with_worker or not anywhere:
         wait_until(lambda: epochs() > before or driver.poll() is not None)
         wait = rng.uniform(0.0, 4.0)
     if with_worker:
@@ -256,7 +257,7 @@ def _count(study: Study, budget: int, figures: Figures) -> None:
 def _processes_left(folder: Path) -> list[str]:
     """Processes of Ray that don't end."""
     try:
-        wait_until(lambda: not list(_processes(folder)), 30)
+        wait_until(lambda: not list(_processes(folder)), 120)  # an agent of a killed Ray may take a minute
     except AssertionError:
         return [f"{pid} {command_line(pid)}" for pid in _processes(folder)]
     return []
