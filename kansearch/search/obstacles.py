@@ -16,7 +16,7 @@ from pathlib import Path
 from kansearch.errors import ObstacleError, causes
 from kansearch.study.study import home_option
 
-__all__ = ["OBSTACLE", "NodeWatch", "check_nodes", "obstacle", "resumable"]
+__all__ = ["OBSTACLE", "NodeWatch", "check_alive", "obstacle", "resumable"]
 
 OBSTACLE = "obstacle"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -53,11 +53,11 @@ class NodeWatch:
     def __call__(self) -> None:
         """Look, if it is time to. Raises ObstacleError."""
         if time.monotonic() >= self._next:
-            check_nodes()
+            check_alive()
             self._next = time.monotonic() + _WATCH_SECONDS
 
 
-def check_nodes() -> None:
+def check_alive() -> None:
     """Raise ObstacleError if no node of the cluster is left: Ray Tune would wait for ever."""
     import ray
 

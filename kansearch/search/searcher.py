@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from kansearch.errors import ObstacleError
 from kansearch.search.ask_tell import AskTell, Assignment
 from kansearch.search.lockstep import Lockstep
-from kansearch.search.obstacles import OBSTACLE, check_nodes
+from kansearch.search.obstacles import OBSTACLE, check_alive
 from kansearch.search.trainable import FAILURE, KIND, MEMORY, Request
 from kansearch.search.watchdog import Watchdog
 
@@ -145,7 +145,7 @@ class Attendant(_Disposable, Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._watchdog.ended(trial.trial_id)
-        check_nodes()  # or neither the trial nor its worker is to blame
+        check_alive()  # or neither the trial nor its worker is to blame
         self._searcher.on_lost_worker(trial.trial_id, str(trial.get_error() or ""))
 
 
