@@ -28,8 +28,8 @@ def delay_workers(driver: subprocess.Popen[str], seed: int) -> None:
     while driver.poll() is None:
         victims = list(workers(driver.pid))
         if victims:
-            halt(rng.choice(victims), rng.uniform(0.2, 2.0))
-        time.sleep(0.05)
+            halt(rng.choice(victims), rng.uniform(0.2, 1.0))
+        time.sleep(rng.uniform(0.2, 1.5))
 
 
 def halt(worker: int, seconds: float) -> None:

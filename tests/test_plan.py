@@ -14,7 +14,6 @@ from kansearch.search.ask_tell import AskTell
 from kansearch.search.duration import Timed, concurrent_trials, estimate_duration, fit, spread_out
 from kansearch.search.feasibility import Feasibility
 from kansearch.search.plan import draw
-from kansearch.search.sampler import build_sampler
 from kansearch.search.simulator import MemoryStudy
 from kansearch.search.thirds import parts
 from kansearch.space import FloatRange, IntRange, SearchSettings, load_space, parse_space, random_config, shipped_spaces
@@ -67,13 +66,10 @@ def test_flops_are_those_of_torchs_own_counter() -> None:
 def test_no_configuration_over_the_bound_of_memory_is_started() -> None:
     space = parse_space(f"{bounded()}constraints: {{peak_memory_mib: {BOUND}}}\n", "small.yaml")
     study = MemoryStudy(space)
-    study.use_sampler(build_sampler(space.search, 0))
     search = AskTell(study, 100, lambda: False, lambda record: None)
     started = []
-    while not search.exhausted:
-        proposal = search.ask()
-        assert proposal is not None
-        started.append(proposal[0])
+    while (assignment := search.ask()) is not None:
+        started.append(assignment.number)
     over = {r.number for r in study.records() if estimate_memory(TrialConfig.model_validate(r.config)) > BOUND}
     assert over and len(started) == space.search.trials
     assert not over & set(started)

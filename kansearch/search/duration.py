@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.errors import KansearchError
+from kansearch.search.cluster import shares
 from kansearch.search.plan import Drawn, Plan
 from kansearch.space import SearchSettings
 from trials.config import TrialConfig
@@ -108,14 +109,8 @@ def estimate_duration(plan: Plan, data_dir: Path | None = None) -> Duration:
 
 def concurrent_trials(settings: SearchSettings, cpus: float, gpus: float) -> int:
     """Trials that run at once on so many CPUs and GPUs. Raises KansearchError where not one does."""
-    share = (1.0 if gpus else 0.0) if settings.gpus_per_trial is None else settings.gpus_per_trial
-    fits = min(cpus // settings.cpus_per_trial, gpus // share if share else cpus // settings.cpus_per_trial)
-    if fits < 1:
-        raise KansearchError(
-            f"a trial needs {settings.cpus_per_trial:g} CPUs and {share:g} GPUs; there are {cpus:g} and {gpus:g}"
-        )
-    at_once = int(fits) if settings.max_concurrent is None else min(int(fits), settings.max_concurrent)
-    return min(at_once, settings.trials)
+    fits = shares(settings, [{"Resources": {"CPU": cpus, "GPU": gpus}}], None).max_concurrent
+    return min(fits, settings.trials)
 
 
 def spread_out(drawn: Sequence[Drawn]) -> list[Drawn]:

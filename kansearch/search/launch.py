@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -186,7 +185,8 @@ def _tune(
     ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records)
     search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
     searcher = StudySearcher(search, _requests(study, options, cluster))
-    scratch = tempfile.mkdtemp(prefix="kansearch-")
+    scratch = study.folder.absolute() / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a driver that was killed
     try:
         tune.Tuner(
             tune.with_resources(train, resources),
@@ -198,7 +198,7 @@ def _tune(
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(
-                storage_path=scratch,
+                storage_path=str(scratch),
                 name="ray",
                 stop=StopAll(lambda: stop() or search.overspent is not None),
                 verbose=0,

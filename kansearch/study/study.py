@@ -7,6 +7,7 @@
         ├── study.db              the Optuna study (SQLite), unless another storage was given
         ├── space.yaml            the search space as it was written
         ├── driver.lock           held by the live driver
+        ├── scratch/              what Ray Tune writes while a driver runs; nothing here reads it
         └── trials/<number>/      checkpoint of an unfinished trial; traceback of a failed one
 
 A result is committed to the storage before its worker goes on. What a trial is, is read back through `TrialRecord`.
