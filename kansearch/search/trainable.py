@@ -80,9 +80,9 @@ def resources(ray_config: dict[Any, Any]) -> Any:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """torch says it with a class of its own on a GPU, in words on a CPU."""
+    """torch says it with a class of its own on a GPU, and names the allocator on a CPU."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or (isinstance(error, RuntimeError) and "not enough memory" in str(error))
+    return named or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
 
 def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
