@@ -24,9 +24,9 @@ from trials.data.datasets import DATASETS
 from trials.data.splits import load_test, load_training
 from trials.metrics import classification_metrics
 from trials.models import build_model
-from trials.optim import build_optimizer
+from trials.optim import build_optimizer, load_optimizer
 from trials.results import EpochResult
-from trials.step import predict
+from trials.step import predict, working_precision
 from trials.training import TrialDiverged, train
 
 __all__ = [
@@ -50,6 +50,7 @@ def run_trial(
     device: str | None = None,
     checkpoint: Path | None = None,
     hold_out: bool = True,
+    graphs: bool | None = None,
 ) -> Iterator[EpochResult]:
     """Train what `config` describes and yield an `EpochResult` after each epoch.
 
@@ -57,7 +58,8 @@ def run_trial(
     state; written at the end of each epoch before its result is yielded, and where it exists, training goes on after
     the epochs in it, with the numbers of an uninterrupted trial, and their results are yielded again first, for a
     caller that was lost before it noted them; a damaged one is logged and the trial starts anew. hold_out=False trains
-    on the whole training split; the validation fields are None then. The test split is never touched.
+    on the whole training split; the validation fields are None then. The test split is never touched. graphs: whether
+    the steps are replayed from a CUDA graph; None: on CUDA, wherever they can be.
 
     Raises DataMissingError, IdxError, TrialDiverged, CheckpointError where the checkpoint is another configuration's,
     and ValueError where the configuration cannot be trained on these data. Seeds torch's global generators.
@@ -67,7 +69,7 @@ def run_trial(
     if config.model.normalization == "batch" and min(config.data.batch_size, len(training)) < 2:
         raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")
     torch.manual_seed(config.seed)
-    model = _build(config).to(target)
+    model = _place(_build(config), target)
     optimizer = build_optimizer(config.optimizer, model)
     results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
     yield from results
@@ -80,7 +82,17 @@ def run_trial(
 
     flops = count_flops(config)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
-        yield from train(config, model, optimizer, training, held_out, flops=flops, epochs_done=len(results), save=save)
+        yield from train(
+            config,
+            model,
+            optimizer,
+            training,
+            held_out,
+            flops=flops,
+            epochs_done=len(results),
+            graphs=graphs,
+            save=save,
+        )
 
 
 def evaluate(
@@ -89,10 +101,11 @@ def evaluate(
     """`classification_metrics` on the test split, of the weights in a checkpoint. Raises CheckpointError."""
     target = _device(device)
     state = load_checkpoint(checkpoint, target)
-    model = _build(config).to(target)
+    model = _place(_build(config), target)
     _load(checkpoint, state, config, model)
     split = load_test(config.data, target, data_dir)
-    return classification_metrics(predict(model, split).cpu().numpy(), split.labels.cpu().numpy())
+    logits = predict(model, split, working_precision(config.precision, target))
+    return classification_metrics(logits.cpu().numpy(), split.labels.cpu().numpy())
 
 
 def save_weights(checkpoint: Path, path: Path) -> None:
@@ -140,6 +153,13 @@ def _build(config: TrialConfig) -> nn.Module:
     return build_model(config.model, dataset.channels, dataset.image_size, dataset.classes)
 
 
+def _place(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on the device; on CUDA with the channels last in memory, as its convolutions want them."""
+    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
+    placed: nn.Module = model.to(device, memory_format=layout)  # type: ignore[call-overload]
+    return placed
+
+
 def _resume(
     config: TrialConfig, checkpoint: Path, model: nn.Module, optimizer: Optimizer, device: torch.device
 ) -> list[EpochResult]:
@@ -154,7 +174,7 @@ def _resume(
     _load(checkpoint, state, config, model)
     if state["config"]["optimizer"]["name"] != config.optimizer.name:
         raise CheckpointError(f"{checkpoint}: was written by optimizer {state['config']['optimizer']['name']}")
-    optimizer.load_state_dict(state["optimizer"])
+    load_optimizer(optimizer, state["optimizer"])
     return [EpochResult(**each) for each in state["results"]]
 
 
