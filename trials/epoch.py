@@ -40,9 +40,7 @@ class EagerEpoch:
         batches = training_batches(self.training, data.batch_size, data.augment, self.config.seed, epoch)
         for (images, labels), rate in zip(batches, rates, strict=True):
             set_learning_rate(self.optimizer, rate)
-            total += train_step(
-                self.model, self.optimizer, self.config.regularization, images, labels, self.precision
-            )
+            total += train_step(self.model, self.optimizer, self.config.regularization, images, labels, self.precision)
         return total / len(rates)
 
 
@@ -83,9 +81,7 @@ class GraphedEpoch(EagerEpoch):
     def _step(self) -> None:
         images, labels = self._batch()
         self.rate.copy_(self.rates.index_select(0, self.step)[0])
-        self.total += train_step(
-            self.model, self.optimizer, self.config.regularization, images, labels, self.precision
-        )
+        self.total += train_step(self.model, self.optimizer, self.config.regularization, images, labels, self.precision)
         self.step += 1
 
     def _batch(self) -> tuple[Tensor, Tensor]:
