@@ -1,4 +1,4 @@
-"""The Triton kernels compute what the float64 twin computes: on a GPU, or in Triton's interpreter where there is none."""
+"""The Triton kernels compute what the float64 twin computes: on a GPU, or else in Triton's interpreter."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from torch.nn import functional as F
 from trials.kan import BASES, Basis, KANConv1d, KANConv2d, KANConv3d, KANLinear, Perturbation, kernels
 from trials.kan.kernels import find
 
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # the interpreter's; 1/inf is meant
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MEMBERS: list[tuple[str, dict[str, Any]]] = [
-    *(("bspline", {"grid_size": g, "spline_order": s, "grid_range": 1.5}) for g, s in [(1, 0), (4, 1), (5, 2), (10, 3)]),
-    *(("bspline", {"grid_size": g, "spline_order": s}) for g, s in [(50, 3), (3, 4), (6, 5)]),
+    *(("bspline", {"grid_size": g, "spline_order": s, "grid_range": 1.5}) for g, s in [(1, 0), (4, 1), (10, 3)]),
+    *(("bspline", {"grid_size": g, "spline_order": s}) for g, s in [(5, 2), (50, 3), (3, 4), (6, 5)]),
     *(("rbf", {"grid_size": g, "grid_range": 2.5}) for g in (2, 9)),
     *(("fourier", {"grid_size": g}) for g in (1, 5, 64)),
-    *((name, {"degree": d, "constant": c}) for name in ("chebyshev", "legendre", "gram") for d, c in [(1, False), (5, True)]),
+    *((name, {"degree": 1}) for name in ("chebyshev", "legendre", "gram")),
+    *((name, {"degree": 5, "constant": True}) for name in ("chebyshev", "legendre", "gram")),
     *(("jacobi", {"degree": d, "a": -0.4, "b": 1.7}) for d in (1, 6)),
     *(("bernstein", {"degree": d}) for d in (1, 4, 32)),
     *(("wavelet", {"kind": kind, "count": 5}) for kind in ("mexican_hat", "morlet", "dog")),

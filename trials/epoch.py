@@ -160,7 +160,7 @@ def capture(
 ) -> torch.cuda.CUDAGraph:
     """The CUDA graph of what `function` does on the device, after `warm_up` has run; torch's global generator and
     `generators` go on with each replay."""
-    stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+    stream, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(current)
     with torch.cuda.stream(stream):
         warm_up()

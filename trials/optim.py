@@ -18,8 +18,8 @@ __all__ = ["Lion", "build_optimizer", "learning_rate", "load_optimizer", "set_le
 class Lion(Optimizer):
     """p ← p(1 - lr·λ) - lr·sign(β₁m + (1-β₁)g);  m ← β₂m + (1-β₂)g (arXiv 2302.06675).
 
-    λ, the decoupled weight decay, is 0 unless given. The learning rate of a group may be a tensor of no dimension: then a
-    CUDA graph can hold the step. Raises ValueError for a value out of range.
+    λ, the decoupled weight decay, is 0 unless given. The learning rate of a group may be a tensor of no dimension:
+    then a CUDA graph can hold the step. Raises ValueError for a value out of range.
     """
 
     def __init__(

@@ -99,11 +99,11 @@ class Recomputed(torch.autograd.Function):
         ctx.save_for_backward(z, weight, inner, outer, *parameters)
         ctx.has_bias = bias is not None
         with full_precision(z.device):
-            outputs = [
+            outputs: list[Tensor] = [
                 product.forward(expansion.planes(*piece, weight.dtype), weight, bias)
                 for piece in _pieces(z, inner, outer, expansion)
             ]
-        return _joined(outputs)
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
     @staticmethod
     @once_differentiable

@@ -1,10 +1,11 @@
 """The basis functions and their slopes as Triton device functions, one pair a family, in float32.
 
-Each takes `z` and the index `k` of a function, of shapes that broadcast, and what `Program` says of the basis: `SIZE` and
-`CONSTANT` (known to the compiler), `scale` and up to two tables in memory. Formulas: the basis' own module.
+Each takes `z` and the index `k` of a function, of shapes that broadcast, and what `Program` says of the basis: `SIZE`
+and `CONSTANT` (known to the compiler), `scale` and up to two tables in memory. Formulas: the basis' own module.
 """
 
 # mypy: ignore-errors
+# ruff: noqa: RET505 (the branch not taken must not be compiled)
 
 from __future__ import annotations
 

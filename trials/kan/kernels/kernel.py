@@ -41,10 +41,10 @@ class Kernel:
         last = z.movedim(1, -1).contiguous()  # (N, *spatial, C)
         result = torch.empty(*last.shape[:-1], z.shape[1] * self.width, dtype=dtype, device=z.device)
         if result.numel():
-            with torch.cuda.device_of(z):
+            with torch.cuda.device_of(z):  # type: ignore[no-untyped-call]
                 planes_program[(-(-result.numel() // _LANES),)](
-                    last, *self._inputs(inner, outer), result, result.numel(), *self._sizes(z), **self._compiled(inner, outer),
-                    BLOCK=_LANES,
+                    last, *self._inputs(inner, outer), result, result.numel(), *self._sizes(z),
+                    **self._compiled(inner, outer), BLOCK=_LANES,
                 )  # fmt: skip
         return result.movedim(-1, 1)
 
@@ -60,7 +60,7 @@ class Kernel:
         programs = min(-(-z.numel() // rows), _PROGRAMS)
         partial = torch.empty(programs if learnt else 0, 2, self.features, device=z.device)
         if programs:
-            with torch.cuda.device_of(z):
+            with torch.cuda.device_of(z):  # type: ignore[no-untyped-call]
                 pullback_program[(programs,)](
                     last, *self._inputs(inner, outer), grad, result, partial, z.numel(), *self._sizes(z),
                     **self._compiled(inner, outer), LEARNT=learnt, ROWS=rows, WIDTH=width,
@@ -79,5 +79,6 @@ class Kernel:
     def _compiled(self, inner: Tensor | None, outer: Tensor | None) -> dict[str, Any]:
         return {
             "KIND": self.program.kind, "F": self.features, "P": self.width, "SIZE": self.program.size,
-            "CONSTANT": self.program.constant, "BASE": self.base, "INNER": inner is not None, "OUTER": outer is not None,
+            "CONSTANT": self.program.constant, "BASE": self.base, "INNER": inner is not None,
+            "OUTER": outer is not None,
         }  # fmt: skip

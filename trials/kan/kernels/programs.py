@@ -42,7 +42,8 @@ def planes_program(
 def pullback_program(
     z_at, inner_at, outer_at, first, second, grad_at, grad_z_at, partial_at, elements, per_sample, channels, scale,
     KIND: tl.constexpr, F: tl.constexpr, P: tl.constexpr, SIZE: tl.constexpr, CONSTANT: tl.constexpr,
-    BASE: tl.constexpr, INNER: tl.constexpr, OUTER: tl.constexpr, LEARNT: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
+    BASE: tl.constexpr, INNER: tl.constexpr, OUTER: tl.constexpr, LEARNT: tl.constexpr,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """Gradient of z from that of the planes; with LEARNT this program's share of the parameters' gradients too."""
     k = tl.arange(0, WIDTH)[None, :]
