@@ -18,7 +18,7 @@ from trials.run import evaluate, run_trial
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
-OPTIMIZERS = [{"name": "adamw", "lr": 5e-3, "weight_decay": 0.1}, {"name": "lion", "lr": 1e-3, "weight_decay": 0.1}]
+OPTIMIZERS = [{"name": "adamw", "lr": 5e-3, "weight_decay": 0.1}, {"name": "lion", "lr": 4e-3, "weight_decay": 0.1}]
 EVERYTHING_RANDOM: dict[str, Any] = {
     "data": {"dataset": "digits", "batch_size": 64, "limit": 600, "augment": "crop_flip"},
     "model": {"depth": 3, "width": 8, "halvings": 1, "dropout": 0.2, "noise": 0.1, "basis": {"name": "gram"}},
@@ -127,7 +127,7 @@ def test_a_model_that_cannot_be_captured_falls_back_with_one_line(
     forward = GlobalAverage.forward
 
     def waits(self: Any, x: torch.Tensor) -> torch.Tensor:
-        assert x.sum().item() == x.sum().item()
+        assert x.is_meta or x.isfinite().all().item()
         return forward(self, x)
 
     monkeypatch.setattr(GlobalAverage, "forward", waits)

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from trials.config import TrialConfig
+from trials.config import LBFGSConfig, TrialConfig
 from trials.data.datasets import DATASETS
 from trials.data.splits import load_test, load_training
 from trials.metrics import classification_metrics
@@ -69,7 +69,7 @@ def run_trial(
     if config.model.normalization == "batch" and min(config.data.batch_size, len(training)) < 2:
         raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")
     torch.manual_seed(config.seed)
-    model = _place(_build(config), target)
+    model = _build_on(config, target)
     optimizer = build_optimizer(config.optimizer, model)
     results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
     yield from results
@@ -101,7 +101,7 @@ def evaluate(
     """`classification_metrics` on the test split, of the weights in a checkpoint. Raises CheckpointError."""
     target = _device(device)
     state = load_checkpoint(checkpoint, target)
-    model = _place(_build(config), target)
+    model = _build_on(config, target)
     _load(checkpoint, state, config, model)
     split = load_test(config.data, target, data_dir)
     logits = predict(model, split, working_precision(config.precision, target))
@@ -153,11 +153,13 @@ def _build(config: TrialConfig) -> nn.Module:
     return build_model(config.model, dataset.channels, dataset.image_size, dataset.classes)
 
 
-def _place(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on the device; on CUDA with the channels last in memory, as its convolutions want them."""
-    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
-    placed: nn.Module = model.to(device, memory_format=layout)  # type: ignore[call-overload]
-    return placed
+def _build_on(config: TrialConfig, device: torch.device) -> nn.Module:
+    """The model on the device; on CUDA with the channels last in memory, as its convolutions want them, but for L-BFGS,
+    which wants each parameter in one piece."""
+    last = device.type == "cuda" and not isinstance(config.optimizer, LBFGSConfig)
+    layout = torch.channels_last if last else torch.preserve_format
+    model: nn.Module = _build(config).to(device, memory_format=layout)  # type: ignore[call-overload]
+    return model
 
 
 def _resume(

@@ -114,8 +114,13 @@ def tanh(z):
 
 @triton.jit
 def sine(halves):
-    """sin(π halves), reduced to [-π, π] first."""
-    return tl.sin((halves - 2 * tl.floor(halves * 0.5 + 0.5)) * _PI)
+    """sin(π halves), reduced to a quarter turn, where its series to the 11th power errs by 6e-8."""
+    reduced = halves - 2 * tl.floor(halves * 0.5 + 0.5)  # [-1, 1)
+    angle = (0.5 - tl.abs(tl.abs(reduced) - 0.5)) * _PI
+    square = angle * angle
+    series = 2.7557319e-6 - square * 2.5052108e-8
+    series = 0.16666667 - square * (8.3333333e-3 - square * (1.9841270e-4 - square * series))
+    return tl.where(reduced < 0, -1.0, 1.0) * (angle - angle * square * series)
 
 
 @triton.jit

@@ -47,7 +47,7 @@ def pullback_program(
 ):  # fmt: skip
     """Gradient of z from that of the planes; with LEARNT this program's share of the parameters' gradients too."""
     k = tl.arange(0, WIDTH)[None, :]
-    of_first, of_second = tl.zeros((WIDTH,), tl.float32), tl.zeros((WIDTH,), tl.float32)
+    of_first, of_second = tl.zeros((ROWS, WIDTH), tl.float32), tl.zeros((ROWS, WIDTH), tl.float32)
     for block in range(tl.program_id(0), tl.cdiv(elements, ROWS), tl.num_programs(0)):
         element = block * ROWS + tl.arange(0, ROWS)
         inside = element < elements
@@ -67,10 +67,10 @@ def pullback_program(
             grad_z += tl.sum(tl.where(k == F, grad, 0.0), 1) * base_slope(z, BASE)
         tl.store(grad_z_at + element, grad_z.to(grad_z_at.dtype.element_ty), inside)
         if LEARNT:
-            of_first += tl.sum(of_feature * by_first, 0)
-            of_second += tl.sum(of_feature * by_second, 0)
+            of_first += of_feature * by_first
+            of_second += of_feature * by_second
     if LEARNT:
         column = tl.arange(0, WIDTH)
         here = partial_at + tl.program_id(0) * 2 * F + column
-        tl.store(here, of_first, column < F)
-        tl.store(here + F, of_second, column < F)
+        tl.store(here, tl.sum(of_first, 0), column < F)
+        tl.store(here + F, tl.sum(of_second, 0), column < F)
