@@ -132,7 +132,7 @@ def test_a_model_that_cannot_be_captured_falls_back_with_one_line(
 
     monkeypatch.setattr(GlobalAverage, "forward", waits)
     assert train(config_of(), graphs=None) == expected
-    assert caplog.text.count("no CUDA graph: the step") == 1
+    assert caplog.text.count("no CUDA graph: the training step waits for the device") == 1
 
 
 def test_bfloat16_is_the_default_and_learns_what_float32_does() -> None:

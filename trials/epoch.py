@@ -6,8 +6,11 @@ seed. So the host only says "again", and never waits for the device before the e
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +22,7 @@ from trials.data.splits import Split
 from trials.optim import set_learning_rate
 from trials.step import backward, measure, train_step, working_precision
 
-__all__ = ["EagerEpoch", "GraphedEpoch", "build_epoch", "build_validation"]
+__all__ = ["EagerEpoch", "GraphedEpoch", "NotCapturable", "build_epoch", "build_validation", "capture"]
 
 _log = logging.getLogger(__name__)
 
@@ -114,12 +117,10 @@ def build_epoch(
         return EagerEpoch(config, model, optimizer, training)
     try:
         return GraphedEpoch(config, model, optimizer, training)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
+    except NotCapturable as error:
         if graphs:
             raise
-        _log.warning("no CUDA graph: the step cannot be captured: %s", _first_line(error))
+        _log.warning("no CUDA graph: the training step waits for the device: %s", error)
         optimizer.zero_grad()
         return EagerEpoch(config, model, optimizer, training)
 
@@ -137,14 +138,16 @@ def build_validation(
     if graphs is False or split.images.device.type != "cuda":
         return eager
     result = torch.zeros(2, device=split.images.device)
+
+    def measured() -> None:
+        result.copy_(measure(model, split, precision))
+
     try:
-        graph = capture(lambda: result.copy_(measure(model, split, precision)), eager, [])
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
+        graph = capture(measured, measured, [])
+    except NotCapturable as error:
         if graphs:
             raise
-        _log.warning("no CUDA graph: validation cannot be captured: %s", _first_line(error))
+        _log.warning("no CUDA graph: validation waits for the device: %s", error)
         return eager
 
     def replayed() -> tuple[float, float]:
@@ -155,23 +158,48 @@ def build_validation(
     return replayed
 
 
+class NotCapturable(RuntimeError):
+    """What was to be captured in a CUDA graph waits for the device."""
+
+
 def capture(
     function: Callable[[], object], warm_up: Callable[[], object], generators: Sequence[torch.Generator]
 ) -> torch.cuda.CUDAGraph:
     """The CUDA graph of what `function` does on the device, after `warm_up` has run; torch's global generator and
-    `generators` go on with each replay."""
-    stream, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
+    `generators` go on with each replay. Raises NotCapturable where `warm_up` waits for the device: a capture that fails
+    would leave torch's allocator and generators in disorder."""
+    stream, current = _capture_stream(torch.cuda.current_device()), torch.cuda.current_stream()
     stream.wait_stream(current)
-    with torch.cuda.stream(stream):
+    with torch.cuda.stream(stream), _no_waiting():
         warm_up()
     current.wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     for generator in generators:
         graph.register_generator_state(generator)
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         function()
     return graph
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+@functools.cache
+def _capture_stream(device: int) -> torch.cuda.Stream:
+    """One for all captures, because cuBLAS keeps a workspace for each stream that it has seen."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if "synchronizing" not in str(error):
+            raise
+        raise NotCapturable(str(error).splitlines()[0]) from error
+    finally:
+        torch.cuda.set_sync_debug_mode(before)

@@ -1,6 +1,6 @@
 """The basis functions and their slopes as Triton device functions, one pair a family, in float32.
 
-Each takes `z` and the index `k` of a function, of shapes that broadcast, and what `Program` says of the basis: `SIZE`
+Each takes `u` or `z` and the index `k` of a function, of shapes that broadcast, and what `Program` says of the basis: `SIZE`
 and `CONSTANT` (known to the compiler), `scale` and up to two tables in memory. Formulas: the basis' own module.
 """
 
@@ -24,27 +24,39 @@ _HAT = tl.constexpr(0.8673250705840776)  # 2/(√3 π^¼)
 
 
 @triton.jit
-def value(z, k, scale, first, second, KIND: tl.constexpr, F: tl.constexpr, SIZE: tl.constexpr, CONSTANT: tl.constexpr):
-    """φ_k(z)."""
+def domain(z, KIND: tl.constexpr):
+    """u: z on the interval where the functions are defined."""
+    if KIND == _FOURIER:
+        return tl.erf(z * 0.7071067811865476)
+    elif KIND == _RECURRENCE:
+        return tanh(z)
+    elif KIND == _BERNSTEIN:
+        return tl.sigmoid(2 * z)
+    else:
+        return z
+
+
+@triton.jit
+def value(u, k, scale, first, second, KIND: tl.constexpr, F: tl.constexpr, SIZE: tl.constexpr, CONSTANT: tl.constexpr):
+    """φ_k at u = domain(z)."""
     if KIND == _BSPLINE:
-        return bspline(z, k, scale, F, SIZE)
+        return bspline(u, k, scale, F, SIZE)
     elif KIND == _RADIAL:
-        t = z * scale - (k - (F - 1) / 2)
+        t = u * scale - (k - (F - 1) / 2)
         return tl.exp(-t * t)
     elif KIND == _FOURIER:
         turns, phase = frequency(k, SIZE)
-        return sine(turns * tl.erf(z * 0.7071067811865476) + phase)
+        return sine(turns * u + phase)
     elif KIND == _RECURRENCE:
-        return polynomial(tanh(z), k + (1 - CONSTANT), first, SIZE)
+        return polynomial(u, k + (1 - CONSTANT), first, SIZE)
     elif KIND == _BERNSTEIN:
-        t = tl.sigmoid(2 * z)
-        return tl.load(first + k, k < F, 0.0) * powers(t, k, SIZE)
+        return tl.load(first + k, k < F, 0.0) * powers(u, k, SIZE)
     elif KIND == _RELU_PAIR:
         low, high = tl.load(first + k, k < F, 0.0), tl.load(second + k, k < F, 1.0)
-        root = tl.maximum(z - low, 0.0) * tl.maximum(high - z, 0.0) * (4 / ((high - low) * (high - low)))
+        root = tl.maximum(u - low, 0.0) * tl.maximum(high - u, 0.0) * (4 / ((high - low) * (high - low)))
         return root * root
     else:
-        return wavelet((z - tl.load(first + k, k < F, 0.0)) * tl.exp(-tl.load(second + k, k < F, 0.0)), KIND)
+        return wavelet((u - tl.load(first + k, k < F, 0.0)) * tl.exp(-tl.load(second + k, k < F, 0.0)), KIND)
 
 
 @triton.jit

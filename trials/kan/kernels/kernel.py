@@ -13,9 +13,7 @@ from trials.kan.kernels.program import MEXICAN_HAT, NO_BASE, RELU_PAIR, Program
 
 __all__ = ["Kernel"]
 
-_LANES = 1024  # planes a program of the forward pass
-_TILE = 2048  # elements times planes a step of the backward pass
-_PROGRAMS = 2112  # of the backward pass at most: 16 on each multiprocessor of an H100
+_LANES = 128  # lanes of eight planes a program of the forward pass
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,12 @@ class Kernel:
 
         last = z.movedim(1, -1).contiguous()  # (N, *spatial, C)
         result = torch.empty(*last.shape[:-1], z.shape[1] * self.width, dtype=dtype, device=z.device)
-        if result.numel():
+        programs = -(-result.numel() // (8 * _LANES))
+        if programs:
             with torch.cuda.device_of(z):  # type: ignore[no-untyped-call]
-                planes_program[(-(-result.numel() // _LANES),)](
+                planes_program[(programs,)](
                     last, *self._inputs(inner, outer), result, result.numel(), *self._sizes(z),
-                    **self._compiled(inner, outer), BLOCK=_LANES,
+                    **self._compiled(inner, outer), SPAN=(6 + self.width) // self.width + 1, BLOCK=_LANES,
                 )  # fmt: skip
         return result.movedim(-1, 1)
 
@@ -55,15 +54,14 @@ class Kernel:
         last, grad = z.movedim(1, -1).contiguous(), grad.movedim(1, -1).contiguous()
         result = torch.empty_like(last)
         learnt = self.program.kind >= MEXICAN_HAT or self.program.kind == RELU_PAIR
-        width = 1 << (self.width - 1).bit_length()
-        rows = max(_TILE // width, 1)
-        programs = min(-(-z.numel() // rows), _PROGRAMS)
+        rows = 512 if learnt else 256 if self.width <= 12 else 128  # elements a program: as the cache and sums want
+        programs = -(-z.numel() // rows)
         partial = torch.empty(programs if learnt else 0, 2, self.features, device=z.device)
         if programs:
             with torch.cuda.device_of(z):  # type: ignore[no-untyped-call]
                 pullback_program[(programs,)](
                     last, *self._inputs(inner, outer), grad, result, partial, z.numel(), *self._sizes(z),
-                    **self._compiled(inner, outer), LEARNT=learnt, ROWS=rows, WIDTH=width,
+                    **self._compiled(inner, outer), LEARNT=learnt, ROWS=rows,
                 )  # fmt: skip
         return result.movedim(-1, 1), *(partial.sum(0) if learnt else ())
 

@@ -11,66 +11,89 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from trials.kan.kernels.functions import base_slope, base_value, slope, value
+from trials.kan.kernels.functions import base_slope, base_value, domain, slope, value
 
 
 @triton.jit(do_not_specialize=["per_sample", "channels"])
 def planes_program(
     z_at, inner_at, outer_at, first, second, planes_at, total, per_sample, channels, scale,
     KIND: tl.constexpr, F: tl.constexpr, P: tl.constexpr, SIZE: tl.constexpr, CONSTANT: tl.constexpr,
-    BASE: tl.constexpr, INNER: tl.constexpr, OUTER: tl.constexpr, BLOCK: tl.constexpr,
+    BASE: tl.constexpr, INNER: tl.constexpr, OUTER: tl.constexpr, SPAN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One plane of one element a lane, so that the stores are dense whatever P is."""
-    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < total
-    element = at // P
-    k = at - element * P
-    z = tl.load(z_at + element, inside, 0.0).to(tl.float32)
-    channel = (element // per_sample) * channels + element % channels  # of (N, C)
-    gated = z
-    if INNER:
-        gated = z * tl.load(inner_at + channel, inside, 0.0)
-    result = value(gated, k, scale, first, second, KIND, F, SIZE, CONSTANT)
+    """Eight planes a lane, so that the stores are dense whatever P is. They are of at most SPAN elements, for each of
+    which the domain map and the base branch are computed once."""
+    start = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)) * 8
+    element = start // P
+    run = (start - element * P)[:, None] + tl.arange(0, 8)[None, :]  # planes since the first element's first
+    at = start[:, None] + tl.arange(0, 8)[None, :]
+    k, u, base, channel = run, run * 0.0, run * 0.0, run * 0
+    for j in tl.static_range(SPAN):
+        here = element + j
+        inside = here * P < total
+        z = tl.load(z_at + here, inside, 0.0).to(tl.float32)
+        own = run >= j * P
+        k = tl.where(own, run - j * P, k)
+        if P > F:
+            base = tl.where(own, base_value(z, BASE)[:, None], base)
+        if INNER or OUTER:
+            row = (here // per_sample) * channels + here % channels  # of (N, C)
+            channel = tl.where(own, row[:, None], channel)
+            if INNER:
+                z *= tl.load(inner_at + row, inside, 0.0)
+        u = tl.where(own, domain(z, KIND)[:, None], u)
+    result = value(u, k, scale, first, second, KIND, F, SIZE, CONSTANT)
     if OUTER:
-        result *= tl.load(outer_at + channel * F + k, inside & (k < F), 0.0)
+        result *= tl.load(outer_at + channel * F + k, (at < total) & (k < F), 0.0)
     if P > F:
-        result = tl.where(k < F, result, base_value(z, BASE))
-    tl.store(planes_at + at, result.to(planes_at.dtype.element_ty), inside)
+        result = tl.where(k < F, result, base)
+    tl.store(planes_at + at, result.to(planes_at.dtype.element_ty), at < total)
 
 
 @triton.jit(do_not_specialize=["per_sample", "channels"])
 def pullback_program(
     z_at, inner_at, outer_at, first, second, grad_at, grad_z_at, partial_at, elements, per_sample, channels, scale,
     KIND: tl.constexpr, F: tl.constexpr, P: tl.constexpr, SIZE: tl.constexpr, CONSTANT: tl.constexpr,
-    BASE: tl.constexpr, INNER: tl.constexpr, OUTER: tl.constexpr, LEARNT: tl.constexpr,
-    ROWS: tl.constexpr, WIDTH: tl.constexpr,
+    BASE: tl.constexpr, INNER: tl.constexpr, OUTER: tl.constexpr, LEARNT: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of z from that of the planes; with LEARNT this program's share of the parameters' gradients too."""
-    k = tl.arange(0, WIDTH)[None, :]
-    of_first, of_second = tl.zeros((ROWS, WIDTH), tl.float32), tl.zeros((ROWS, WIDTH), tl.float32)
-    for block in range(tl.program_id(0), tl.cdiv(elements, ROWS), tl.num_programs(0)):
-        element = block * ROWS + tl.arange(0, ROWS)
-        inside = element < elements
-        z = tl.load(z_at + element, inside, 0.0).to(tl.float32)
-        row = element[:, None]
-        grad = tl.load(grad_at + row * P + k, inside[:, None] & (k < P), 0.0).to(tl.float32)
-        channel = (element // per_sample) * channels + element % channels
-        factor = tl.full((ROWS,), 1.0, tl.float32)
-        if INNER:
-            factor = tl.load(inner_at + channel, inside, 0.0)
-        of_feature = tl.where(k < F, grad, 0.0)
-        if OUTER:
-            of_feature *= tl.load(outer_at + channel[:, None] * F + k, inside[:, None] & (k < F), 0.0)
-        by_z, by_first, by_second = slope((z * factor)[:, None], k, scale, first, second, KIND, F, SIZE, CONSTANT)
-        grad_z = tl.sum(of_feature * by_z, 1) * factor
-        if P > F:
-            grad_z += tl.sum(tl.where(k == F, grad, 0.0), 1) * base_slope(z, BASE)
-        tl.store(grad_z_at + element, grad_z.to(grad_z_at.dtype.element_ty), inside)
-        if LEARNT:
-            of_first += of_feature * by_first
-            of_second += of_feature * by_second
-    if LEARNT:
-        column = tl.arange(0, WIDTH)
-        here = partial_at + tl.program_id(0) * 2 * F + column
-        tl.store(here, tl.sum(of_first, 0), column < F)
-        tl.store(here + F, tl.sum(of_second, 0), column < F)
+    """Gradient of z from that of the planes, one element a lane; with LEARNT the parameters' over these elements too.
+
+    A lane reads its P planes one after the other: they lie in lines that its neighbours have brought into the cache.
+    """
+    element = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    inside = element < elements
+    z = tl.load(z_at + element, inside, 0.0).to(tl.float32)
+    channel = (element // per_sample) * channels + element % channels  # of (N, C)
+    factor = 1.0
+    if INNER:
+        factor = tl.load(inner_at + channel, inside, 0.0)
+    grad_z = z * 0
+    if F <= 48:
+        for k in tl.static_range(F):
+            grad = feature_gradient(grad_at, outer_at, element * P + k, channel * F + k, inside, OUTER)
+            by_z, by_first, by_second = slope(z * factor, k, scale, first, second, KIND, F, SIZE, CONSTANT)
+            grad_z += grad * by_z
+            if LEARNT:
+                here = partial_at + tl.program_id(0) * 2 * F + k
+                tl.store(here, tl.sum(grad * by_first, 0))
+                tl.store(here + F, tl.sum(grad * by_second, 0))
+    else:
+        for k in range(F):
+            grad = feature_gradient(grad_at, outer_at, element * P + k, channel * F + k, inside, OUTER)
+            by_z, by_first, by_second = slope(z * factor, k, scale, first, second, KIND, F, SIZE, CONSTANT)
+            grad_z += grad * by_z
+            if LEARNT:
+                here = partial_at + tl.program_id(0) * 2 * F + k
+                tl.store(here, tl.sum(grad * by_first, 0))
+                tl.store(here + F, tl.sum(grad * by_second, 0))
+    grad_z *= factor
+    if P > F:
+        grad_z += tl.load(grad_at + element * P + F, inside, 0.0).to(tl.float32) * base_slope(z, BASE)
+    tl.store(grad_z_at + element, grad_z.to(grad_z_at.dtype.element_ty), inside)
+
+
+@triton.jit
+def feature_gradient(grad_at, outer_at, plane, factor, inside, OUTER: tl.constexpr):
+    grad = tl.load(grad_at + plane, inside, 0.0).to(tl.float32)
+    if OUTER:
+        grad *= tl.load(outer_at + factor, inside, 0.0)
+    return grad
