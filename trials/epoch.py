@@ -7,6 +7,7 @@ seed. So the host only says "again", and never waits for the device before the e
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -121,41 +122,55 @@ def build_epoch(
         if graphs:
             raise
         _log.warning("no CUDA graph: the training step waits for the device: %s", error)
-        optimizer.zero_grad()
-        return EagerEpoch(config, model, optimizer, training)
+    optimizer.zero_grad()
+    gc.collect()  # what is left of the pass that failed remembers the stream it ran on
+    return EagerEpoch(config, model, optimizer, training)
+
+
+class EagerValidation:
+    """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split."""
+
+    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
+        self.model, self.split = model, split
+        self.precision = working_precision(config.precision, split.images.device)
+
+    def __call__(self) -> tuple[float, float]:
+        loss, accuracy = self.measure().tolist()
+        return loss, accuracy
+
+    def measure(self) -> Tensor:
+        return measure(self.model, self.split, self.precision)
+
+
+class GraphedValidation(EagerValidation):
+    """The same from one CUDA graph of the whole pass."""
+
+    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
+        super().__init__(config, model, split)
+        self.result = torch.zeros(2, device=split.images.device)
+        self.graph = capture(self._step, self._step, [])
+
+    def measure(self) -> Tensor:
+        self.graph.replay()
+        return self.result
+
+    def _step(self) -> None:
+        self.result.copy_(super().measure())
 
 
 def build_validation(
     config: TrialConfig, model: nn.Module, split: Split, graphs: bool | None = None
-) -> Callable[[], tuple[float, float]]:
-    """A function that gives the mean cross-entropy (nats) and accuracy on the split; `graphs` as in `build_epoch`."""
-    precision = working_precision(config.precision, split.images.device)
-
-    def eager() -> tuple[float, float]:
-        loss, accuracy = measure(model, split, precision).tolist()
-        return loss, accuracy
-
+) -> EagerValidation:
+    """A GraphedValidation where the device is CUDA; as `build_epoch` otherwise."""
     if graphs is False or split.images.device.type != "cuda":
-        return eager
-    result = torch.zeros(2, device=split.images.device)
-
-    def measured() -> None:
-        result.copy_(measure(model, split, precision))
-
+        return EagerValidation(config, model, split)
     try:
-        graph = capture(measured, measured, [])
+        return GraphedValidation(config, model, split)
     except NotCapturable as error:
         if graphs:
             raise
         _log.warning("no CUDA graph: validation waits for the device: %s", error)
-        return eager
-
-    def replayed() -> tuple[float, float]:
-        graph.replay()
-        loss, accuracy = result.tolist()
-        return loss, accuracy
-
-    return replayed
+    return EagerValidation(config, model, split)
 
 
 class NotCapturable(RuntimeError):
@@ -200,6 +215,6 @@ def _no_waiting() -> Iterator[None]:
     except RuntimeError as error:
         if "synchronizing" not in str(error):
             raise
-        raise NotCapturable(str(error).splitlines()[0]) from error
+        raise NotCapturable(str(error).splitlines()[0]) from None
     finally:
         torch.cuda.set_sync_debug_mode(before)

@@ -49,6 +49,7 @@ def step_of(layer: nn.Module, channels: int, device: str) -> Callable[[], None]:
     graph = capture(step, step, [])
 
     def replay() -> None:
+        assert x.grad is not None and grad is not None, "the graph reads and writes both"
         for _ in range(REPLAYS):
             graph.replay()
 

@@ -1,7 +1,7 @@
 """The basis functions and their slopes as Triton device functions, one pair a family, in float32.
 
-Each takes `u` or `z` and the index `k` of a function, of shapes that broadcast, and what `Program` says of the basis: `SIZE`
-and `CONSTANT` (known to the compiler), `scale` and up to two tables in memory. Formulas: the basis' own module.
+Each takes `u` or `z` and the index `k` of a function, of shapes that broadcast, and what `Program` says of the basis:
+`SIZE` and `CONSTANT` (known to the compiler), `scale` and up to two tables in memory. Formulas: the basis' own module.
 """
 
 # mypy: ignore-errors
@@ -53,7 +53,8 @@ def value(u, k, scale, first, second, KIND: tl.constexpr, F: tl.constexpr, SIZE:
         return tl.load(first + k, k < F, 0.0) * powers(u, k, SIZE)
     elif KIND == _RELU_PAIR:
         low, high = tl.load(first + k, k < F, 0.0), tl.load(second + k, k < F, 1.0)
-        root = tl.maximum(u - low, 0.0) * tl.maximum(high - u, 0.0) * (4 / ((high - low) * (high - low)))
+        narrowing = 2 * tl.rsqrt((high - low) * (high - low))
+        root = tl.maximum(u - low, 0.0) * tl.maximum(high - u, 0.0) * (narrowing * narrowing)
         return root * root
     else:
         return wavelet((u - tl.load(first + k, k < F, 0.0)) * tl.exp(-tl.load(second + k, k < F, 0.0)), KIND)
@@ -115,7 +116,7 @@ def base_slope(z, BASE: tl.constexpr):
     elif BASE == _GELU:
         return 0.5 + 0.5 * tl.erf(z * 0.7071067811865476) + z * 0.3989422804014327 * tl.exp(-0.5 * z * z)
     else:
-        return z * 0 + 1
+        return tl.zeros_like(z) + 1
 
 
 @triton.jit
@@ -143,8 +144,9 @@ def frequency(k, SIZE: tl.constexpr):
 
 @triton.jit
 def power(x, N: tl.constexpr):
-    result = x * 0 + 1
-    for _ in tl.static_range(N):
+    """x^N, N >= 1."""
+    result = x
+    for _ in tl.static_range(N - 1):
         result *= x
     return result
 
@@ -161,10 +163,10 @@ def pieces(distance, S: tl.constexpr, N: tl.constexpr):
 
 
 @triton.jit
-def factorial(S: tl.constexpr):
+def one_over_factorial(S: tl.constexpr):
     result = 1.0
     for i in tl.static_range(1, S + 1):
-        result *= i
+        result = result / i
     return result
 
 
@@ -174,7 +176,7 @@ def bspline(z, k, scale, F: tl.constexpr, S: tl.constexpr):
     if S == 0:
         return tl.where((t >= -0.5) & (t < 0.5), 1.0, 0.0)
     else:
-        return pieces(tl.abs(t), S, S) / factorial(S)
+        return pieces(tl.abs(t), S, S) * one_over_factorial(S)
 
 
 @triton.jit
@@ -182,17 +184,17 @@ def bspline_slope(z, k, scale, F: tl.constexpr, S: tl.constexpr):
     t = z * scale - (k - (F - 1) / 2)
     sign = tl.where(t > 0, 1.0, 0.0) - tl.where(t < 0, 1.0, 0.0)
     if S == 0:
-        return t * 0
+        return tl.zeros_like(t)
     elif S == 1:
         return -scale * sign * tl.where(tl.abs(t) < 1, 1.0, 0.0)
     else:
-        return -scale * sign * pieces(tl.abs(t), S, S - 1) / factorial(S - 1)
+        return -scale * sign * pieces(tl.abs(t), S, S - 1) * one_over_factorial(S - 1)
 
 
 @triton.jit
 def polynomial(u, n, table, DEGREE: tl.constexpr):
     """p_n(u) by the recurrence whose (a, b, c) are the table's rows."""
-    before, here = u * 0, u * 0 + 1
+    before, here = tl.zeros_like(u), tl.zeros_like(u) + 1
     result = tl.where(n == 0, here, 0.0)
     for i in tl.static_range(DEGREE):
         step = (tl.load(table + 3 * i) * u + tl.load(table + 3 * i + 1)) * here - tl.load(table + 3 * i + 2) * before
@@ -203,8 +205,8 @@ def polynomial(u, n, table, DEGREE: tl.constexpr):
 
 @triton.jit
 def polynomial_slope(u, n, table, DEGREE: tl.constexpr):
-    before, here = u * 0, u * 0 + 1
-    slope_before, slope_here = u * 0, u * 0
+    before, here = tl.zeros_like(u), tl.zeros_like(u) + 1
+    slope_before, slope_here = tl.zeros_like(u), tl.zeros_like(u)
     result = tl.where(n == 0, slope_here, 0.0)
     for i in tl.static_range(DEGREE):
         a, b, c = tl.load(table + 3 * i), tl.load(table + 3 * i + 1), tl.load(table + 3 * i + 2)
@@ -218,7 +220,7 @@ def polynomial_slope(u, n, table, DEGREE: tl.constexpr):
 @triton.jit
 def powers(t, k, N: tl.constexpr):
     """t^k (1-t)^(N-k)."""
-    result = t * 0 + tl.where(k < 0, 0.0, 1.0)
+    result = tl.zeros_like(t) + tl.where(k < 0, 0.0, 1.0)
     for i in tl.static_range(N):
         result *= tl.where(i < k, t, 1 - t)
     return result

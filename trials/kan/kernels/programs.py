@@ -26,27 +26,37 @@ def planes_program(
     element = start // P
     run = (start - element * P)[:, None] + tl.arange(0, 8)[None, :]  # planes since the first element's first
     at = start[:, None] + tl.arange(0, 8)[None, :]
-    k, u, base, channel = run, run * 0.0, run * 0.0, run * 0
+    k, u, base, channel = run, tl.zeros((BLOCK, 8), tl.float32), tl.zeros((BLOCK, 8), tl.float32), run
     for j in tl.static_range(SPAN):
         here = element + j
         inside = here * P < total
         z = tl.load(z_at + here, inside, 0.0).to(tl.float32)
-        own = run >= j * P
-        k = tl.where(own, run - j * P, k)
+        own = run >= j * P  # of this element, or of a later one
         if P > F:
-            base = tl.where(own, base_value(z, BASE)[:, None], base)
+            base = from_here(base, base_value(z, BASE), own, j)
         if INNER or OUTER:
             row = (here // per_sample) * channels + here % channels  # of (N, C)
-            channel = tl.where(own, row[:, None], channel)
+            channel = from_here(channel, row, own, j)
             if INNER:
                 z *= tl.load(inner_at + row, inside, 0.0)
-        u = tl.where(own, domain(z, KIND)[:, None], u)
+        u = from_here(u, domain(z, KIND), own, j)
+        if j > 0:
+            k = tl.where(own, run - j * P, k)
     result = value(u, k, scale, first, second, KIND, F, SIZE, CONSTANT)
     if OUTER:
         result *= tl.load(outer_at + channel * F + k, (at < total) & (k < F), 0.0)
     if P > F:
         result = tl.where(k < F, result, base)
     tl.store(planes_at + at, result.to(planes_at.dtype.element_ty), at < total)
+
+
+@triton.jit
+def from_here(before, of_element, own, j: tl.constexpr):
+    """The element's value from its first plane on, (BLOCK, 8)."""
+    wide = tl.broadcast_to(of_element[:, None], before.shape)
+    if j > 0:
+        wide = tl.where(own, wide, before)
+    return wide
 
 
 @triton.jit(do_not_specialize=["per_sample", "channels"])
@@ -66,7 +76,7 @@ def pullback_program(
     factor = 1.0
     if INNER:
         factor = tl.load(inner_at + channel, inside, 0.0)
-    grad_z = z * 0
+    grad_z = tl.zeros_like(z)
     if F <= 48:
         for k in tl.static_range(F):
             grad = feature_gradient(grad_at, outer_at, element * P + k, channel * F + k, inside, OUTER)
