@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from trials.capture import NotCapturable
 from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
 from trials.results import EpochResult
@@ -133,6 +134,18 @@ def test_a_model_that_cannot_be_captured_falls_back_with_one_line(
     monkeypatch.setattr(GlobalAverage, "forward", waits)
     assert train(config_of(), graphs=None) == expected
     assert caplog.text.count("no CUDA graph: the training step waits for the device") == 1
+
+
+def test_asked_for_a_graph_a_model_that_waits_raises_and_harms_no_later_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trials.models.plain import GlobalAverage
+
+    expected = train(config_of())
+    forward = GlobalAverage.forward
+    monkeypatch.setattr(GlobalAverage, "forward", lambda self, x: forward(self, x) * (x.is_meta or x.max().item() > -9))
+    with pytest.raises(NotCapturable):
+        train(config_of())
+    monkeypatch.undo()
+    assert train(config_of()) == expected
 
 
 def test_bfloat16_is_the_default_and_learns_what_float32_does() -> None:

@@ -6,24 +6,22 @@ seed. So the host only says "again", and never waits for the device before the e
 
 from __future__ import annotations
 
-import functools
 import gc
 import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
+from trials.capture import NotCapturable, capture
 from trials.config import TrialConfig
 from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
 from trials.data.splits import Split
 from trials.optim import set_learning_rate
 from trials.step import backward, measure, train_step, working_precision
 
-__all__ = ["EagerEpoch", "GraphedEpoch", "NotCapturable", "build_epoch", "build_validation", "capture"]
+__all__ = ["EagerEpoch", "EagerValidation", "GraphedEpoch", "GraphedValidation", "build_epoch", "build_validation"]
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +63,7 @@ class GraphedEpoch(EagerEpoch):
         model.train()
         buffers = [buffer.clone() for buffer in model.buffers()]
         try:
-            self.graph = capture(self._step, self._warm_up, [self.generator])
+            self.graph = capture(self._step, self._warm_up, device, [self.generator])
         finally:
             for buffer, value in zip(model.buffers(), buffers, strict=True):
                 buffer.copy_(value)
@@ -121,9 +119,9 @@ def build_epoch(
     except NotCapturable as error:
         if graphs:
             raise
-        _log.warning("no CUDA graph: the training step waits for the device: %s", error)
+        _log.warning("no CUDA graph: the training step waits for the device: %s", str(error))
     optimizer.zero_grad()
-    gc.collect()  # what is left of the pass that failed remembers the stream it ran on
+    gc.collect()  # what is left of the pass that failed, in the error's traceback, remembers the stream it ran on
     return EagerEpoch(config, model, optimizer, training)
 
 
@@ -148,7 +146,7 @@ class GraphedValidation(EagerValidation):
     def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
         super().__init__(config, model, split)
         self.result = torch.zeros(2, device=split.images.device)
-        self.graph = capture(self._step, self._step, [])
+        self.graph = capture(self._step, self._step, split.images.device)
 
     def measure(self) -> Tensor:
         self.graph.replay()
@@ -169,52 +167,5 @@ def build_validation(
     except NotCapturable as error:
         if graphs:
             raise
-        _log.warning("no CUDA graph: validation waits for the device: %s", error)
+        _log.warning("no CUDA graph: validation waits for the device: %s", str(error))
     return EagerValidation(config, model, split)
-
-
-class NotCapturable(RuntimeError):
-    """What was to be captured in a CUDA graph waits for the device."""
-
-
-def capture(
-    function: Callable[[], object], warm_up: Callable[[], object], generators: Sequence[torch.Generator]
-) -> torch.cuda.CUDAGraph:
-    """The CUDA graph of what `function` does on the device, after `warm_up` has run; torch's global generator and
-    `generators` go on with each replay. Raises NotCapturable where `warm_up` waits for the device: a capture that fails
-    would leave torch's allocator and generators in disorder."""
-    stream, current = _capture_stream(torch.cuda.current_device()), torch.cuda.current_stream()
-    stream.wait_stream(current)
-    with torch.cuda.stream(stream), _no_waiting():
-        warm_up()
-    current.wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    for generator in generators:
-        graph.register_generator_state(generator)
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        function()
-    return graph
-
-
-@functools.cache
-def _capture_stream(device: int) -> torch.cuda.Stream:
-    """One for all captures, because cuBLAS keeps a workspace for each stream that it has seen."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _no_waiting() -> Iterator[None]:
-    before = torch.cuda.get_sync_debug_mode()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
-        torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        if "synchronizing" not in str(error):
-            raise
-        raise NotCapturable(str(error).splitlines()[0]) from None
-    finally:
-        torch.cuda.set_sync_debug_mode(before)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from trials.epoch import capture
+from trials.capture import capture
 from trials.kan import BASES, KANConv2d
 
 SHAPES = {"cpu": ((64, 16, 28, 28), 32), "cuda": ((128, 64, 32, 32), 64)}
@@ -46,7 +46,7 @@ def step_of(layer: nn.Module, channels: int, device: str) -> Callable[[], None]:
 
     if device == "cpu":
         return step
-    graph = capture(step, step, [])
+    graph = capture(step, step, x.device)
 
     def replay() -> None:
         assert x.grad is not None and grad is not None, "the graph reads and writes both"
