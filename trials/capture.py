@@ -31,9 +31,11 @@ def capture(
     with torch.cuda.device(device):
         stream, current = _capture_stream(torch.cuda.current_device()), torch.cuda.current_stream()
         stream.wait_stream(current)
-        with torch.cuda.stream(stream), _no_waiting():
-            warm_up()
-        current.wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream), _no_waiting():
+                warm_up()
+        finally:
+            current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
