@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 import torch
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton decorates a program
 pytest.importorskip("triton", reason="Triton is not installed: the kernels cannot be run")
 
 from torch import nn
