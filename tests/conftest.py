@@ -1,9 +1,14 @@
-"""Shared by every test: one thread for torch, and no setting of the user's own."""
+"""Shared by every test: one thread for torch, Triton's interpreter without a GPU, and no setting of the user's own."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is first imported, which other libraries do too
 
 
 @pytest.fixture(autouse=True, scope="session")

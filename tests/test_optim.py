@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from trials.config import OptimizerConfig
-from trials.optim import Lion, build_optimizer, learning_rate, set_learning_rate
+from trials.optim import Lion, build_optimizer, learning_rate, load_optimizer, set_learning_rate
 
 CONFIGS = [{"name": "adamw", "lr": 1e-2}, {"name": "lion", "lr": 1e-2}, {"name": "lbfgs", "lr": 0.5}]
 EVERY_OPTIMIZER = pytest.mark.parametrize("config", CONFIGS, ids=[str(config["name"]) for config in CONFIGS])
@@ -157,3 +157,51 @@ def test_set_learning_rate_reaches_every_group() -> None:
     optimizer = build({"name": "adamw"}, nn.Linear(2, 2))
     set_learning_rate(optimizer, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
+
+
+@EVERY_OPTIMIZER
+def test_saved_state_is_taken_over_and_the_groups_options_are_not(config: dict[str, Any]) -> None:
+    model, closure_for = problem()
+    optimizer = build(config, model)
+    optimizer.step(closure_for(optimizer))
+    saved = copy.deepcopy(optimizer.state_dict())
+    for group in saved["param_groups"]:
+        group["lr"] = torch.tensor(123.0)
+    other = build(config, model)
+    load_optimizer(other, saved)
+    assert [group["lr"] for group in other.param_groups] == [config["lr"]] * len(other.param_groups)
+    ours, theirs = copy.deepcopy(model), copy.deepcopy(model)
+    results = []
+    for stepped in (optimizer, other):
+        model.load_state_dict(ours.state_dict())
+        stepped.step(closure_for(stepped))
+        results.append(copy.deepcopy(model.state_dict()))
+    assert all(torch.equal(results[0][name], results[1][name]) for name in theirs.state_dict())
+
+
+def test_saved_moments_are_laid_out_as_the_parameters_are() -> None:
+    model = nn.Conv2d(3, 4, 3)
+    optimizer = build(CONFIGS[0], model)
+    model(torch.randn(1, 3, 5, 5)).sum().backward()
+    optimizer.step()
+    saved = copy.deepcopy(optimizer.state_dict())
+    model.to(memory_format=torch.channels_last)
+    other = build(CONFIGS[0], model)
+    load_optimizer(other, saved)
+    moments = other.state[model.weight]
+    assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == model.weight.stride()
+    assert torch.equal(moments["exp_avg"], saved["state"][0]["exp_avg"])
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_lion_steps_the_same_by_a_rate_in_memory(weight_decay: float) -> None:
+    results = []
+    for lr in (1e-2, torch.tensor(1e-2)):
+        model, closure_for = problem()
+        optimizer = Lion(model.parameters(), weight_decay=weight_decay)
+        set_learning_rate(optimizer, lr)
+        for _ in range(3):
+            optimizer.step(closure_for(optimizer))
+        results.append([p.detach().clone() for p in model.parameters()])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)

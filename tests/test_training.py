@@ -104,6 +104,15 @@ def test_the_same_configuration_gives_the_same_numbers_and_another_seed_does_not
     assert untimed(list(run_trial(config.model_copy(update={"seed": 1}), device="cpu"))) != first
 
 
+def test_float32_is_the_default_on_a_cpu_and_bfloat16_learns_too(tmp_path: Path) -> None:
+    path = tmp_path / "half.pt"
+    auto, single = (untimed(list(run_trial(config_of(precision=p), device="cpu"))) for p in ("auto", "float32"))
+    half = untimed(list(run_trial(config_of(precision="bfloat16"), device="cpu", checkpoint=path)))
+    assert auto == single != half
+    assert half[-1].train_loss == pytest.approx(single[-1].train_loss, rel=0.1)
+    assert all(value.dtype != torch.bfloat16 for value in load_checkpoint(path)["model"].values())
+
+
 def test_cudnn_is_on_and_deterministic_while_a_trial_trains() -> None:
     trial = run_trial(config_of(), device="cpu")
     next(trial)

@@ -294,4 +294,8 @@ class TrialConfig(_Config):
         default="cosine", description="learning rate over the steps; cosine and one_cycle end near zero"
     )
     epochs: int = Field(default=10, ge=1, le=100000, description="passes over the training images")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="of convolutions and products; bfloat16: mixed, weights stay float32; auto: bfloat16 on CUDA",
+    )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of weights, batch order, augmentation and dropout")

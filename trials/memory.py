@@ -27,7 +27,7 @@ from trials.kan.mixture import MixtureKANConv
 from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
 from trials.live import LiveBytes
 from trials.models import build_network
-from trials.step import EVALUATION_BATCH, activation_penalties
+from trials.step import EVALUATION_BATCH, activation_penalties, working_precision
 
 __all__ = ["estimate_memory"]
 
@@ -39,9 +39,9 @@ def estimate_memory(
 ) -> float:
     """Peak memory of training `config`, MiB, as `torch.cuda.max_memory_allocated` counts it.
 
-    device: "cpu", or "cuda", where a step computes in bfloat16; None: the GPU where there is one. threads: the trial's
-    CPU threads, on which the pieces of a KAN layer depend. network: the trial's, where it is on the meta device
-    already; it is used up. Raises what the network raises where it cannot be built or run.
+    device: "cpu" or "cuda"; None: the GPU where there is one. threads: the trial's CPU threads, on which the pieces of a
+    KAN layer depend. network: the trial's, where it is on the meta device already; it is used up. Raises what the
+    network raises where it cannot be built or run.
     """
     kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dataset = DATASETS[config.data.dataset]
@@ -52,14 +52,15 @@ def estimate_memory(
             network = build_network(config)
     parameters = [p.numel() * 4 for p in network.parameters() if p.requires_grad]
     walk = _Walk(config.model.basis, piece_bytes(kind, threads), min(EVALUATION_BATCH, held_out))
-    if kind.type == "cuda":
+    mixed = working_precision(config.precision, kind) == torch.bfloat16
+    if mixed:
         _compute_in_bfloat16(network)
     shape = (dataset.channels, dataset.image_size, dataset.image_size)
     batch = torch.empty(min(config.data.batch_size, images - held_out), *shape, device="meta")
     walk.through(network, batch, config.regularization)
     weights = sum(parameters)
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
-    cast = weights // 2 if kind.type == "cuda" else 0
+    cast = weights // 2 if mixed else 0
     data = images * (batch[0].numel() + 8 + 8)  # bytes, labels, the epoch's order
     drawn = config.model.basis.name != "none" and config.model.init == "variance"
     moments = _moment_bytes(config.model.basis) if drawn else 0
@@ -183,7 +184,7 @@ def _feature_bytes(
         inner = torch.empty(1, 1) if placement == "poly" else None
         outer = torch.empty(1, expansion.basis.n_features) if placement == "degree" else None
         with LiveBytes(z) as forward, torch.no_grad():
-            expansion.planes(z, inner, outer).to(dtype)
+            expansion.planes(z, inner, outer, dtype)
         y = Recomputed.apply(expansion, _NoProduct(), z, weight, None, inner, outer, *expansion.basis.parameters())
         with LiveBytes(z, y) as backward:
             y.backward(y.detach())

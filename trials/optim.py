@@ -12,13 +12,14 @@ from torch.optim import LBFGS, AdamW, Optimizer
 
 from trials.config import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig
 
-__all__ = ["Lion", "build_optimizer", "learning_rate", "set_learning_rate"]
+__all__ = ["Lion", "build_optimizer", "learning_rate", "load_optimizer", "set_learning_rate"]
 
 
 class Lion(Optimizer):
     """p ← p(1 - lr·λ) - lr·sign(β₁m + (1-β₁)g);  m ← β₂m + (1-β₂)g (arXiv 2302.06675).
 
-    λ, the decoupled weight decay, is 0 unless given. Raises ValueError for a value out of range.
+    λ, the decoupled weight decay, is 0 unless given. The learning rate of a group may be a tensor of no dimension:
+    then a CUDA graph can hold the step. Raises ValueError for a value out of range.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Lion(Optimizer):
                 self._update(params, group["lr"], group["betas"], group["weight_decay"])
         return loss
 
-    def _update(self, params: list[Tensor], lr: float, betas: tuple[float, float], weight_decay: float) -> None:
+    def _update(self, params: list[Tensor], lr: Any, betas: tuple[float, float], weight_decay: float) -> None:
         for p in params:
             if not self.state[p]:
                 self.state[p]["exp_avg"] = torch.zeros_like(p)
@@ -54,13 +55,17 @@ class Lion(Optimizer):
         gradients = [p.grad for p in params if p.grad is not None]
         if weight_decay:
             torch._foreach_mul_(params, 1 - lr * weight_decay)
-        directions = torch._foreach_lerp(averages, gradients, 1 - betas[0])
-        torch._foreach_add_(params, torch._foreach_sign(directions), alpha=-lr)
+        directions = torch._foreach_sign(torch._foreach_lerp(averages, gradients, 1 - betas[0]))
+        torch._foreach_mul_(directions, lr)
+        torch._foreach_sub_(params, directions)
         torch._foreach_lerp_(averages, gradients, 1 - betas[1])
 
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
-    """The optimizer that a configuration describes. Biases and normalisation parameters (one dimension) never decay."""
+    """The optimizer that a configuration describes. Biases and normalisation parameters (one dimension) never decay.
+
+    On CUDA, AdamW is one fused kernel that a CUDA graph can hold.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if isinstance(config, LBFGSConfig):
         return LBFGS(
@@ -77,7 +82,8 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
     if isinstance(config, LionConfig):
         return Lion(groups, lr=config.lr)
     if isinstance(config, AdamWConfig):
-        return AdamW(groups, lr=config.lr)
+        on_cuda = all(p.is_cuda for p in parameters)
+        return AdamW(groups, lr=config.lr, fused=on_cuda or None, capturable=on_cuda)
     raise ValueError(f"unknown optimizer {config!r}")
 
 
@@ -99,7 +105,16 @@ def learning_rate(schedule: str, peak: float, step: int, steps: int) -> float:
     raise ValueError(f"schedule must be constant, cosine or one_cycle, got {schedule!r}")
 
 
-def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
+def load_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:
+    """Take the state in a `state_dict()`, which may be another device's; the groups' options stay as they are."""
+    optimizer.load_state_dict({**saved, "param_groups": optimizer.state_dict()["param_groups"]})
+    for p, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():
+                state[name] = torch.empty_like(p).copy_(value)
+
+
+def set_learning_rate(optimizer: Optimizer, lr: float | Tensor) -> None:
     """Use `lr` from the next step on."""
     for group in optimizer.param_groups:
         group["lr"] = lr

@@ -18,15 +18,15 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from trials.config import TrialConfig
+from trials.config import LBFGSConfig, TrialConfig
 from trials.data.splits import load_test, load_training
 from trials.memory import estimate_memory
 from trials.metrics import classification_metrics
 from trials.models import build_network
-from trials.optim import build_optimizer
+from trials.optim import build_optimizer, load_optimizer
 from trials.results import EpochResult
 from trials.sizes import check_batch, count_flops, count_parameters, measure
-from trials.step import predict
+from trials.step import predict, working_precision
 from trials.timing import epoch_work, time_step
 from trials.training import TrialDiverged, train
 
@@ -55,6 +55,7 @@ def run_trial(
     device: str | None = None,
     checkpoint: Path | None = None,
     hold_out: bool = True,
+    graphs: bool | None = None,
 ) -> Iterator[EpochResult]:
     """Train what `config` describes and yield an `EpochResult` after each epoch.
 
@@ -62,7 +63,8 @@ def run_trial(
     state; written at the end of each epoch before its result is yielded, and where it exists, training goes on after
     the epochs in it, with the numbers of an uninterrupted trial, and their results are yielded again first, for a
     caller that was lost before it noted them; a damaged one is logged and the trial starts anew. hold_out=False trains
-    on the whole training split; the validation fields are None then. The test split is never touched.
+    on the whole training split; the validation fields are None then. The test split is never touched. graphs: whether
+    the steps are replayed from a CUDA graph; None: on CUDA, wherever they can be.
 
     Raises DataMissingError, IdxError, TrialDiverged, CheckpointError where the checkpoint is another configuration's,
     and ValueError where the configuration cannot be trained on these data. Seeds torch's global generators.
@@ -71,7 +73,7 @@ def run_trial(
     training, held_out = load_training(config.data, target, data_dir, hold_out)
     check_batch(config, len(training))
     torch.manual_seed(config.seed)
-    model = build_network(config).to(target)
+    model = _build_on(config, target)
     optimizer = build_optimizer(config.optimizer, model)
     results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
     yield from results
@@ -84,7 +86,17 @@ def run_trial(
 
     flops = count_flops(config)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
-        yield from train(config, model, optimizer, training, held_out, flops=flops, epochs_done=len(results), save=save)
+        yield from train(
+            config,
+            model,
+            optimizer,
+            training,
+            held_out,
+            flops=flops,
+            epochs_done=len(results),
+            graphs=graphs,
+            save=save,
+        )
 
 
 def evaluate(
@@ -93,10 +105,11 @@ def evaluate(
     """`classification_metrics` on the test split, of the weights in a checkpoint. Raises CheckpointError."""
     target = _device(device)
     state = load_checkpoint(checkpoint, target)
-    model = build_network(config).to(target)
+    model = _build_on(config, target)
     _load(checkpoint, state, config, model)
     split = load_test(config.data, target, data_dir)
-    return classification_metrics(predict(model, split).cpu().numpy(), split.labels.cpu().numpy())
+    logits = predict(model, split, working_precision(config.precision, target))
+    return classification_metrics(logits.cpu().numpy(), split.labels.cpu().numpy())
 
 
 def save_weights(checkpoint: Path, path: Path) -> None:
@@ -124,6 +137,15 @@ def _device(name: str | None) -> torch.device:
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
+def _build_on(config: TrialConfig, device: torch.device) -> nn.Module:
+    """The model on the device; on CUDA with the channels last in memory, as its convolutions want them, but for L-BFGS,
+    which wants each parameter in one piece."""
+    last = device.type == "cuda" and not isinstance(config.optimizer, LBFGSConfig)
+    layout = torch.channels_last if last else torch.preserve_format
+    model: nn.Module = build_network(config).to(device, memory_format=layout)  # type: ignore[call-overload]
+    return model
+
+
 def _resume(
     config: TrialConfig, checkpoint: Path, model: nn.Module, optimizer: Optimizer, device: torch.device
 ) -> list[EpochResult]:
@@ -138,7 +160,7 @@ def _resume(
     _load(checkpoint, state, config, model)
     if state["config"]["optimizer"]["name"] != config.optimizer.name:
         raise CheckpointError(f"{checkpoint}: was written by optimizer {state['config']['optimizer']['name']}")
-    optimizer.load_state_dict(state["optimizer"])
+    load_optimizer(optimizer, state["optimizer"])
     return [EpochResult(**each) for each in state["results"]]
 
 

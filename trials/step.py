@@ -16,14 +16,29 @@ from trials.data.splits import Split
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 
-__all__ = ["EVALUATION_BATCH", "activation_penalties", "evaluate_split", "l1_penalty", "predict", "train_step"]
+__all__ = [
+    "EVALUATION_BATCH",
+    "activation_penalties",
+    "autocast",
+    "backward",
+    "l1_penalty",
+    "measure",
+    "predict",
+    "train_step",
+    "working_precision",
+]
 
 EVALUATION_BATCH = 512
 """Images at once where nothing is learned."""
 
 
 def train_step(
-    model: nn.Module, optimizer: Optimizer, regularization: RegularizationConfig, images: Tensor, labels: Tensor
+    model: nn.Module,
+    optimizer: Optimizer,
+    regularization: RegularizationConfig,
+    images: Tensor,
+    labels: Tensor,
+    precision: torch.dtype = torch.float32,
 ) -> Tensor:
     """One step of the optimizer; the loss without penalties before it, on the device and without waiting for it.
 
@@ -33,19 +48,28 @@ def train_step(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        with _autocast(images.device), activation_penalties(model, regularization) as penalties:
-            logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=regularization.label_smoothing)
-        losses.append(loss.detach())
-        if regularization.l1_weight:
-            loss = loss + regularization.l1_weight * l1_penalty(model)
-        for penalty in penalties:
-            loss = loss + penalty
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        loss, penalised = backward(model, regularization, images, labels, precision)
+        losses.append(loss)
+        return penalised
 
     optimizer.step(closure)  # type: ignore[arg-type]
     return losses[0]
+
+
+def backward(
+    model: nn.Module, regularization: RegularizationConfig, images: Tensor, labels: Tensor, precision: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Add the gradients of the loss with its penalties to the parameters'; the loss without them, and with."""
+    with autocast(images.device, precision), activation_penalties(model, regularization) as penalties:
+        logits = model(images)
+    loss = F.cross_entropy(logits.float(), labels, label_smoothing=regularization.label_smoothing)
+    penalised = loss
+    if regularization.l1_weight:
+        penalised = penalised + regularization.l1_weight * l1_penalty(model)
+    for penalty in penalties:
+        penalised = penalised + penalty
+    penalised.backward()  # type: ignore[no-untyped-call]
+    return loss.detach(), penalised.detach()
 
 
 def l1_penalty(model: nn.Module) -> Tensor:
@@ -84,21 +108,29 @@ def activation_penalties(model: nn.Module, regularization: RegularizationConfig)
             handle.remove()
 
 
-def evaluate_split(model: nn.Module, split: Split) -> tuple[float, float]:
-    """Mean cross-entropy (nats) and accuracy of the model in eval mode."""
-    logits = predict(model, split)
-    loss = F.cross_entropy(logits, split.labels)
+@torch.no_grad()
+def measure(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> Tensor:
+    """Mean cross-entropy (nats) and accuracy of the model in eval mode: (2,), on the device."""
+    logits = predict(model, split, precision)
     accuracy = (logits.argmax(1) == split.labels).float().mean()
-    return loss.item(), accuracy.item()
+    return torch.stack([F.cross_entropy(logits, split.labels), accuracy])
 
 
 @torch.no_grad()
-def predict(model: nn.Module, split: Split) -> Tensor:
+def predict(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> Tensor:
     """Logits (N, classes), float32, of every image of the split, the model in eval mode."""
     model.eval()
-    with _autocast(split.images.device):
+    with autocast(split.images.device, precision):
         return torch.cat([model(images).float() for images, _ in evaluation_batches(split, EVALUATION_BATCH)])
 
 
-def _autocast(device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+def working_precision(name: str, device: torch.device) -> torch.dtype:
+    """What a configuration's `precision` means on a device."""
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" else "float32"
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """Mixed precision where `precision` is not float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision != torch.float32)

@@ -19,7 +19,7 @@ from trials.data.loader import steps_per_epoch, training_batches
 from trials.data.splits import Split, load_training
 from trials.models import build_network
 from trials.optim import build_optimizer
-from trials.step import train_step
+from trials.step import train_step, working_precision
 
 __all__ = ["EpochWork", "StepTime", "epoch_work", "time_step"]
 
@@ -72,8 +72,9 @@ def time_step(
     """Train a few steps of a configuration, after one to warm up, with so many CPU threads, and take the fastest.
 
     At most 5 steps, and no more once half a second is spent. most_images: a smaller batch where the configuration's is
-    larger. Where the files of its data set are not here the images are random. Seeds torch's global generators. Raises
-    what training the configuration raises.
+    larger. Where the files of its data set are not here the images are random. On CUDA the steps are not replayed from
+    a graph, as a trial's are: a bound from above there. Seeds torch's global generators. Raises what training the
+    configuration raises.
     """
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     split, synthetic = _images(config.data, target, data_dir)
@@ -83,7 +84,11 @@ def time_step(
     model = build_network(config).to(target).train()
     optimizer = build_optimizer(config.optimizer, model)
     with _threads(threads), torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
-        seconds = _fastest(model, lambda: train_step(model, optimizer, config.regularization, images, labels).item())
+        precision = working_precision(config.precision, target)
+        regularization = config.regularization
+        seconds = _fastest(
+            model, lambda: train_step(model, optimizer, regularization, images, labels, precision).item()
+        )
     return StepTime(seconds, batch, synthetic)
 
 

@@ -11,7 +11,15 @@ from torch.nn import functional as F
 
 from trials.data.splits import Split
 
-__all__ = ["crop_flip", "epoch_seed", "evaluation_batches", "steps_per_epoch", "training_batches"]
+__all__ = [
+    "crop_flip",
+    "epoch_seed",
+    "evaluation_batches",
+    "steps_per_epoch",
+    "training_batch",
+    "training_batches",
+    "training_order",
+]
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -32,13 +40,23 @@ def training_batches(
     Every batch is whole: the up to `batch_size` - 1 images left over are other ones in each epoch.
     """
     generator = torch.Generator(split.images.device).manual_seed(epoch_seed(seed, epoch))
-    order = torch.randperm(len(split), generator=generator, device=split.images.device)
-    for step in range(steps_per_epoch(len(split), batch_size)):
-        chosen = order[step * batch_size : (step + 1) * batch_size]
-        images = split.images[chosen]
-        if augment == "crop_flip":
-            images = crop_flip(images, generator)
-        yield split.normalised(images), split.labels[chosen]
+    for chosen in training_order(len(split), batch_size, generator):
+        yield training_batch(split, chosen, augment, generator)
+
+
+def training_order(images: int, batch_size: int, generator: torch.Generator) -> Tensor:
+    """The images of each step of an epoch: (steps, B)."""
+    steps = steps_per_epoch(images, batch_size)
+    order = torch.randperm(images, generator=generator, device=generator.device)
+    return order[: steps * batch_size].view(steps, -1)
+
+
+def training_batch(split: Split, chosen: Tensor, augment: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(images (B, C, H, W), labels (B,)) of the chosen images (B,), augmented."""
+    images = split.images[chosen]
+    if augment == "crop_flip":
+        images = crop_flip(images, generator)
+    return split.normalised(images), split.labels[chosen]
 
 
 def evaluation_batches(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

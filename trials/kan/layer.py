@@ -169,7 +169,7 @@ class KANLayer(nn.Module):
         if self.recompute and not torch.compiler.is_compiling() and not learns(self.base):
             y: Tensor = Recomputed.apply(expansion, product, z, weight, bias, inner, outer, *self.basis.parameters())
             return y
-        return product.forward(expansion.planes(z, inner, outer).to(weight.dtype), weight, bias)
+        return product.forward(expansion.planes(z, inner, outer, weight.dtype), weight, bias)
 
     def _perturb(self, z: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """z, the factors of the basis' input, and those of its features."""

@@ -59,11 +59,11 @@ class MixtureKANConv(nn.Module):
         weight = self._mixed(gates, [expert.effective_weight() for expert in experts])  # (N, O, C*P/g, *kernel)
         bias = self._mixed(gates, [e.bias for e in experts if e.bias is not None]) if first.bias is not None else None
         z, inner, outer = first._perturb(z)
-        planes = Expansion(first.basis, first.base).planes(z, inner, outer)  # (N, C, *S) -> (N, C*P, *S)
+        planes = Expansion(first.basis, first.base).planes(z, inner, outer, weight.dtype)  # (N, C, *S) -> (N, C*P, *S)
         product = Convolution(first.stride, first.padding, first.dilation, first.groups * len(z))
         weight = weight.flatten(0, 1)
         y = product.forward(
-            planes.flatten(0, 1)[None].to(weight.dtype), weight, None if bias is None else bias.flatten()
+            planes.flatten(0, 1)[None], weight, None if bias is None else bias.flatten()
         )  # (1, N*C*P, *S) -> (1, N*O, *S')
         return y.view(len(z), first.out_channels, *y.shape[2:])
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from trials.kan import kernels
 from trials.kan.basis.basis import Basis, Pullback, full_precision, vjp_at, widened
 
 __all__ = ["Expansion", "Product", "Recomputed"]
@@ -36,14 +37,18 @@ class Expansion:
     basis: Basis
     base: Callable[[Tensor], Tensor] | None
 
-    def planes(self, z: Tensor, inner: Tensor | None, outer: Tensor | None) -> Tensor:
+    def planes(self, z: Tensor, inner: Tensor | None, outer: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """The planes, in `dtype`; differentiable where gradients are enabled."""
+        kernel = None if torch.is_grad_enabled() else kernels.find(self.basis, self.base, [*self.basis.parameters()], z)
+        if kernel is not None:
+            return kernel.planes(z, inner, outer, dtype)
         column = _column(widened(z))
         features = self.basis.columns(column if inner is None else column * inner.reshape(-1, 1, 1))
         if outer is not None:
             features = features * outer.reshape(-1, self.basis.n_features, 1)
         if self.base is not None:
             features = torch.cat([features, self.base(column)], dim=1)  # (A, P, B)
-        return _spread(features, z)
+        return _spread(features, z).to(dtype)
 
     @property
     def n_planes(self) -> int:
@@ -51,9 +56,12 @@ class Expansion:
         return self.basis.n_features + (self.base is not None)
 
     def vjp(
-        self, z: Tensor, inner: Tensor | None, outer: Tensor | None, parameters: list[Tensor]
+        self, z: Tensor, inner: Tensor | None, outer: Tensor | None, dtype: torch.dtype, parameters: list[Tensor]
     ) -> tuple[Tensor, Pullback]:
         """`planes`, and the map from their gradient to those of z and of the basis' parameters."""
+        kernel = kernels.find(self.basis, self.base, parameters, z)
+        if kernel is not None:
+            return kernel.planes(z, inner, outer, dtype), lambda grad: kernel.pullback(z, inner, outer, grad)
         column = _column(widened(z))
         gated = column if inner is None else column * inner.reshape(-1, 1, 1)
         features, pull = vjp_at(self.basis, gated, parameters)
@@ -71,7 +79,7 @@ class Expansion:
                 grad_z = grad_z + pull_base(grad[:, self.basis.n_features :])
             return grad_z.view_as(z).to(z.dtype), *rest
 
-        return _spread(planes, z), pull_both
+        return _spread(planes, z).to(dtype), pull_both
 
 
 class Recomputed(torch.autograd.Function):
@@ -99,11 +107,11 @@ class Recomputed(torch.autograd.Function):
             if z.is_meta:  # only the shape is asked for
                 planes = weight.new_empty(z.shape[0], z.shape[1] * expansion.n_planes, *z.shape[2:])
                 return product.forward(planes, weight, bias)
-            outputs = [
-                product.forward(expansion.planes(*piece).to(weight.dtype), weight, bias)
+            outputs: list[Tensor] = [
+                product.forward(expansion.planes(*piece, weight.dtype), weight, bias)
                 for piece in _pieces(z, inner, outer, expansion)
             ]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
     @staticmethod
     @once_differentiable
@@ -118,14 +126,18 @@ class Recomputed(torch.autograd.Function):
             for piece in _pieces(z, inner, outer, expansion):
                 here = grad[start : start + len(piece[0])]
                 start += len(piece[0])
-                planes, pull = expansion.vjp(*piece, parameters) if wants_input else (expansion.planes(*piece), None)
-                of_planes, of_weight = product.backward(here, planes.to(weight.dtype), weight, (wants_input, needs[3]))
+                planes, pull = (
+                    expansion.vjp(*piece, weight.dtype, parameters)
+                    if wants_input
+                    else (expansion.planes(*piece, weight.dtype), None)
+                )
+                of_planes, of_weight = product.backward(here, planes, weight, (wants_input, needs[3]))
                 of_z, *of_parameters = pull(of_planes) if pull else (None,)
                 grads_z += [] if of_z is None else [of_z]
                 for i, term in enumerate([of_weight, *of_parameters]):
                     sums[i] = _plus(sums[i], term)
         of_bias = grad.sum([i for i in range(grad.dim()) if i != 1]) if ctx.has_bias and needs[4] else None
-        return None, None, torch.cat(grads_z) if grads_z else None, sums[0], of_bias, None, None, *sums[1:]
+        return None, None, _joined(grads_z), sums[0], of_bias, None, None, *sums[1:]
 
 
 def piece_bytes(device: torch.device, threads: int | None = None) -> int:
@@ -145,6 +157,10 @@ def _pieces(
     for start in range(0, max(len(z), 1), rows):
         chosen = slice(start, start + rows)
         yield z[chosen], None if inner is None else inner[chosen], None if outer is None else outer[chosen]
+
+
+def _joined(pieces: list[Tensor]) -> Any:
+    return torch.cat(pieces) if len(pieces) > 1 else next(iter(pieces), None)
 
 
 def _column(z: Tensor) -> Tensor:

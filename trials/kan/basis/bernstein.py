@@ -20,6 +20,7 @@ class Bernstein(Basis):
     b'_{k,d} = d (b_{k-1,d-1} - b_{k,d-1}).
     """
 
+    binomials: Tensor
     domain = UNIT
 
     def __init__(self, degree: int = 3) -> None:
@@ -27,6 +28,8 @@ class Bernstein(Basis):
         if degree < 1:
             raise ValueError(f"degree >= 1 must hold, got {degree}")
         self.degree, self.n_features = degree, degree + 1
+        binomials = torch.tensor([float(math.comb(degree, k)) for k in range(degree + 1)])
+        self.register_buffer("binomials", binomials, persistent=False)  # for trials.kan.kernels
 
     def features(self, u: Tensor) -> Tensor:
         return torch.cat(_bernstein(u, self.degree), dim=1)

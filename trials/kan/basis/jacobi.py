@@ -14,10 +14,10 @@ class Jacobi(Recurrence):
     """
 
     def __init__(self, degree: int = 3, a: float = 1.0, b: float = 1.0, constant: bool = False) -> None:
-        super().__init__(degree, constant)
         if a <= -1 or b <= -1:
             raise ValueError(f"a > -1 and b > -1 must hold, got {a} and {b}")
         self.a, self.b = a, b
+        super().__init__(degree, constant)
 
     def coefficients(self, n: int) -> tuple[float, float, float]:
         a, b = self.a, self.b

@@ -18,6 +18,7 @@ class Recurrence(Basis):
     bias.
     """
 
+    table: Tensor
     domain = TANH
 
     def __init__(self, degree: int = 3, constant: bool = False) -> None:
@@ -25,6 +26,8 @@ class Recurrence(Basis):
         if degree < 0 or degree + constant < 1:
             raise ValueError(f"degree >= 1 must hold (0 with constant=True), got degree={degree}, constant={constant}")
         self.degree, self.constant, self.n_features = degree, constant, degree + constant
+        table = torch.tensor([self.coefficients(n) for n in range(degree)])
+        self.register_buffer("table", table, persistent=False)  # (degree, 3), for trials.kan.kernels
 
     def coefficients(self, n: int) -> tuple[float, float, float]:
         """(a_n, b_n, c_n); c_0 is not used."""

@@ -1,0 +1,154 @@
+"""Training on CUDA: a replayed step is the eager one, repeats itself and resumes; what can't be captured is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trials.capture import NotCapturable
+from trials.checkpoint import load_checkpoint
+from trials.config import TrialConfig
+from trials.results import EpochResult
+from trials.run import evaluate, run_trial
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
+OPTIMIZERS = [{"name": "adamw", "lr": 5e-3, "weight_decay": 0.1}, {"name": "lion", "lr": 4e-3, "weight_decay": 0.1}]
+EVERYTHING_RANDOM: dict[str, Any] = {
+    "data": {"dataset": "digits", "batch_size": 64, "limit": 600, "augment": "crop_flip"},
+    "model": {"depth": 3, "width": 8, "halvings": 1, "dropout": 0.2, "noise": 0.1, "basis": {"name": "gram"}},
+    "regularization": {"l1_weight": 1e-5, "l2_activation": 1e-3, "label_smoothing": 0.1},
+    "schedule": "one_cycle",
+    "epochs": 4,
+}
+BASES = ["bernstein", "bspline", "chebyshev", "fourier", "gram", "jacobi", "legendre", "rbf", "relu", "wavelet", "none"]
+MODELS: dict[str, dict[str, Any]] = {
+    **{name: {"basis": {"name": name}} for name in BASES},
+    "bottleneck": {"bottleneck": 2},
+    "experts": {"experts": 3},
+    "instance": {"normalization": "instance"},
+    "group": {"normalization": "group", "affine": True},
+    "degree": {"dropout": 0.2, "noise": 0.2, "perturbation": "degree"},
+    "strides, KAN classifier": {
+        "downsampling": "stride",
+        "classifier": "kan",
+        "head": "flatten",
+        "spline_scaler": True,
+    },
+}
+
+
+def config_of(**fields: Any) -> TrialConfig:
+    return TrialConfig.model_validate({**EVERYTHING_RANDOM, **fields})
+
+
+def train(config: TrialConfig, path: Path | None = None, graphs: bool | None = True) -> list[EpochResult]:
+    results = run_trial(config, device="cuda", checkpoint=path, graphs=graphs)
+    return [dataclasses.replace(result, **TIMINGS) for result in results]
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
+def test_every_model_learns_the_same_from_a_graph_as_step_by_step(model: dict[str, Any]) -> None:
+    shape = {"depth": 2, "width": 8, "halvings": 1}
+    config = config_of(
+        data={"dataset": "digits", "batch_size": 64}, model={**shape, **model}, epochs=3, precision="float32"
+    )
+    replayed, eager = train(config), train(config, graphs=False)
+    for ours, theirs in zip(replayed, eager, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.02)
+        assert ours.accuracy == pytest.approx(theirs.accuracy, abs=0.04)
+    assert train(config) == replayed, "twice the same numbers"
+    assert replayed[-1].train_loss < replayed[0].train_loss
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: o["name"])
+def test_a_replayed_trial_repeats_itself_and_resumes_bit_for_bit(optimizer: dict[str, Any], tmp_path: Path) -> None:
+    config = config_of(optimizer=optimizer)
+    whole = train(config, tmp_path / "whole.pt")
+    assert train(config) == whole
+    for done in (1, 3):
+        path = tmp_path / f"after-{done}.pt"
+        interrupted = run_trial(config, device="cuda", checkpoint=path)
+        for _ in range(done):
+            next(interrupted)
+        interrupted.close()
+        torch.manual_seed(9)
+        assert train(config, path) == whole
+        ours, theirs = load_checkpoint(path)["model"], load_checkpoint(tmp_path / "whole.pt")["model"]
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert evaluate(config, path, device="cuda")["accuracy"] > 0.3
+
+
+def test_the_random_numbers_of_each_step_and_epoch_are_new() -> None:
+    first = train(config_of(schedule="constant", optimizer={"name": "adamw", "lr": 1e-12}, epochs=3))
+    assert len({result.train_loss for result in first}) == 3, "the weights stand still, and dropout doesn't"
+
+
+def test_learning_rates_reach_the_replayed_steps() -> None:
+    slow = train(
+        config_of(optimizer={"name": "adamw", "lr": 1e-12}, schedule="constant", model={"depth": 1, "width": 4})
+    )
+    assert slow[-1].train_loss == pytest.approx(slow[0].train_loss, rel=0.05)
+    fast = train(
+        config_of(optimizer={"name": "adamw", "lr": 1e-2}, schedule="constant", model={"depth": 1, "width": 4})
+    )
+    assert fast[-1].train_loss < 0.9 * fast[0].train_loss
+
+
+def test_checkpoints_travel_between_cpu_and_cuda(tmp_path: Path) -> None:
+    config = config_of(model={"depth": 3, "width": 8, "bottleneck": 2})
+    for first, second in (("cpu", "cuda"), ("cuda", "cpu")):
+        path = tmp_path / f"{first}.pt"
+        interrupted = run_trial(config, device=first, checkpoint=path)
+        losses = [next(interrupted).train_loss for _ in range(2)]
+        interrupted.close()
+        rest = list(run_trial(config, device=second, checkpoint=path))[2:]
+        assert rest[-1].train_loss < losses[0]
+
+
+def test_lbfgs_trains_step_by_step_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        results = train(config_of(optimizer={"name": "lbfgs", "lr": 0.5}, epochs=2), graphs=None)
+    assert caplog.text.count("no CUDA graph") == 1 and "L-BFGS" in caplog.text
+    assert results[-1].train_loss < results[0].train_loss
+
+
+def test_a_model_that_cannot_be_captured_falls_back_with_one_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trials.models.plain import GlobalAverage
+
+    expected = train(config_of(), graphs=False)
+    forward = GlobalAverage.forward
+
+    def waits(self: Any, x: torch.Tensor) -> torch.Tensor:
+        assert x.is_meta or x.isfinite().all().item()
+        return forward(self, x)
+
+    monkeypatch.setattr(GlobalAverage, "forward", waits)
+    assert train(config_of(), graphs=None) == expected
+    assert caplog.text.count("no CUDA graph: the training step waits for the device") == 1
+
+
+def test_asked_for_a_graph_a_model_that_waits_raises_and_harms_no_later_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trials.models.plain import GlobalAverage
+
+    expected = train(config_of())
+    forward = GlobalAverage.forward
+    monkeypatch.setattr(GlobalAverage, "forward", lambda self, x: forward(self, x) * (x.is_meta or x.max().item() > -9))
+    with pytest.raises(NotCapturable):
+        train(config_of())
+    monkeypatch.undo()
+    assert train(config_of()) == expected
+
+
+def test_bfloat16_is_the_default_and_learns_what_float32_does() -> None:
+    auto, half, single = (train(config_of(precision=name)) for name in ("auto", "bfloat16", "float32"))
+    assert auto == half != single
+    assert auto[-1].train_loss == pytest.approx(single[-1].train_loss, rel=0.1)

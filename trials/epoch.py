@@ -1,0 +1,171 @@
+"""An epoch of training and a pass of validation: step by step, or replayed from CUDA graphs.
+
+A replayed step reads everything that changes from device memory: which images, the learning rate, the random numbers'
+seed. So the host only says "again", and never waits for the device before the epoch's end.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
+
+from trials.capture import NotCapturable, capture
+from trials.config import TrialConfig
+from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
+from trials.data.splits import Split
+from trials.optim import set_learning_rate
+from trials.step import backward, measure, train_step, working_precision
+
+__all__ = ["EagerEpoch", "EagerValidation", "GraphedEpoch", "GraphedValidation", "build_epoch", "build_validation"]
+
+_log = logging.getLogger(__name__)
+
+
+class EagerEpoch:
+    """Called with an epoch's number, from 0, and the learning rate of each step, trains for that epoch; the mean loss
+    without penalties, float64, on the device."""
+
+    def __init__(self, config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split) -> None:
+        self.config, self.model, self.optimizer, self.training = config, model, optimizer, training
+        self.precision = working_precision(config.precision, training.images.device)
+
+    def __call__(self, epoch: int, rates: Sequence[float]) -> Tensor:
+        data = self.config.data
+        torch.manual_seed(epoch_seed(self.config.seed, epoch))
+        self.model.train()
+        total = torch.zeros((), dtype=torch.float64, device=self.training.images.device)
+        batches = training_batches(self.training, data.batch_size, data.augment, self.config.seed, epoch)
+        for (images, labels), rate in zip(batches, rates, strict=True):
+            set_learning_rate(self.optimizer, rate)
+            total += train_step(self.model, self.optimizer, self.config.regularization, images, labels, self.precision)
+        return total / len(rates)
+
+
+class GraphedEpoch(EagerEpoch):
+    """The same numbers from one CUDA graph, captured when it is made and replayed for each step."""
+
+    def __init__(self, config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split) -> None:
+        super().__init__(config, model, optimizer, training)
+        device, size = training.images.device, min(config.data.batch_size, len(training))
+        steps = steps_per_epoch(len(training), size)
+        self.generator = torch.Generator(device)
+        self.order = torch.arange(steps * size, device=device).view(steps, size)
+        self.rates = torch.zeros(steps, device=device)
+        self.rate = torch.zeros((), device=device)
+        self.step = torch.zeros(1, dtype=torch.int64, device=device)
+        self.total = torch.zeros((), dtype=torch.float64, device=device)
+        set_learning_rate(optimizer, self.rate)
+        model.train()
+        buffers = [buffer.clone() for buffer in model.buffers()]
+        try:
+            self.graph = capture(self._step, self._warm_up, device, [self.generator])
+        finally:
+            for buffer, value in zip(model.buffers(), buffers, strict=True):
+                buffer.copy_(value)
+
+    def __call__(self, epoch: int, rates: Sequence[float]) -> Tensor:
+        seed = epoch_seed(self.config.seed, epoch)
+        torch.manual_seed(seed)
+        self.generator.manual_seed(seed)
+        self.order.copy_(training_order(len(self.training), self.config.data.batch_size, self.generator))
+        self.rates.copy_(torch.tensor(rates))
+        self.step.zero_()
+        self.total.zero_()
+        for _ in rates:
+            self.graph.replay()
+        return self.total / len(rates)
+
+    def _step(self) -> None:
+        images, labels = self._batch()
+        self.rate.copy_(self.rates.index_select(0, self.step)[0])
+        self.total += train_step(self.model, self.optimizer, self.config.regularization, images, labels, self.precision)
+        self.step += 1
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        chosen = self.order.index_select(0, self.step)[0]
+        return training_batch(self.training, chosen, self.config.data.augment, self.generator)
+
+    def _warm_up(self) -> None:
+        """What the first step alone does: load kernels, and make the optimizer's state, which starts at zero."""
+        backward(self.model, self.config.regularization, *self._batch(), self.precision)
+        if not self.optimizer.state:
+            for p in self.model.parameters():
+                p.grad = torch.zeros_like(p) if p.requires_grad else None
+            self.optimizer.step()  # its learning rate is 0, and so it changes nothing
+            for state in self.optimizer.state.values():
+                state.get("step", self.total).zero_()
+        self.optimizer.zero_grad()
+
+
+def build_epoch(
+    config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split, graphs: bool | None = None
+) -> EagerEpoch:
+    """A GraphedEpoch where the device is CUDA and the step can be captured, unless `graphs` is False.
+
+    Where it cannot be, one line is logged; with graphs=True the reason is raised instead.
+    """
+    if graphs is False or training.images.device.type != "cuda":
+        return EagerEpoch(config, model, optimizer, training)
+    if isinstance(optimizer, LBFGS):
+        _log.info("no CUDA graph: L-BFGS decides on the host how often it evaluates the loss")
+        return EagerEpoch(config, model, optimizer, training)
+    try:
+        return GraphedEpoch(config, model, optimizer, training)
+    except NotCapturable as error:
+        if graphs:
+            raise
+        _log.warning("no CUDA graph: the training step waits for the device: %s", str(error))
+    optimizer.zero_grad()
+    gc.collect()  # what is left of the pass that failed, in the error's traceback, remembers the stream it ran on
+    return EagerEpoch(config, model, optimizer, training)
+
+
+class EagerValidation:
+    """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split."""
+
+    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
+        self.model, self.split = model, split
+        self.precision = working_precision(config.precision, split.images.device)
+
+    def __call__(self) -> tuple[float, float]:
+        loss, accuracy = self.measure().tolist()
+        return loss, accuracy
+
+    def measure(self) -> Tensor:
+        return measure(self.model, self.split, self.precision)
+
+
+class GraphedValidation(EagerValidation):
+    """The same from one CUDA graph of the whole pass."""
+
+    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
+        super().__init__(config, model, split)
+        self.result = torch.zeros(2, device=split.images.device)
+        self.graph = capture(self._step, self._step, split.images.device)
+
+    def measure(self) -> Tensor:
+        self.graph.replay()
+        return self.result
+
+    def _step(self) -> None:
+        self.result.copy_(super().measure())
+
+
+def build_validation(
+    config: TrialConfig, model: nn.Module, split: Split, graphs: bool | None = None
+) -> EagerValidation:
+    """A GraphedValidation where the device is CUDA; as `build_epoch` otherwise."""
+    if graphs is False or split.images.device.type != "cuda":
+        return EagerValidation(config, model, split)
+    try:
+        return GraphedValidation(config, model, split)
+    except NotCapturable as error:
+        if graphs:
+            raise
+        _log.warning("no CUDA graph: validation waits for the device: %s", str(error))
+    return EagerValidation(config, model, split)

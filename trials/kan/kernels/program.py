@@ -1,0 +1,108 @@
+"""What the Triton programs must know of a basis and a base branch: `program_of`, `base_number`. Loads no Triton."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trials.kan.basis import Basis
+from trials.kan.basis.bernstein import Bernstein
+from trials.kan.basis.bspline import BSpline
+from trials.kan.basis.chebyshev import Chebyshev
+from trials.kan.basis.fourier import Fourier
+from trials.kan.basis.gram import Gram
+from trials.kan.basis.jacobi import Jacobi
+from trials.kan.basis.legendre import Legendre
+from trials.kan.basis.rbf import RBF
+from trials.kan.basis.relu import ReLUPair
+from trials.kan.basis.wavelet import Wavelet
+
+__all__ = ["Program", "base_number", "program_of"]
+
+BSPLINE, RADIAL, FOURIER, RECURRENCE, BERNSTEIN, RELU_PAIR, MEXICAN_HAT, MORLET, DOG = range(9)
+NO_BASE, SILU, RELU, GELU, IDENTITY = range(5)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A family's number, what is compiled in, and what is passed."""
+
+    kind: int
+    size: int
+    """Spline order, degree or number of frequencies: compiled in, as F is."""
+    constant: int = 0
+    """Whether a recurrence begins at p_0: compiled in."""
+    scale: float = 1.0
+    """Intervals of the grid in one unit of z."""
+    tables: tuple[Tensor, ...] = ()
+    """Float32, in device memory: the basis' parameters or constants."""
+
+
+def program_of(basis: Basis, parameters: Sequence[Tensor]) -> Program | None:
+    """The program of a basis at these values of its parameters; None where there is only the twin."""
+    build = _PROGRAMS.get(type(basis))
+    program = build(basis, tuple(parameters)) if build else None
+    if program is None or any(table.dtype != torch.float32 for table in program.tables):
+        return None
+    return program
+
+
+def base_number(base: Callable[[Tensor], Tensor] | None) -> int | None:
+    """The number of a base branch; None where there is only the twin."""
+    if base is None:
+        return NO_BASE
+    if isinstance(base, nn.GELU):
+        return GELU if base.approximate == "none" else None
+    if base is F.silu or isinstance(base, nn.SiLU):
+        return SILU
+    if base is F.relu or isinstance(base, nn.ReLU):
+        return RELU
+    return IDENTITY if isinstance(base, nn.Identity) else None
+
+
+def _bspline(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
+    return Program(BSPLINE, basis.spline_order, scale=basis.grid_size / (2 * basis.grid_range))
+
+
+def _rbf(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
+    return Program(RADIAL, 0, scale=basis.per_unit)
+
+
+def _fourier(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
+    return Program(FOURIER, basis.grid_size)
+
+
+def _recurrence(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
+    return Program(RECURRENCE, basis.degree, int(basis.constant), tables=(basis.table,))
+
+
+def _bernstein(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
+    return Program(BERNSTEIN, basis.degree, tables=(basis.binomials,))
+
+
+def _relu_pair(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
+    return Program(RELU_PAIR, 0, tables=parameters)
+
+
+def _wavelet(basis: Any, parameters: tuple[Tensor, ...]) -> Program | None:
+    kind = {"mexican_hat": MEXICAN_HAT, "morlet": MORLET, "dog": DOG}.get(basis.kind)
+    return None if kind is None else Program(kind, 0, tables=parameters)
+
+
+_PROGRAMS: dict[type[Basis], Callable[[Any, tuple[Tensor, ...]], Program | None]] = {
+    BSpline: _bspline,
+    RBF: _rbf,
+    Fourier: _fourier,
+    Chebyshev: _recurrence,
+    Legendre: _recurrence,
+    Gram: _recurrence,
+    Jacobi: _recurrence,
+    Bernstein: _bernstein,
+    ReLUPair: _relu_pair,
+    Wavelet: _wavelet,
+}
