@@ -39,8 +39,8 @@ def estimate_memory(
 ) -> float:
     """Peak memory of training `config`, MiB, as `torch.cuda.max_memory_allocated` counts it.
 
-    device: "cpu" or "cuda"; None: the GPU where there is one. threads: the trial's CPU threads, on which the pieces of a
-    KAN layer depend. network: the trial's, where it is on the meta device already; it is used up. Raises what the
+    device: "cpu" or "cuda"; None: the GPU where there is one. threads: the trial's CPU threads, on which the pieces of
+    a KAN layer depend. network: the trial's, where it is on the meta device already; it is used up. Raises what the
     network raises where it cannot be built or run.
     """
     kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
