@@ -200,6 +200,7 @@ def test_a_node_with_other_code_is_named(folder: Path, cluster: LocalCluster, ad
     assert line.startswith("kansearch: node 127.0.0.1 (")
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_see_the_checkpoints_is_named_and_one_that_sees_nothing_else_works(
     folder: Path, cluster: LocalCluster, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,7 +46,13 @@ def fill(disk: Path, leave: int = 0) -> Path:
     return path
 
 
-@pytest.mark.parametrize("leave", [0, 64 * 1024], ids=["nothing free", "no room for a checkpoint"])
+@pytest.mark.parametrize(
+    "leave",
+    [
+        pytest.param(0, id="nothing free", marks=pytest.mark.slow),
+        pytest.param(64 * 1024, id="no room for a checkpoint"),
+    ],
+)
 def test_a_full_disk_stops_the_search_and_no_trial_fails(tmp_path: Path, small_disk: Path, leave: int) -> None:
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
     home = ("--home", str(small_disk))

@@ -97,6 +97,7 @@ def test_a_server_that_is_down_killed_and_back_has_everything_in_the_end(tmp_pat
     assert disagreements(study) == []
 
 
+@pytest.mark.slow
 def test_a_search_ends_well_without_its_server_and_resume_writes_what_is_missing(
     tmp_path: Path, server: Server
 ) -> None:

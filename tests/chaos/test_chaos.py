@@ -37,7 +37,7 @@ def assert_nothing_happened(figures: Figures, kills: int) -> None:
 
 
 def test_a_few_kills_lose_nothing(folder: Path) -> None:
-    kills = int(os.environ.get(KILLS, "5"))
+    kills = int(os.environ.get(KILLS, "3"))
     assert_nothing_happened(chaos(Place(folder), kills, seed=0), kills)
 
 
