@@ -15,6 +15,7 @@ jsonschema = pytest.importorskip("jsonschema")
 # What only the loader can see: how the text is written, how values relate, and rules beyond type and range.
 LOADER_ONLY = {
     "branch_twice",
+    "deterministic_by_the_clock",
     "enqueue_fixed_value",
     "enqueue_nothing",
     "enqueue_off_the_step",
