@@ -133,13 +133,14 @@ class AskTell:
 
     def tell(self, number: int, result: Mapping[str, Any]) -> bool:
         """Commit one epoch of a live trial. True: it is to be stopped, and is noted as pruned."""
-        known = self._study.record(number).epochs
-        record = self._study.add_epoch(number, {name: result.get(name) for name in _EPOCH_FIELDS})
-        if record.epochs > known:
+        before = self._study.record(number)
+        epoch = {name: result.get(name) for name in _EPOCH_FIELDS}
+        if result["epoch"] > before.epochs:
             self.budget.spend(float(result["seconds"]))
-        if record.epochs >= record.config["epochs"]:
-            self._end(self._study.complete(number))
+        if max(int(result["epoch"]), before.epochs) >= before.config["epochs"]:
+            self._end(self._study.complete(number, epoch))
             return False
+        record = self._study.add_epoch(number, epoch)
         reason = self._weak(record)
         if reason is not None:
             self._end(self._study.prune(number, reason))

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from kansearch.study.storage import steady_storage
+
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
@@ -35,15 +37,10 @@ def read_attributes(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _read(study: optuna.Study, numbers: Collection[int] | None, whole: bool) -> list[FrozenTrial]:
-    from optuna.storages._cached_storage import _CachedStorage
-
-    from kansearch.study.steady import SteadyStorage
-
-    storage = study._storage
-    if isinstance(storage, _CachedStorage) and isinstance(storage._backend, SteadyStorage):
-        found: list[FrozenTrial] = storage._backend.read(
-            lambda connection: _Reader(connection, study._study_id, numbers).trials(whole)
-        )
+    database = steady_storage(study)
+    if database is not None:
+        found: list[FrozenTrial]
+        found = database.read(lambda connection: _Reader(connection, study._study_id, numbers).trials(whole))
         return found
     trials = study.get_trials(deepcopy=False)
     return trials if numbers is None else [trial for trial in trials if trial.number in numbers]

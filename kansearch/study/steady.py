@@ -13,7 +13,8 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from optuna.distributions import distribution_to_json
@@ -21,9 +22,9 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.orm import Session
 
 from kansearch.errors import InputError, ObstacleError, causes
 
@@ -38,10 +39,6 @@ _DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
 T = TypeVar("T")
 
 
-class _OutOfReach(Exception):
-    """Passes Optuna's own repetitions by, which would multiply the time waited here."""
-
-
 def _steady(method: Callable[..., T]) -> Callable[..., T]:
     """The method, repeated while the database is out of reach."""
 
@@ -50,7 +47,7 @@ def _steady(method: Callable[..., T]) -> Callable[..., T]:
         while True:
             try:
                 result = method(self, *args, **kwargs)
-            except (OperationalError, StorageInternalError, _OutOfReach) as error:
+            except (OperationalError, StorageInternalError) as error:
                 self.wait_or_raise(error)
             else:
                 self.give_up_at = None
@@ -95,68 +92,104 @@ class SteadyStorage(RDBStorage):
         with self.engine.connect() as connection:
             return reader(connection)
 
-    # -- writes that must not be done twice ---------------------------------------------------------------------------
+    # -- writes: a transaction each, which is not done twice where its answer was lost ---------------------------------
 
-    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+    def new_trial(self, study_id: int, trial: FrozenTrial) -> tuple[int, int]:
+        """Commit a trial without values; its id and its number. A study has one driver."""
         self._trials_before = None
-        return self._created(study_id, template_trial)
+        return self._new_trial(study_id, trial)
 
     @_steady
-    def _created(self, study_id: int, template_trial: FrozenTrial | None) -> FrozenTrial:
-        self.engine.connect().close()  # out of reach is told here, not after Optuna's own repetitions
-        return super()._create_new_trial(study_id, template_trial)
-
-    def _get_prepared_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None, session: Session
-    ) -> models.TrialModel:
-        """A study has one driver: one trial more than before the first attempt is the trial which that made."""
-        try:
-            trials = session.query(models.TrialModel).filter(models.TrialModel.study_id == study_id)
-            count = trials.count()
-            if self._trials_before is not None and count > self._trials_before:
-                return trials.filter(models.TrialModel.number == self._trials_before).one()
-            self._trials_before = count
-            if template_trial is None:
-                return super()._get_prepared_new_trial(study_id, template_trial, session)
-            return _insert(study_id, count, template_trial, session)
-        except OperationalError as error:
-            raise _OutOfReach from error
-
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        try:
-            return self._state_set(trial_id, state, values)
-        except UpdateFinishedTrialError:
-            ended = self.get_trial(trial_id)
-            if (ended.state, ended.values) != (state, None if values is None else list(values)):
-                raise
-            return True
+    def _new_trial(self, study_id: int, trial: FrozenTrial) -> tuple[int, int]:
+        with self.engine.begin() as connection:
+            of_study = select(func.count()).select_from(_TRIALS).where(_TRIALS.c.study_id == study_id)
+            number = connection.execute(of_study).scalar_one()
+            if self._trials_before is not None and number > self._trials_before:  # the attempt before succeeded
+                number = self._trials_before
+                known = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id, _TRIALS.c.number == number)
+                return int(connection.execute(known).scalar_one()), number
+            self._trials_before = number
+            row: dict[str, Any] = {"study_id": study_id, "number": number, "state": trial.state}
+            row |= {"datetime_start": _utc(trial.datetime_start), "datetime_complete": _utc(trial.datetime_complete)}
+            inserted: Any = connection.execute(insert(_TRIALS).values(row)).inserted_primary_key
+            trial_id = int(inserted[0])
+            for table, rows in _parts(trial, trial_id).items():
+                if rows:
+                    connection.execute(insert(table), rows)
+        return trial_id, number
 
     @_steady
-    def _state_set(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
-        return super().set_trial_state_values(trial_id, state, values)
+    def note(
+        self,
+        trial_id: int,
+        attributes: Mapping[str, Any],
+        state: TrialState | None = None,
+        values: Sequence[float] | None = None,
+    ) -> None:
+        """Commit attributes of a running trial and, unless `state` is None, how it ended.
+
+        Raises UpdateFinishedTrialError for a trial that has ended otherwise.
+        """
+        with self.engine.begin() as connection:
+            before = connection.execute(select(_TRIALS.c.state).where(_TRIALS.c.trial_id == trial_id)).scalar_one()
+            if before.is_finished():
+                if before == state:
+                    return  # the attempt before succeeded
+                raise UpdateFinishedTrialError(f"trial {trial_id} has ended: {before.name.lower()}")
+            mine = _ATTRIBUTES.c.trial_id == trial_id
+            for key, value in attributes.items():
+                connection.execute(delete(_ATTRIBUTES).where(mine, _ATTRIBUTES.c.key == key))
+                row = {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+                connection.execute(insert(_ATTRIBUTES).values(row))
+            if values:
+                connection.execute(insert(_VALUES), _value_rows(trial_id, values))
+            if state is not None:
+                ended = {"state": state, "datetime_complete": _utc(datetime.now())}
+                connection.execute(update(_TRIALS).where(_TRIALS.c.trial_id == trial_id).values(ended))
 
 
-def _insert(study_id: int, number: int, template: FrozenTrial, session: Session) -> models.TrialModel:
-    """The rows of a new trial without values. Optuna asks the database three times for each hyperparameter."""
-    trial = models.TrialModel(study_id=study_id, number=number, state=template.state)
-    trial.datetime_start, trial.datetime_complete = template.datetime_start, template.datetime_complete
-    session.add(trial)
-    session.flush()
-    rows: list[Any] = []
-    for name, value in template.params.items():
-        distribution = template.distributions[name]
-        text, stored = distribution_to_json(distribution), distribution.to_internal_repr(value)
-        row = models.TrialParamModel(param_name=name, param_value=stored, distribution_json=text)
-        rows.append(row)
-    for model, attributes in (
-        (models.TrialUserAttributeModel, template.user_attrs),
-        (models.TrialSystemAttributeModel, template.system_attrs),
-    ):
-        rows += [model(key=key, value_json=json.dumps(value)) for key, value in attributes.items()]
-    for row in rows:
-        row.trial_id = trial.trial_id
-    session.add_all(rows)
-    return trial
+_TABLES = models.BaseModel.metadata.tables
+_TRIALS, _ATTRIBUTES, _VALUES, _PARAMS, _NOTES = (
+    _TABLES[model.__tablename__]
+    for model in (
+        models.TrialModel,
+        models.TrialUserAttributeModel,
+        models.TrialValueModel,
+        models.TrialParamModel,
+        models.TrialSystemAttributeModel,
+    )
+)
+
+
+def _parts(trial: FrozenTrial, trial_id: int) -> dict[Table, list[dict[str, Any]]]:
+    """The rows of a new trial beside its own, by table."""
+
+    def attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in values.items()]
+
+    params = [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": trial.distributions[name].to_internal_repr(value),
+            "distribution_json": distribution_to_json(trial.distributions[name]),
+        }
+        for name, value in trial.params.items()
+    ]
+    return {_PARAMS: params, _ATTRIBUTES: attributes(trial.user_attrs), _NOTES: attributes(trial.system_attrs)}
+
+
+def _value_rows(trial_id: int, values: Sequence[float]) -> list[dict[str, Any]]:
+    stored = [models.TrialValueModel.value_to_stored_repr(value) for value in values]
+    return [
+        {"trial_id": trial_id, "objective": objective, "value": value, "value_type": kind}
+        for objective, (value, kind) in enumerate(stored)
+    ]
+
+
+def _utc(local: datetime | None) -> datetime | None:
+    """Optuna stores UTC and gives local time, both without saying so."""
+    return None if local is None else local.astimezone(UTC).replace(tzinfo=None)
 
 
 # Reading, and writes that come to the same when they are repeated.

@@ -14,7 +14,16 @@ from kansearch.space import SearchSpace
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SPACE_ATTRIBUTE", "check_driver", "create_optuna_study", "load_optuna_study", "sqlite_url"]
+    from kansearch.study.steady import SteadyStorage
+
+__all__ = [
+    "SPACE_ATTRIBUTE",
+    "check_driver",
+    "create_optuna_study",
+    "load_optuna_study",
+    "sqlite_url",
+    "steady_storage",
+]
 
 SPACE_ATTRIBUTE = "kansearch:space"
 """The study's attribute that holds the search space: its text, its file's name, its overrides."""
@@ -93,6 +102,14 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
         return SteadyStorage(url)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise KansearchError(f"cannot open the study's storage {_shown(url)}: {str(error).splitlines()[0]}") from error
+
+
+def steady_storage(study: optuna.Study) -> SteadyStorage | None:
+    """The database behind an opened study; None for one in memory."""
+    from kansearch.study.steady import SteadyStorage
+
+    backend = getattr(study._storage, "_backend", None)
+    return backend if isinstance(backend, SteadyStorage) else None
 
 
 def check_driver(url: str) -> None:

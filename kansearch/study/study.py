@@ -28,7 +28,7 @@ from kansearch.errors import InputError, KansearchError, UnknownStudyError
 from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.reader import read_attributes, read_trials
 from kansearch.study.records import FINISHED, Proposal, State, TrialRecord
-from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url
+from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url, steady_storage
 
 if TYPE_CHECKING:
     import optuna
@@ -225,20 +225,25 @@ class Study:
         """Commit that a trial lost its worker and is to go on from its checkpoint."""
         return self._note(number, losses=[*self.record(number).losses, reason])
 
-    def complete(self, number: int) -> TrialRecord:
-        """The trial trained its full number of epochs: its objectives are those of the last one."""
-        metrics = self.record(number).metrics
-        return self._finish(number, "COMPLETE", {name: float(metrics[name]) for name in self.objectives})
+    def complete(self, number: int, last: Mapping[str, Any] | None = None) -> TrialRecord:
+        """The trial trained its full number of epochs: its objectives are those of the last one.
+
+        `last` is that epoch's measurements where they are not committed yet.
+        """
+        record = self.record(number)
+        if last is not None and last["epoch"] > record.epochs:
+            record = replace(record, curve=[*record.curve, dict(last)])
+        metrics = record.metrics
+        values = {name: float(metrics[name]) for name in self.objectives}
+        return self._finish(replace(record, state="complete", values=values), "COMPLETE", {"curve": list(record.curve)})
 
     def fail(self, number: int, reason: str) -> TrialRecord:
         """The trial ended badly, for a reason told in one line."""
-        self._note(number, reason=reason)
-        return self._finish(number, "FAIL")
+        return self._finish(replace(self.record(number), state="fail", reason=reason), "FAIL", {"reason": reason})
 
     def prune(self, number: int, reason: str) -> TrialRecord:
         """The trial was stopped before its last epoch, for a reason told in one line."""
-        self._note(number, reason=reason)
-        return self._finish(number, "PRUNED")
+        return self._finish(replace(self.record(number), state="pruned", reason=reason), "PRUNED", {"reason": reason})
 
     def add_elapsed(self, seconds: float) -> None:
         """Count `seconds` of wall time against the time budget."""
@@ -269,9 +274,7 @@ class Study:
             system_attrs=dict(proposal.notes),
             intermediate_values={},
         )
-        storage = self._optuna._storage
-        trial._trial_id = storage.create_new_trial(self._optuna._study_id, template_trial=trial)
-        trial.number = self._number(trial._trial_id)
+        trial._trial_id, trial.number = self._add(trial)
         self._ids[trial.number] = trial._trial_id
         record = self._record(trial)
         if state == "RUNNING":
@@ -284,32 +287,44 @@ class Study:
             self._ids[number] = storage.get_trial_id_from_study_id_trial_number(self._optuna._study_id, number)
         return self._ids[number]
 
-    def _number(self, trial_id: int) -> int:
-        """The number of a new trial: the next one, which Optuna confirms without a query."""
+    def _add(self, trial: optuna.trial.FrozenTrial) -> tuple[int, int]:
+        database = steady_storage(self._optuna)
+        if database is not None:
+            return database.new_trial(self._optuna._study_id, trial)
         storage = self._optuna._storage
-        number = max(self._ids, default=-1) + 1
-        try:
-            if storage.get_trial_id_from_study_id_trial_number(self._optuna._study_id, number) == trial_id:
-                return number
-        except KeyError:  # a study that was opened anew
-            pass
-        return storage.get_trial_number_from_id(trial_id)
+        trial_id = storage.create_new_trial(self._optuna._study_id, template_trial=trial)
+        return trial_id, storage.get_trial_number_from_id(trial_id)
+
+    def _write(
+        self,
+        number: int,
+        attributes: Mapping[str, Any],
+        state: optuna.trial.TrialState | None = None,
+        values: Sequence[float] | None = None,
+    ) -> None:
+        """Commit attributes of a running trial and, unless `state` is None, its end, at once."""
+        database = steady_storage(self._optuna)
+        if database is not None:
+            database.note(self._id(number), attributes, state, values)
+            return
+        for key, value in attributes.items():
+            self._optuna._storage.set_trial_user_attr(self._id(number), key, value)
+        if state is not None:
+            self._optuna._storage.set_trial_state_values(self._id(number), state, values)
 
     def _note(self, number: int, **attributes: Any) -> TrialRecord:
         """Commit attributes of a running trial, which are its record's fields."""
         record = replace(self.record(number), **attributes)
-        for key, value in attributes.items():
-            self._optuna._storage.set_trial_user_attr(self._id(number), key, value)
+        self._write(number, attributes)
         self._running[number] = record
         return record
 
-    def _finish(self, number: int, state: str, values: Mapping[str, float] | None = None) -> TrialRecord:
+    def _finish(self, record: TrialRecord, state: str, attributes: Mapping[str, Any]) -> TrialRecord:
         import optuna
 
-        record = replace(self.record(number), state=_STATES[state], values=values or {})
-        ordered = None if values is None else [values[name] for name in self.objectives]
-        self._optuna._storage.set_trial_state_values(self._id(number), optuna.trial.TrialState[state], ordered)
-        self._running.pop(number, None)
+        values = [record.values[name] for name in self.objectives] if record.values else None
+        self._write(record.number, attributes, optuna.trial.TrialState[state], values)
+        self._running.pop(record.number, None)
         return record
 
     def _record(self, trial: optuna.trial.FrozenTrial) -> TrialRecord:
