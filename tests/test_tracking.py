@@ -110,7 +110,7 @@ def test_runs_that_a_killed_driver_made_but_did_not_describe_are_described(tmp_p
     study = make_study(tmp_path)
     add_trial(study, [0.1])
     client = MlflowClient(study.tracking_uri)
-    experiment = client.create_experiment(experiment_name(study.name))
+    experiment = client.create_experiment(experiment_name(study.name), artifact_location=tmp_path.as_uri())
     client.create_run(experiment, tags={"kansearch.study": study.name})
     client.create_run(experiment, tags={"kansearch.study": study.name, "kansearch.trial": "0"})
     write_all(study)
