@@ -1,7 +1,7 @@
 """`SteadyStorage`: Optuna's storage in a database that may be locked, restart, or fill up while a search runs.
 
 What ends by itself (a lock that another process holds, a server that restarts) is waited for, at most
-`KANSEARCH_STORAGE_PATIENCE` seconds (60) in a row. Anything else, and what lasts longer, is a `ObstacleError`. A write
+`KANSEARCH_STORAGE_PATIENCE` seconds (60) in a row. Anything else, and what lasts longer, is an `ObstacleError`. A write
 whose answer was lost with the connection is not done twice.
 """
 
@@ -201,13 +201,7 @@ for _name in (
     "get_study_directions",
     "get_study_user_attrs",
     "get_study_system_attrs",
-    "_set_trial_param",
-    "get_trial_param",
     "get_trial_id_from_study_id_trial_number",
-    "set_trial_user_attr",
-    "set_trial_system_attr",
-    "get_trial_user_attrs",
-    "get_trial_system_attrs",
     "get_trial",
     "_get_trials",
 ):
