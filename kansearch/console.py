@@ -202,7 +202,7 @@ def _values(values: Mapping[str, float]) -> str:
 
 
 def _describe(config: Mapping[str, Any]) -> str:
-    """A configuration in a few words: basis with its sizes, depth and width, optimizer."""
+    """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer."""
     if not config:
         return ""
     model = config["model"]
@@ -212,5 +212,7 @@ def _describe(config: Mapping[str, Any]) -> str:
         if key != "name" and isinstance(value, (int, str)) and not isinstance(value, bool)
     ]
     basis = "plain" if model["basis"]["name"] == "none" else f"{model['basis']['name']}({','.join(sizes)})"
+    family = "" if model["family"] == "plain" else f"{model['family']} "
+    shape = "x".join(str(model[size]) for size in ("depth", "width") if size in model)
     bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
-    return f"{basis} {model['depth']}x{model['width']}{bottleneck} {config['optimizer']['name']}"
+    return f"{family}{basis} {shape}{bottleneck} {config['optimizer']['name']}"

@@ -147,10 +147,10 @@ def test_files_that_do_not_fit_each_other_are_named(
 
 def test_what_is_known_without_files_is_true_of_digits() -> None:
     training, test = DATASETS["digits"].read(None)
-    dataset = DATASETS["digits"]
-    assert training.images.shape == (1437, dataset.channels, dataset.image_size, dataset.image_size)
+    shape = DATASETS["digits"].shape
+    assert training.images.shape == (1437, shape.channels, *shape.size)
     assert test.images.shape[0] == 360
-    assert set(training.labels) == set(test.labels) == set(range(dataset.classes))
+    assert set(training.labels) == set(test.labels) == set(range(shape.classes))
     assert training.images.dtype == np.uint8 and training.images.max() == 255
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trials.config import ModelConfig
+from trials.config import PlainModelConfig, VGGConfig
+from trials.config.basis import PlainConfig
+from trials.data.shape import DataShape
 from trials.kan import BASES, Perturbation
 from trials.kan.layer import KANLayer
 from trials.models import build_model
@@ -22,7 +24,7 @@ BASIS_NAMES = [*sorted(BASES), "none"]
 
 def model_of(image_size: int = 8, channels: int = 1, classes: int = 5, **fields: Any) -> nn.Module:
     torch.manual_seed(0)
-    return build_model(ModelConfig.model_validate(fields), channels, image_size, classes)
+    return build_model(PlainModelConfig.model_validate(fields), DataShape(channels, (image_size, image_size), classes))
 
 
 def train_step(model: nn.Module, images: torch.Tensor) -> None:
@@ -164,3 +166,23 @@ def test_normalisations_give_mean_0_and_variance_1(name: str) -> None:
 def test_an_unknown_normalisation_is_named() -> None:
     with pytest.raises(ValueError, match="'power'"):
         build_normalization("power", 3, affine=False)
+
+
+def test_a_signal_of_one_dimension_passes_the_plain_family_alone() -> None:
+    shape = DataShape(2, (32,), 3)
+    for basis in ("gram", "none"):
+        config = PlainModelConfig.model_validate(
+            {"basis": {"name": basis}, "width": 4, "bottleneck": 2, "head": "flatten"}
+        )
+        assert build_model(config, shape)(torch.randn(5, 2, 32)).shape == (5, 3)
+    with pytest.raises(ValueError, match="model.family=vgg takes images, not signals; use plain"):
+        build_model(VGGConfig(family="vgg", width=1), shape)
+
+
+@pytest.mark.parametrize(("depth", "convolutions"), [(11, 8), (13, 10), (16, 13), (19, 16)])
+def test_a_vgg_has_its_convolutions_and_poolings(depth: Literal[11, 13, 16, 19], convolutions: int) -> None:
+    config = VGGConfig(family="vgg", depth=depth, width=2, basis=PlainConfig(name="none"))
+    model = build_model(config, DataShape(3, (32, 32), 10))
+    assert sum(isinstance(each, nn.Conv2d) for each in model.modules()) == convolutions
+    assert sum(isinstance(each, nn.MaxPool2d) for each in model.modules()) == 5
+    assert model(torch.randn(4, 3, 32, 32)).shape == (4, 10)

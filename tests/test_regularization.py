@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trials.config import ModelConfig, RegularizationConfig
+from trials.config import PlainModelConfig, RegularizationConfig
+from trials.data.shape import DataShape
 from trials.kan import KANConv2d, KANLinear, MixtureKANConv2d, Perturbation
 from trials.kan.layer import KANLayer
 from trials.models import build_model
@@ -74,7 +75,9 @@ def test_perturbations_out_of_range_are_refused(options: dict[str, Any]) -> None
 def test_a_model_places_its_perturbations(placement: str) -> None:
     for bottleneck, experts in itertools.product((None, 2), (None, 2)):
         fields = {"perturbation": placement, "dropout": 0.2, "noise": 0.1, "bottleneck": bottleneck, "experts": experts}
-        model = build_model(ModelConfig.model_validate({"depth": 3, "width": 8, **fields}), 1, 8, 5)
+        model = build_model(
+            PlainModelConfig.model_validate({"depth": 3, "width": 8, **fields}), DataShape(1, (8, 8), 5)
+        )
         found = {id(m): m for m in model.modules() if isinstance(m, Perturbation)}
         assert len(found) == 2 and {m.placement for m in found.values()} == {placement}
         x = torch.randn(4, 1, 8, 8)
@@ -90,7 +93,7 @@ def penalties_of(model: torch.nn.Module, x: torch.Tensor, **coefficients: float)
 
 def test_each_coefficient_moves_its_own_term_alone() -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(depth=2, width=4, classifier="kan", experts=2), 1, 8, 5).eval()
+    model = build_model(PlainModelConfig(depth=2, width=4, classifier="kan", experts=2), DataShape(1, (8, 8), 5)).eval()
     x = torch.randn(6, 1, 8, 8)
     outputs = []
     for module in model.modules():
@@ -116,7 +119,7 @@ def test_penalties_reach_the_gradient_and_leave_no_hooks() -> None:
     gradients = []
     for coefficient in (0.0, 1.0):
         torch.manual_seed(0)
-        model = build_model(ModelConfig(depth=1, width=4), 1, 8, 5).eval()
+        model = build_model(PlainModelConfig(depth=1, width=4), DataShape(1, (8, 8), 5)).eval()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         train_step(model, optimizer, RegularizationConfig(l2_activation=coefficient), images, labels)
         layer = next(m for m in model.modules() if isinstance(m, KANLayer))

@@ -8,7 +8,8 @@ import pytest
 from kansearch.errors import SpaceError
 from kansearch.space import ConstraintName, ObjectiveName, SearchSettings, json_schema, parse_space, shipped_spaces
 from kansearch.space.nodes import Issues, ListNode, MapNode, Node, ScalarNode, compose
-from trials.config import BasisConfig, DataConfig, ModelConfig, OptimizerConfig, TrialConfig
+from trials.config import BasisConfig, DataConfig, ModelConfig, OptimizerConfig, PlainModelConfig, TrialConfig
+from trials.models import MODELS
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -115,7 +116,9 @@ def test_good_bodies_are_valid_in_both(body: str) -> None:
 def test_its_names_are_the_models_names() -> None:
     schema = json_schema()
     assert names_in(schema, "name") == names_of(BasisConfig) | names_of(OptimizerConfig)
-    assert list(schema["$defs"]["ModelConfig"]["properties"]) == list(ModelConfig.model_fields)
+    assert names_in(schema, "family") == names_of(ModelConfig, "family") == set(MODELS)
+    plain = schema["$defs"]["PlainModelConfig.plain"]
+    assert set(plain["properties"]) == set(PlainModelConfig.model_fields) and "required" not in plain
     own = {"study", "objectives", "constraints", "search", "enqueue"}
     assert set(schema["properties"]) == own | set(TrialConfig.model_fields)
     assert set(schema["$defs"]["EnqueuedTrialConfig"]["properties"]) == set(TrialConfig.model_fields)
@@ -127,15 +130,18 @@ def test_its_names_are_the_models_names() -> None:
 
 
 def test_every_hyperparameter_is_described() -> None:
-    for title in ("DataConfig", "ModelConfig", "RegularizationConfig", "SearchSettings"):
-        for name, each in json_schema()["$defs"][title]["properties"].items():
-            assert each.get("description"), f"{title}.{name}"
+    definitions = json_schema()["$defs"]
+    models = {title for title, each in definitions.items() if "family" in each["properties"]}
+    assert len(models) >= len(MODELS)
+    for title in {"DataConfig", "RegularizationConfig", "SearchSettings"} | models:
+        for name, each in definitions[title]["properties"].items():
+            assert "const" in each or each.get("description"), f"{title}.{name}"
 
 
 @pytest.mark.parametrize("basis", sorted(names_of(BasisConfig)))
 def test_every_basis_is_accepted_by_name_in_both(basis: str) -> None:
     text = f"study: s\ndata: {{dataset: digits}}\nmodel: {{basis: '{basis}'}}\n"
-    assert parse_space(text, "f").tree["model"] == {"basis": {"name": basis}}
+    assert parse_space(text, "f").tree["model"] == {"family": "plain", "basis": {"name": basis}}
     assert accepts(plain(compose(text, "f", Issues())))
 
 

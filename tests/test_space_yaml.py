@@ -73,7 +73,7 @@ def test_numbers_reach_the_space_as_the_field_stores_them() -> None:
     ).tree
     assert tree["regularization"] == {"l1_weight": FloatRange(1e-8, 1.0, log=True)}
     assert tree["optimizer"] == {"name": "adamw", "lr": 1.0}
-    assert tree["model"] == {"width": IntRange(4, 1000), "dropout": Choice((0.0, 0.5))}
+    assert tree["model"] == {"family": "plain", "width": IntRange(4, 1000), "dropout": Choice((0.0, 0.5))}
     assert isinstance(tree["model"]["dropout"].options[0], float)
 
 
@@ -104,7 +104,7 @@ optimizer:
     - {<<: [{lr: 0.3}, *adam]}
 """
     tree: Any = space(body).tree
-    assert tree["model"] == {"depth": IntRange(2, 4), "halvings": IntRange(2, 4)}
+    assert tree["model"] == {"family": "plain", "depth": IntRange(2, 4), "halvings": IntRange(2, 4)}
     options = tree["optimizer"].options
     assert [option["lr"] for option in options.values()] == [0.1, 0.2, 0.3]
     assert list(options) == ["adamw", "adamw#2", "adamw#3"]

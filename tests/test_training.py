@@ -16,7 +16,7 @@ from torch import nn
 
 from trials import run
 from trials.checkpoint import CheckpointError, load_checkpoint
-from trials.config import ModelConfig, RegularizationConfig, TrialConfig
+from trials.config import PlainModelConfig, RegularizationConfig, TrialConfig
 from trials.data import splits
 from trials.data.datasets import DATASETS
 from trials.kan import BASES
@@ -29,6 +29,8 @@ from trials.step import l1_penalty, train_step
 from trials.training import TrialDiverged
 
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
+
+DIGITS = DATASETS["digits"].shape
 
 
 def config_of(**fields: Any) -> TrialConfig:
@@ -204,7 +206,7 @@ def test_saved_weights_are_those_of_the_checkpoint(tmp_path: Path) -> None:
     path, weights = tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors"
     next(run_trial(config_of(), device="cpu", checkpoint=path))
     save_weights(path, weights)
-    model = build_model(config_of().model, 1, 8, 10)
+    model = build_model(config_of().model, DIGITS)
     model.load_state_dict(load_file(weights))
     state = load_checkpoint(path)["model"]
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
@@ -215,7 +217,7 @@ def test_saved_weights_are_those_of_the_checkpoint(tmp_path: Path) -> None:
 def test_sizes_are_counted_without_data_or_memory(dataset: str, basis: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splits, "locate", lambda *args: pytest.fail("looked for files"))
     config = config_of(data={"dataset": dataset}, model={"basis": {"name": basis}, "head": "flatten"})
-    model = build_model(config.model, 1, DATASETS[dataset].image_size, 10)
+    model = build_model(config.model, DATASETS[dataset].shape)
     assert count_parameters(config) == sum(p.numel() for p in model.parameters())
     huge = config.model_copy(
         update={"model": config.model.model_copy(update={"width": 4096, "depth": 20, "growth": 1})}
@@ -253,7 +255,7 @@ def test_batch_normalisation_of_one_image_is_refused() -> None:
 @pytest.mark.parametrize("bottleneck", [None, 2])
 def test_the_l1_penalty_pulls_at_every_basis_weight_the_head_included(bottleneck: int | None) -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(depth=3, width=8, classifier="kan", halvings=1, bottleneck=bottleneck), 1, 8, 10)
+    model = build_model(PlainModelConfig(depth=3, width=8, classifier="kan", halvings=1, bottleneck=bottleneck), DIGITS)
     images, labels = torch.randn(16, 1, 8, 8), torch.arange(16) % 10
 
     def gradients(l1_weight: float) -> dict[str, torch.Tensor]:
@@ -278,7 +280,7 @@ def test_the_l1_penalty_pulls_at_every_basis_weight_the_head_included(bottleneck
 
 def test_the_penalty_is_not_in_the_reported_loss() -> None:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(depth=1, width=4), 1, 8, 10)
+    model = build_model(PlainModelConfig(depth=1, width=4), DIGITS)
     images, labels = torch.randn(16, 1, 8, 8), torch.arange(16) % 10
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     losses = [train_step(model, optimizer, RegularizationConfig(l1_weight=w), images, labels) for w in (0.0, 1.0)]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trials.config import BasisConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig, TrialConfig
-from trials.data.datasets import DATASETS
+from trials.data.datasets import data_shape, training_images
 from trials.kan import Basis, build_basis
 from trials.kan.basis.basis import MOMENT_POINTS
 from trials.kan.layer import KANLayer
@@ -44,8 +44,7 @@ def estimate_memory(
     network raises where it cannot be built or run.
     """
     kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dataset = DATASETS[config.data.dataset]
-    images = min(config.data.limit or dataset.training_images, dataset.training_images)
+    images = training_images(config.data)
     held_out = round(images * config.data.validation)
     if network is None:
         with torch.device("meta"):
@@ -55,8 +54,8 @@ def estimate_memory(
     mixed = working_precision(config.precision, kind) == torch.bfloat16
     if mixed:
         _compute_in_bfloat16(network)
-    shape = (dataset.channels, dataset.image_size, dataset.image_size)
-    batch = torch.empty(min(config.data.batch_size, images - held_out), *shape, device="meta")
+    shape = data_shape(config.data)
+    batch = torch.empty(min(config.data.batch_size, images - held_out), shape.channels, *shape.size, device="meta")
     walk.through(network, batch, config.regularization)
     weights = sum(parameters)
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from trials.config import TrialConfig
-from trials.data.datasets import DATASETS
+from trials.data.datasets import data_shape, training_images
 from trials.memory import estimate_memory
 from trials.models import build_network
 
@@ -31,8 +31,7 @@ def measure(
     parameters: trainable numbers. flops: `count_flops`. peak_memory_mib: `estimate_memory` on `device`. Raises
     ValueError or RuntimeError where the configuration cannot be built, or cannot be trained.
     """
-    dataset = DATASETS[config.data.dataset]
-    check_batch(config, min(config.data.limit or dataset.training_images, dataset.training_images))
+    check_batch(config, training_images(config.data))
     with torch.device("meta"):
         network = build_network(config)
     count: dict[str, Callable[[], float]] = {
@@ -69,8 +68,8 @@ def _parameters(network: nn.Module) -> int:
 
 
 def _flops(config: TrialConfig, network: nn.Module) -> int:
-    dataset = DATASETS[config.data.dataset]
-    image = torch.empty(1, dataset.channels, dataset.image_size, dataset.image_size, device="meta")
+    shape = data_shape(config.data)
+    image = torch.empty(1, shape.channels, *shape.size, device="meta")
     with torch.no_grad(), _Flops() as counter:
         network.eval()(image)
     total: int = counter.total

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from trials.config import DataConfig, LBFGSConfig, TrialConfig
-from trials.data.datasets import DATASETS
+from trials.data.datasets import data_shape, training_images
 from trials.data.files import DataMissingError, locate
 from trials.data.loader import steps_per_epoch, training_batches
 from trials.data.splits import Split, load_training
@@ -53,8 +53,7 @@ class StepTime:
 
 def epoch_work(config: TrialConfig) -> EpochWork:
     """Counted without data files. LBFGS evaluates the loss until 5/4 max_iter times are reached, and twice at least."""
-    dataset = DATASETS[config.data.dataset]
-    images = min(config.data.limit or dataset.training_images, dataset.training_images)
+    images = training_images(config.data)
     held_out = math.ceil(images * config.data.validation)
     training, batch = images - held_out, config.data.batch_size
     evaluations = max(2, 1.25 * config.optimizer.max_iter) if isinstance(config.optimizer, LBFGSConfig) else 1
@@ -128,10 +127,9 @@ def _images(config: DataConfig, device: torch.device, data_dir: Path | None) -> 
     try:
         locate(config.dataset, data_dir, download=False)
     except DataMissingError:
-        dataset = DATASETS[config.dataset]
-        shape = (config.batch_size, dataset.channels, dataset.image_size, dataset.image_size)
-        middle = torch.full((dataset.channels,), 127.5, device=device)
-        pixels = torch.randint(256, shape, dtype=torch.uint8, device=device)
-        labels = torch.randint(dataset.classes, shape[:1], device=device)
+        shape, count = data_shape(config), config.batch_size
+        middle = torch.full((shape.channels,), 127.5, device=device)
+        pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=torch.uint8, device=device)
+        labels = torch.randint(shape.classes, (count,), device=device)
         return Split(pixels, labels, middle, middle / 3**0.5), True
     return load_training(config, device, data_dir)[0], False

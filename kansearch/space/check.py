@@ -71,6 +71,8 @@ class Checker(LeafChecker):
         return f"; it belongs to {places[0]}"
 
     def _one_of(self, shape: OneOf, node: Node, path: str) -> dict[str, Tree] | Failed:
+        if isinstance(node, ScalarNode) and shape.usual and not isinstance(node.value, str):
+            return self._record(shape.members[shape.usual], node, path)
         if isinstance(node, ScalarNode):  # text alone is short for {name: text}
             if node.value not in shape.members:
                 return self._unknown_name(shape, node, path)
@@ -88,6 +90,8 @@ class Checker(LeafChecker):
     def _name(self, shape: OneOf, node: MapNode, path: str) -> str | None:
         """The name of the member that a mapping chooses, or None, reported."""
         inner = _join(path, shape.key)
+        if shape.key not in node.entries and shape.usual:
+            return shape.usual
         if shape.key not in node.entries:
             self.issues.add(node.mark, inner, f"missing; one of: {listed(shape.members)}")
             return None
@@ -158,7 +162,9 @@ def labelled(shape: Record | OneOf, options: tuple[Node, ...]) -> Iterator[tuple
 
 
 def _label(shape: Record | OneOf, node: Node, index: int) -> str:
-    if isinstance(shape, OneOf) and isinstance(node, MapNode) and shape.key in node.entries:
+    if isinstance(shape, OneOf) and isinstance(node, MapNode):
+        if shape.key not in node.entries:
+            return shape.usual or str(index)
         node = node.entries[shape.key].node
     if not isinstance(node, ScalarNode):
         return str(index)
@@ -181,8 +187,10 @@ def _places(shape: Shape, path: str) -> Iterator[tuple[str, str]]:
     """Every key of the grammar with the place it belongs to, in words."""
     if isinstance(shape, OneOf):
         for name, member in shape.members.items():
-            for key in member.fields:
-                yield key, f"'{path}' where its {shape.key} is '{name}'"
+            where = "" if name == shape.usual else f" where its {shape.key} is '{name}'"
+            for key, each in member.fields.items():
+                yield key, f"'{path}'{where}"
+                yield from _places(each, _join(path, key))
     elif isinstance(shape, Record):
         yield from ((key, f"'{path}'" if path else "the top level") for key in shape.fields)
         for key, each in shape.fields.items():

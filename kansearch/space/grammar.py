@@ -2,7 +2,7 @@
 
 Leaf      a plain value, or a distribution of it
 Record    a mapping with known keys
-OneOf     one of several records told apart by their `name`; text alone is short for {name: text}
+OneOf     one of several records told apart by their `name` or `family`; text alone is short for {name: text}
 ListOf    any number of records
 """
 
@@ -62,10 +62,14 @@ class Record(_Shape):
 
 @dataclass(frozen=True, kw_only=True)
 class OneOf(_Shape):
-    """One of `members`, by the value of `key`. A member's record doesn't hold the key itself."""
+    """One of `members`, by the value of `key`. A member's record doesn't hold the key itself.
+
+    `usual` is the member that a mapping without the key means, None if it must be named.
+    """
 
     key: str
     members: Mapping[str, Record]
+    usual: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +121,9 @@ def config_grammar() -> Record:
 
 
 def _record(model: type[BaseModel], without: str | None = None, **more: Any) -> Record:
-    fields = {name: _field(info, model) for name, info in model.model_fields.items() if name != without}
+    own = model.__annotations__  # before what is inherited
+    names = sorted((name for name in model.model_fields if name != without), key=lambda name: name not in own)
+    fields = {name: _field(model.model_fields[name], model) for name in names}
     required = tuple(name for name in fields if model.model_fields[name].is_required())
     return Record(title=model.__name__, fields=fields, required=required, **{"description": _doc(model), **more})
 
@@ -144,7 +150,8 @@ def _field(info: FieldInfo, model: type[BaseModel]) -> Shape:
         return _record(models[0], **more)
     key = info.discriminator if isinstance(info.discriminator, str) else _tag(models)
     members = {str(name): _record(each, without=key) for each in models for name in _literals(each, key)}
-    return OneOf(key=key, members=members, **more)
+    usual = [str(each.model_fields[key].default) for each in models if not each.model_fields[key].is_required()]
+    return OneOf(key=key, members=members, usual=usual[0] if usual else None, **more)
 
 
 def _tag(models: list[type[BaseModel]]) -> str:

@@ -73,6 +73,7 @@ class _Replacer:
 def _inner(shape: Shape | None, node: MapNode, key: str) -> Shape | None:
     """The shape of what a mapping holds under `key`, if it is known."""
     if isinstance(shape, OneOf):
-        name = node.entries[shape.key].node if shape.key in node.entries else None
-        shape = shape.members.get(str(name.value)) if isinstance(name, ScalarNode) else None
+        named = node.entries[shape.key].node if shape.key in node.entries else None
+        name = named.value if isinstance(named, ScalarNode) else shape.usual
+        shape = shape.members.get(str(name))
     return shape.fields.get(key) if isinstance(shape, Record) else None

@@ -37,13 +37,16 @@ class _Writer:
             schema = self._leaf(shape) if isinstance(shape, Leaf) else self._mapping(shape)
         return {**schema, **_notes(shape)}
 
-    def record(self, record: Record, key: str | None = None, name: str | None = None) -> dict[str, Any]:
-        """A mapping with known keys; `key` is the one that holds `name`, if the record is one of several."""
+    def record(
+        self, record: Record, key: str | None = None, name: str | None = None, usual: bool = False
+    ) -> dict[str, Any]:
+        """A mapping with known keys; `key` is the one that holds `name`, if the record is one of several; the usual one
+        need not be named."""
         properties = {field: self.shape(each) for field, each in record.fields.items()}
         required = list(record.required)
         if key is not None:
             properties = {key: {"const": name}, **properties}
-            required = [key, *required]
+            required = required if usual else [key, *required]
         schema = {"type": "object", "properties": properties, "additionalProperties": False}
         return {**schema, "required": required} if required else schema
 
@@ -53,7 +56,9 @@ class _Writer:
         if isinstance(shape, OneOf):
             short = [name for name, each in shape.members.items() if not each.required]
             plain = [{"enum": short}] if short else []
-            plain += [self._reference(each, shape.key, name) for name, each in shape.members.items()]
+            plain += [
+                self._reference(each, shape.key, name, name == shape.usual) for name, each in shape.members.items()
+            ]
         else:
             plain = [self._reference(shape)]
         if shape.nullable:
@@ -65,11 +70,13 @@ class _Writer:
     def _list(self, shape: ListOf) -> dict[str, Any]:
         return {"type": "array", "items": self._reference(shape.item), "uniqueItems": True}
 
-    def _reference(self, record: Record, key: str | None = None, name: str | None = None) -> dict[str, Any]:
+    def _reference(
+        self, record: Record, key: str | None = None, name: str | None = None, usual: bool = False
+    ) -> dict[str, Any]:
         title = record.title if key is None else f"{record.title}.{name}"
         if title not in self.definitions:
             described = {"description": record.description} if record.description else {}
-            self.definitions[title] = {**described, **self.record(record, key, name)}
+            self.definitions[title] = {**described, **self.record(record, key, name, usual)}
         return {"$ref": f"#/$defs/{title}"}
 
     def _leaf(self, leaf: Leaf) -> dict[str, Any]:

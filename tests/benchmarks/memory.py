@@ -13,7 +13,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from trials.config import TrialConfig
-from trials.data.datasets import DATASETS
+from trials.data.datasets import data_shape
 from trials.data.splits import Split
 from trials.memory import estimate_memory
 from trials.models import build_network
@@ -94,11 +94,10 @@ def _train(config: TrialConfig, device: str) -> None:
 
 
 def _split(config: TrialConfig, count: int, device: str) -> Split:
-    dataset = DATASETS[config.data.dataset]
-    shape = (count, dataset.channels, dataset.image_size, dataset.image_size)
-    pixels = torch.randint(256, shape, dtype=torch.uint8, device=device)
-    middle = torch.full((dataset.channels,), 128.0, device=device)
-    return Split(pixels, torch.randint(dataset.classes, (count,), device=device), middle, middle / 2)
+    shape = data_shape(config.data)
+    pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=torch.uint8, device=device)
+    middle = torch.full((shape.channels,), 128.0, device=device)
+    return Split(pixels, torch.randint(shape.classes, (count,), device=device), middle, middle / 2)
 
 
 def main() -> None:

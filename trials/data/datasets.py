@@ -1,4 +1,4 @@
-"""The data sets by name: `DATASETS`."""
+"""The data sets by name: `DATASETS`, and what a configuration makes of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trials.config import DataConfig
 from trials.data.files import FILES, idx_file
 from trials.data.idx import IdxError, read_idx
+from trials.data.shape import DataShape
 
-__all__ = ["DATASETS", "Dataset", "Images"]
+__all__ = ["DATASETS", "Dataset", "Images", "data_shape", "training_images"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,7 @@ class Images:
 class Dataset:
     """A data set: what is known of it without its files, and how to read its (training, test) splits from a folder."""
 
-    channels: int
-    image_size: int
-    classes: int
+    shape: DataShape
     training_images: int
     read: Callable[[Path | None], tuple[Images, Images]]
 
@@ -66,8 +66,19 @@ def _pair(images_path: Path, labels_path: Path) -> Images:
 
 
 DATASETS: dict[str, Dataset] = {
-    "digits": Dataset(1, 8, 10, 1_437, read_digits),
-    "mnist": Dataset(1, 28, 10, 60_000, read_mnist),
-    "fashion_mnist": Dataset(1, 28, 10, 60_000, read_mnist),
-    "kmnist": Dataset(1, 28, 10, 60_000, read_mnist),
+    "digits": Dataset(DataShape(1, (8, 8), 10), 1_437, read_digits),
+    "mnist": Dataset(DataShape(1, (28, 28), 10), 60_000, read_mnist),
+    "fashion_mnist": Dataset(DataShape(1, (28, 28), 10), 60_000, read_mnist),
+    "kmnist": Dataset(DataShape(1, (28, 28), 10), 60_000, read_mnist),
 }
+
+
+def data_shape(config: DataConfig) -> DataShape:
+    """The shape of the samples, without looking at the files."""
+    return DATASETS[config.dataset].shape
+
+
+def training_images(config: DataConfig) -> int:
+    """Images that a trial has for training and validation, without looking at the files."""
+    count = DATASETS[config.dataset].training_images
+    return min(config.limit or count, count)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
 from trials.config import ModelConfig, TrialConfig
-from trials.data.datasets import DATASETS
+from trials.data.datasets import data_shape
+from trials.data.shape import DataShape
 from trials.models.plain import Plain
+from trials.models.vgg import VGG
 
 __all__ = ["MODELS", "build_model", "build_network"]
 
-MODELS: dict[str, Callable[[ModelConfig, int, int, int], nn.Module]] = {"plain": Plain}
+MODELS: dict[str, Callable[[Any, DataShape], nn.Module]] = {"plain": Plain, "vgg": VGG}
+"""A family's network, from its own configuration."""
+
+_SIGNALS = ("plain",)
+"""The families that take samples of one dimension."""
 
 
-def build_model(config: ModelConfig, in_channels: int, image_size: int, classes: int) -> nn.Module:
-    """The network that a configuration describes: (N, in_channels, image_size, image_size) -> (N, classes) logits."""
-    return MODELS[config.family](config, in_channels, image_size, classes)
+def build_model(config: ModelConfig, shape: DataShape) -> nn.Module:
+    """The network that a configuration describes: (N, channels, *size) -> (N, classes) logits.
+
+    Raises ValueError where the family cannot take samples of that shape.
+    """
+    if len(shape.size) != 2 and config.family not in _SIGNALS:
+        raise ValueError(f"model.family={config.family} takes images, not signals; use {' or '.join(_SIGNALS)}")
+    return MODELS[config.family](config, shape)
 
 
 def build_network(config: TrialConfig) -> nn.Module:
-    """`build_model` for the images and classes of the trial's data set."""
-    dataset = DATASETS[config.data.dataset]
-    return build_model(config.model, dataset.channels, dataset.image_size, dataset.classes)
+    """`build_model` for the data set of the trial."""
+    return build_model(config.model, data_shape(config.data))

@@ -9,8 +9,8 @@ from torch import nn
 __all__ = ["build_normalization"]
 
 
-def build_normalization(name: str, channels: int, affine: bool, spatial: bool = True) -> nn.Module:
-    """A module that normalises (N, C, H, W), or (N, C) where `spatial` is false.
+def build_normalization(name: str, channels: int, affine: bool, dims: int = 2) -> nn.Module:
+    """A module that normalises (N, C, H, W), (N, C, L) where `dims` is 1, or (N, C) where it is 0.
 
     batch: over the batch and the pixels, running averages in eval; instance: over the pixels of each channel; layer:
     over the channels and pixels of each image; group: the same in gcd(8, channels) groups of channels; none: the
@@ -19,13 +19,13 @@ def build_normalization(name: str, channels: int, affine: bool, spatial: bool = 
     if name == "none":
         return nn.Identity()
     if name == "batch":
-        return nn.BatchNorm2d(channels, affine=affine) if spatial else nn.BatchNorm1d(channels, affine=affine)
-    if name == "instance" and spatial:
-        return nn.InstanceNorm2d(channels, affine=affine)
+        return nn.BatchNorm2d(channels, affine=affine) if dims == 2 else nn.BatchNorm1d(channels, affine=affine)
+    if name == "instance" and dims:
+        return (nn.InstanceNorm2d if dims == 2 else nn.InstanceNorm1d)(channels, affine=affine)
     if name in ("layer", "instance"):
         return nn.GroupNorm(1, channels, affine=affine)
     if name == "group":
-        return nn.GroupNorm(_groups(channels, spatial), channels, affine=affine)
+        return nn.GroupNorm(_groups(channels, dims > 0), channels, affine=affine)
     raise ValueError(f"normalization must be batch, instance, layer, group or none, got {name!r}")
 
 

@@ -1,0 +1,60 @@
+"""What a trial is made of: `TrialConfig`, complete and frozen, and the names it may use. Loads no torch.
+
+A sampler proposes one, a worker trains it, MLflow logs it, `kansearch export` writes it and `kansearch retrain` reads
+it:
+
+    TrialConfig.model_validate({
+        "data": {"dataset": "digits"},
+        "model": {"depth": 3, "width": 16, "basis": {"name": "bspline", "grid_size": 5}},
+        "optimizer": {"name": "adamw", "lr": 1e-3},
+        "epochs": 10,
+    })
+
+The fields below are also the grammar of a search-space file: their names, types, ranges and descriptions are what
+`kansearch validate` checks and `kansearch schema` prints.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trials.config.base import Config
+from trials.config.basis import BasisConfig
+from trials.config.data import DataConfig
+from trials.config.model import LayerConfig, ModelConfig, PlainModelConfig, VGGConfig
+from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig
+
+__all__ = [
+    "AdamWConfig",
+    "BasisConfig",
+    "DataConfig",
+    "LBFGSConfig",
+    "LayerConfig",
+    "LionConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "PlainModelConfig",
+    "RegularizationConfig",
+    "TrialConfig",
+    "VGGConfig",
+]
+
+
+class TrialConfig(Config):
+    """Everything that decides a trial's numbers, but for the device it runs on."""
+
+    data: DataConfig = Field(description="images, split, batches, augmentation")
+    model: ModelConfig = Field(default=PlainModelConfig(), description="the network")
+    regularization: RegularizationConfig = Field(default=RegularizationConfig(), description="penalties in the loss")
+    optimizer: OptimizerConfig = Field(default=AdamWConfig(name="adamw"), description="how weights are updated")
+    schedule: Literal["constant", "cosine", "one_cycle"] = Field(
+        default="cosine", description="learning rate over the steps; cosine and one_cycle end near zero"
+    )
+    epochs: int = Field(default=10, ge=1, le=100000, description="passes over the training images")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="of convolutions and products; bfloat16: mixed, weights stay float32; auto: bfloat16 on CUDA",
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of weights, batch order, augmentation and dropout")

@@ -1,0 +1,117 @@
+"""The bases by name, each with its sizes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trials.config.base import Config
+
+__all__ = ["BasisConfig"]
+
+
+class BSplineConfig(Config):
+    """B-splines on a uniform extended grid: grid_size + spline_order features (arXiv 2404.19756)."""
+
+    name: Literal["bspline"]
+    grid_size: int = Field(default=5, ge=1, le=100, description="intervals of the grid")
+    spline_order: int = Field(default=3, ge=0, le=5, description="polynomial order of each piece")
+    grid_range: float = Field(default=2.0, gt=0, le=100, description="the grid covers [-grid_range, grid_range]")
+
+
+class RBFConfig(Config):
+    """Gaussian bumps on a uniform grid: grid_size features (arXiv 2405.06721)."""
+
+    name: Literal["rbf"]
+    grid_size: int = Field(default=8, ge=2, le=100, description="number of centres")
+    grid_range: float = Field(default=2.0, gt=0, le=100, description="centres lie on [-grid_range, grid_range]")
+
+
+class FourierConfig(Config):
+    """Cosines and sines of erf(z/√2), frequencies 1 to grid_size half turns: 2 grid_size features."""
+
+    name: Literal["fourier"]
+    grid_size: int = Field(default=4, ge=1, le=64, description="highest frequency, in half turns over the domain")
+
+
+class ChebyshevConfig(Config):
+    """Chebyshev polynomials of the first kind of tanh z."""
+
+    name: Literal["chebyshev"]
+    degree: int = Field(default=3, ge=1, le=16, description="highest degree")
+    constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+
+
+class LegendreConfig(Config):
+    """Legendre polynomials of tanh z."""
+
+    name: Literal["legendre"]
+    degree: int = Field(default=3, ge=1, le=16, description="highest degree")
+    constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+
+
+class JacobiConfig(Config):
+    """Jacobi polynomials of tanh z, orthogonal with weight (1-u)^a (1+u)^b."""
+
+    name: Literal["jacobi"]
+    degree: int = Field(default=3, ge=1, le=16, description="highest degree")
+    a: float = Field(default=1.0, gt=-1, le=10, description="exponent of 1-u in the weight; a = b = 0: Legendre")
+    b: float = Field(default=1.0, gt=-1, le=10, description="exponent of 1+u in the weight")
+    constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+
+
+class BernsteinConfig(Config):
+    """Bernstein polynomials of (tanh z + 1)/2: degree + 1 features that sum to 1 (arXiv 2407.01092)."""
+
+    name: Literal["bernstein"]
+    degree: int = Field(default=3, ge=1, le=32, description="degree of every one of them")
+
+
+class WaveletConfig(Config):
+    """One wavelet at learnable scales and translations that every channel of a layer shares."""
+
+    name: Literal["wavelet"]
+    kind: Literal["mexican_hat", "morlet", "dog", "meyer", "shannon"] = Field(
+        default="mexican_hat", description="the wavelet; dog is the derivative of a Gaussian"
+    )
+    count: int = Field(default=4, ge=1, le=32, description="number of (scale, translation) pairs, and of features")
+
+
+class ReLUConfig(Config):
+    """Squared products of two ReLUs with learnable ends: grid_size + spline_order bumps (ReLU-KAN)."""
+
+    name: Literal["relu"]
+    grid_size: int = Field(default=5, ge=1, le=100, description="intervals of the grid the bumps start on")
+    spline_order: int = Field(default=3, ge=0, le=10, description="a bump starts spline_order + 1 intervals wide")
+    grid_range: float = Field(default=2.0, gt=0, le=100, description="the grid covers [-grid_range, grid_range]")
+
+
+class GramConfig(Config):
+    """Gram (discrete Chebyshev) polynomials, orthogonal on evenly spaced nodes of [-1, 1]."""
+
+    name: Literal["gram"]
+    degree: int = Field(default=3, ge=1, le=16, description="highest degree")
+    constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+
+
+class PlainConfig(Config):
+    """No basis: a plain convolution or linear layer, the control every KAN is measured against."""
+
+    name: Literal["none"]
+
+
+BasisConfig = Annotated[
+    BSplineConfig
+    | RBFConfig
+    | FourierConfig
+    | ChebyshevConfig
+    | LegendreConfig
+    | GramConfig
+    | JacobiConfig
+    | BernsteinConfig
+    | WaveletConfig
+    | ReLUConfig
+    | PlainConfig,
+    Field(discriminator="name"),
+]

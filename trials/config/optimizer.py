@@ -1,0 +1,57 @@
+"""How weights are updated, and what is added to the loss."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trials.config.base import Config
+
+__all__ = ["AdamWConfig", "LBFGSConfig", "LionConfig", "OptimizerConfig", "RegularizationConfig"]
+
+
+class RegularizationConfig(Config):
+    """Penalties added to the loss."""
+
+    l1_weight: float = Field(default=0.0, ge=0, le=1, description="times the sum of |w| over every basis weight")
+    l1_activation: float = Field(
+        default=0.0, ge=0, le=1, description="times the mean |output|, summed over the KAN layers"
+    )
+    l2_activation: float = Field(
+        default=0.0, ge=0, le=1, description="times the mean squared output, summed over the KAN layers"
+    )
+    load_balance: float = Field(
+        default=0.01, ge=0, le=1, description="times the load-balance loss of each mixture of experts (1 when balanced)"
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of the cross-entropy loss")
+
+
+class AdamWConfig(Config):
+    """AdamW (arXiv 1711.05101)."""
+
+    name: Literal["adamw"]
+    lr: float = Field(default=1e-3, gt=0, le=10, description="learning rate")
+    weight_decay: float = Field(default=1e-2, ge=0, le=10, description="decoupled weight decay")
+
+
+class LionConfig(Config):
+    """Lion (arXiv 2302.06675)."""
+
+    name: Literal["lion"]
+    lr: float = Field(default=1e-4, gt=0, le=10, description="learning rate; 3 to 10 times smaller than AdamW's")
+    weight_decay: float = Field(
+        default=0.0, ge=0, le=10, description="decoupled weight decay; independent of lr's default"
+    )
+
+
+class LBFGSConfig(Config):
+    """Limited-memory BFGS with a strong-Wolfe line search, on each batch."""
+
+    name: Literal["lbfgs"]
+    lr: float = Field(default=1.0, gt=0, le=10, description="first step length of each line search")
+    history_size: int = Field(default=10, ge=1, le=1000, description="curvature pairs kept")
+    max_iter: int = Field(default=4, ge=1, le=100, description="iterations on each batch")
+
+
+OptimizerConfig = Annotated[AdamWConfig | LionConfig | LBFGSConfig, Field(discriminator="name")]
