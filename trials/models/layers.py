@@ -5,6 +5,7 @@ A family says how many channels there are, and where the image is halved; what a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -125,18 +126,21 @@ def build_linear(config: LayerConfig, features: int, classes: int, kan: bool) ->
     return nn.Linear(features, classes)
 
 
-def build_head(config: LayerConfig, channels: int, pixels: int, classes: int, *, flatten: bool, kan: bool) -> nn.Module:
-    """(N, channels, *size) of so many pixels -> (N, classes).
+def build_head(
+    config: LayerConfig, channels: int, size: tuple[int, ...], classes: int, *, flatten: bool, kan: bool
+) -> nn.Module:
+    """(N, channels, *size) -> (N, classes).
 
     Global average, or flattening -> normalisation of the vector -> linear or KAN classifier. (A vector is normalised
     after the average: averaged after an instance normalisation it would be zero.) A control: normalisation ->
     activation -> global average, or flattening -> linear.
     """
     shrink: nn.Module = nn.Flatten() if flatten else GlobalAverage()
-    features = channels * pixels if flatten else channels
+    features = channels * math.prod(size) if flatten else channels
     classifier = build_linear(config, features, classes, kan)
     if is_plain(config):
-        return nn.Sequential(build_norm(config, channels), ACTIVATIONS[config.base_activation](), shrink, classifier)
+        norm = build_norm(config, channels, len(size))
+        return nn.Sequential(norm, ACTIVATIONS[config.base_activation](), shrink, classifier)
     return nn.Sequential(shrink, build_norm(config, features, dims=0), classifier)
 
 

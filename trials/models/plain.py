@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
 from trials.config import PlainModelConfig
@@ -58,7 +56,7 @@ class Plain(nn.Module):
             channels, out = out, out * config.growth ** halvings.count(layer)
         self.blocks = nn.Sequential(*blocks)
         flatten, kan = config.head == "flatten", config.classifier == "kan"
-        self.head = build_head(config, channels, math.prod(size), shape.classes, flatten=flatten, kan=kan)
+        self.head = build_head(config, channels, size, shape.classes, flatten=flatten, kan=kan)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.blocks(images))  # (N, C, *size) -> (N, classes)

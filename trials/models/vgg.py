@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
 from trials.config import VGGConfig
@@ -35,7 +33,7 @@ class VGG(nn.Module):
                 size = tuple(side // 2 for side in size)
         self.blocks = nn.Sequential(*blocks)
         flatten, kan = config.head == "flatten", config.classifier == "kan"
-        self.head = build_head(config, channels, math.prod(size), shape.classes, flatten=flatten, kan=kan)
+        self.head = build_head(config, channels, size, shape.classes, flatten=flatten, kan=kan)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.blocks(images))  # (N, C, H, W) -> (N, classes)
