@@ -175,7 +175,7 @@ def test_a_signal_of_one_dimension_passes_the_plain_family_alone() -> None:
             {"basis": {"name": basis}, "width": 4, "bottleneck": 2, "head": "flatten"}
         )
         assert build_model(config, shape)(torch.randn(5, 2, 32)).shape == (5, 3)
-    with pytest.raises(ValueError, match="model.family=vgg takes images, not signals; use plain"):
+    with pytest.raises(ValueError, match=r"vgg takes images, not signals; use plain"):
         build_model(VGGConfig(family="vgg", width=1), shape)
 
 

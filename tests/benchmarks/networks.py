@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from trials.kan import BASES, KANConv2d, KANLinear
-from trials.models.plain import GlobalAverage
+from trials.models.layers import GlobalAverage
 
 __all__ = ["DEEP_NETS", "SMALL_NETS"]
 
