@@ -223,6 +223,19 @@ def retrain(
 
 
 @app.command()
+def inspect(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `kansearch retrain` wrote.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of pictures to write.")],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the functions that a trained network has learned, layer by layer."""
+    from kansearch import commands
+
+    commands.run_inspect(folder, output, data_dir, as_json)
+
+
+@app.command()
 def dashboard(
     study: Annotated[str | None, typer.Argument(metavar="STUDY", help="Open at this study's runs.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="On loopback. Default: a free one.")] = None,

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from kansearch.console import SearchDisplay, front_table, list_trials, terminal
+from kansearch.console import SearchDisplay, front_table, layers_table, list_trials, terminal
 from kansearch.errors import InputError, KansearchError, SearchInterrupted, UnknownStudyError
 from kansearch.report.front_plot import front_picture, front_png
 from kansearch.search.launch import SearchOptions, launch, resume
@@ -254,6 +254,18 @@ def run_retrain(path: Path, output: Path, epochs: int | None, seeds: int, data_d
     figures = f"accuracy {metrics['accuracy']:.4f}, macro F1 {metrics['f1']:.4f}, {metrics['parameters']:,} parameters"
     console.print(f"test split, {seeds} {'seed' if seeds == 1 else 'seeds'}: {figures}", highlight=False)
     console.print(f"written to {output}", highlight=False, markup=False, soft_wrap=True)
+
+
+def run_inspect(folder: Path, output: Path, data_dir: Path | None, as_json: bool) -> None:
+    from kansearch.report.inspection import inspect
+
+    summaries = inspect(folder, output, data_dir)
+    if as_json:
+        print_json(summaries)
+        return
+    console = terminal()
+    console.print(layers_table(summaries))
+    console.print(f"pictures written to {output}", highlight=False, markup=False, soft_wrap=True)
 
 
 def run_dashboard(home: Path, name: str | None, port: int | None, browser: bool) -> None:

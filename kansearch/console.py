@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kansearch.search.cluster import Cluster
     from kansearch.study.study import Study
 
-__all__ = ["SearchDisplay", "duration", "front_table", "list_trials", "terminal"]
+__all__ = ["SearchDisplay", "duration", "front_table", "layers_table", "list_trials", "terminal"]
 
 _STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "dim", "running": "cyan"}
 _REFRESH_SECONDS = 0.5
@@ -146,6 +146,18 @@ def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
         mark = "knee" if record is knee else ""
         cells = [_number(name, record.values[name]) for name in objectives]
         table.add_row(str(record.number), *cells, _describe(record.config), mark, style="bold" if mark else "")
+    return table
+
+
+def layers_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+    """What `kansearch inspect` found, one row a layer."""
+    table = _plain_table()
+    for heading in ("layer", "basis", "edges", "function norm", "prunable", "inputs outside the grid"):
+        table.add_column(heading, justify="left" if heading in ("layer", "basis") else "right")
+    for each in summaries:
+        outside = "-" if each["outside"] is None else f"{each['outside']:.1%}"
+        figures = (f"{each['edges']:,}", f"{each['norm']:.3g}", f"{each['prunable']:.1%}", outside)
+        table.add_row(each["layer"], each["basis"], *figures)
     return table
 
 

@@ -1,0 +1,55 @@
+"""`kansearch inspect`: from a folder that `retrain` wrote to the pictures of its functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kansearch.errors import InputError, KansearchError
+from kansearch.report.functions import draw_layers
+from kansearch.space import load_config
+
+__all__ = ["inspect"]
+
+
+def inspect(folder: Path, out: Path, data_dir: Path | None = None) -> list[dict[str, Any]]:
+    """Draw what the model in `folder` has learned into the folder `out`; `layer_summary` of each of its layers.
+
+    Args:
+        folder: of `kansearch retrain`, or one seed's in it. Of several seeds the first is drawn.
+        out: made if missing.
+        data_dir: where to look first for the data set, whose training images the model is shown.
+
+    Raises:
+        InputError: `folder` holds no trained model, or one without a KAN layer. SpaceError: its config.yaml is wrong.
+        KansearchError: weights or data are missing or damaged, or `out` can't be written.
+    """
+    from trials.data.files import DataMissingError
+    from trials.inspection import inspect_weights
+
+    weights = _weights(folder)
+    config = load_config(weights.parent.parent / "config.yaml")
+    seed = weights.parent.name.removeprefix("seed-")
+    if seed.isdecimal():
+        config = config.model_copy(update={"seed": int(seed)})
+    try:
+        layers = inspect_weights(config, weights, data_dir)
+    except (DataMissingError, ValueError) as error:  # WeightsError and the readers' errors
+        raise KansearchError(str(error)) from error
+    if not layers:
+        raise InputError(f"{folder}: a plain network, without a KAN layer whose functions could be drawn")
+    try:
+        return draw_layers(layers, out)
+    except OSError as error:
+        raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
+
+
+def _weights(folder: Path) -> Path:
+    found = sorted(folder.glob("model.safetensors")) or sorted(folder.glob("seed-*/model.safetensors"), key=_seed)
+    if not found:
+        raise InputError(f"{folder}: no trained model there; `kansearch retrain CONFIG -o {folder}` writes one")
+    return found[0]
+
+
+def _seed(path: Path) -> tuple[int, str]:
+    return len(path.parent.name), path.parent.name

@@ -1,0 +1,210 @@
+"""The functions that a trained network has learned, layer by layer, and what its layers have seen.
+
+layers = inspect_weights(config, Path("model.safetensors"))
+layers[0].functions([0], [0], [4])  # φ of output 0, input 0, kernel entry 4, at layers[0].z
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trials.config import TrialConfig
+from trials.data.splits import load_training
+from trials.kan import BASES
+from trials.kan.layer import KANLayer
+from trials.kan.mixture import MixtureKANConv
+from trials.models import build_network
+from trials.weights import load_weights
+
+__all__ = ["LearnedLayer", "inspect_network", "inspect_weights"]
+
+POINTS = 121
+"""At which each function is shown."""
+_SHOWN = 0.995
+"""Share of the inputs seen that the points cover at least."""
+IMAGES = 512
+"""Of the training split, unaugmented, that the network is shown."""
+_SAMPLES = 2048
+"""Values kept of each input channel."""
+_NEGLIGIBLE = 0.01
+"""Share of a layer's variance that its prunable edges hold together, at most."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LearnedLayer:
+    """A KAN layer of O outputs, I inputs and K kernel entries (1 of a linear layer): an edge is (output, input, entry).
+
+    φ_{o,i,k} = Σ_p weights[o, i, p, k] · planes[:, p], over the basis functions and the base branch.
+    """
+
+    name: str
+    """Of the module, as in the state dict."""
+    basis: str
+    kernel: tuple[int, ...]
+    """Sizes of the kernel; empty of a linear layer."""
+    z: Array
+    """Points at which the functions are shown: (Z,), over the grid and over nearly all inputs seen."""
+    planes: Array
+    """Of the learned basis: (Z, P)."""
+    weights: Array
+    """(O, I, P, K)."""
+    initial_planes: Array
+    """Before training."""
+    initial_weights: Array
+    """Before training."""
+    ends: Array
+    """Planes at -1 and at 1: (2, P)."""
+    seen: Array
+    """Inputs of the layer, up to 2,048 of each channel: (S, I)."""
+    grid_range: float | None
+    """R where the basis has a grid on [-R, R]."""
+    importance: Array
+    """Standard deviation of each edge's function over the inputs that it has seen: (O, I, K)."""
+
+    def functions(self, edges: tuple[Sequence[int], ...], initial: bool = False) -> Array:
+        """φ at `z` of the edges (outputs, inputs, entries): (E, Z)."""
+        planes, weights = (self.initial_planes, self.initial_weights) if initial else (self.planes, self.weights)
+        outputs, inputs, entries = (np.asarray(each) for each in edges)
+        chosen: Array = weights[outputs, inputs, :, entries] @ planes.T
+        return chosen
+
+    @property
+    def signs(self) -> Array:
+        """The binarised kernels, sign of φ(1) - φ(-1): (O, I, K), each -1, 0 or 1."""
+        signs: Array = np.sign(np.einsum("oipk,p->oik", self.weights, self.ends[1] - self.ends[0]))
+        return signs
+
+    @property
+    def outside(self) -> float | None:
+        """Share of the inputs seen that lie outside the grid; None where the basis has none."""
+        return None if self.grid_range is None else float((np.abs(self.seen) > self.grid_range).mean())
+
+    @property
+    def norm(self) -> float:
+        """Root of the mean squared importance of the layer's edges."""
+        return float(np.sqrt(np.square(self.importance).mean()))
+
+    @property
+    def prunable(self) -> NDArray[np.bool_]:
+        """The least important edges, which together hold at most 1 % of the summed variance of all: (O, I, K)."""
+        variance = np.square(self.importance).ravel()
+        order = np.argsort(variance, kind="stable")
+        least = np.cumsum(variance[order]) <= _NEGLIGIBLE * variance.sum()
+        marks = np.zeros(variance.size, dtype=np.bool_)
+        marks[order[least]] = True
+        return marks.reshape(self.importance.shape)
+
+
+def inspect_weights(config: TrialConfig, weights: Path, data_dir: Path | None = None) -> list[LearnedLayer]:
+    """The KAN layers of the network in a safetensors file, in the order of the network, on the CPU.
+
+    Its first weights are drawn again from `config.seed`, as they were when it was trained. Raises DataMissingError and
+    the readers' errors for the data, WeightsError where the file does not fit the configuration.
+    """
+    torch.manual_seed(config.seed)
+    initial = build_network(config)
+    network = copy.deepcopy(initial)
+    load_weights(weights, network)
+    split, _ = load_training(config.data, torch.device("cpu"), data_dir)
+    return inspect_network(network, initial, split.normalised(split.images[:IMAGES]))
+
+
+@torch.no_grad()
+def inspect_network(network: nn.Module, initial: nn.Module, images: Tensor) -> list[LearnedLayer]:
+    """The same of a network, what it was before training, and normalised images (N, C, *size)."""
+    before = {name: layer for name, layer in initial.named_modules() if isinstance(layer, KANLayer)}
+    seen = _seen(network.eval(), images)
+    return [
+        _layer(name, layer, before[name], seen[name])
+        for name, layer in network.named_modules()
+        if isinstance(layer, KANLayer)
+    ]
+
+
+def _seen(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """What each KAN layer is given while the images pass: (S, I), S values of each channel. An expert of a mixture is
+    given what the mixture is."""
+    found: dict[str, Tensor] = {}
+
+    def note(names: list[str]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, inputs: found.update(dict.fromkeys(names, _sample(inputs[0])))
+
+    handles = []
+    for name, module in network.named_modules():
+        if isinstance(module, MixtureKANConv):
+            names = [f"{name}.experts.{index}" for index in range(len(module.experts))]
+            handles.append(module.register_forward_pre_hook(note(names)))
+        elif isinstance(module, KANLayer):
+            handles.append(module.register_forward_pre_hook(note([name])))
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _sample(z: Tensor) -> Tensor:
+    """(N, I, *size) -> at most 2,048 values of each channel, drawn at random places, (S, I)."""
+    values = z.detach().transpose(0, 1).flatten(1)  # (I, N * pixels)
+    places = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0))[:_SAMPLES]
+    return values[:, places].T
+
+
+def _layer(name: str, layer: KANLayer, before: KANLayer, seen: Tensor) -> LearnedLayer:
+    grid_range: float | None = getattr(layer.basis, "grid_range", None)
+    reach = max(grid_range or 0.0, float(np.quantile(seen.abs().numpy(), _SHOWN)), 1.0)
+    z = torch.linspace(-reach, reach, POINTS)
+    weights = _by_edge(layer)
+    return LearnedLayer(
+        name=name,
+        basis=next(name for name, basis in BASES.items() if type(layer.basis) is basis),
+        kernel=tuple(layer.weight.shape[2:]),
+        z=_array(z),
+        planes=_array(_planes(layer, z)),
+        weights=_array(weights),
+        initial_planes=_array(_planes(before, z)),
+        initial_weights=_array(_by_edge(before)),
+        ends=_array(_planes(layer, torch.tensor([-1.0, 1.0]))),
+        seen=_array(seen),
+        grid_range=grid_range,
+        importance=_array(_importance(layer, weights, seen)),
+    )
+
+
+def _planes(layer: KANLayer, z: Tensor) -> Tensor:
+    """The basis functions and the base branch at z: (*shape) -> (*shape, P)."""
+    features = layer.basis.expand(z)
+    return features if layer.base is None else torch.cat([features, layer.base(z)[..., None]], dim=-1)
+
+
+def _by_edge(layer: KANLayer) -> Tensor:
+    """The effective weights: (O, I, P, K)."""
+    weight = layer.effective_weight()
+    return weight.reshape(len(weight), -1, layer.planes, weight[0, 0].numel())
+
+
+def _importance(layer: KANLayer, weights: Tensor, seen: Tensor) -> Tensor:
+    """std of φ_{o,i,k} over the inputs of channel i: from the covariance of the planes there. (O, I, K)"""
+    planes = _planes(layer, seen)  # (S, I, P)
+    centred = planes - planes.mean(0)
+    covariance = torch.einsum("sip,siq->ipq", centred, centred) / len(seen)  # (I, P, P)
+    groups = seen.shape[1] // weights.shape[1]  # a grouped convolution's outputs see their own channels
+    outputs = weights.reshape(groups, -1, *weights.shape[1:])
+    covariance = covariance.reshape(groups, -1, *covariance.shape[1:])
+    variance = torch.einsum("goipk,gipq,goiqk->goik", outputs, covariance, outputs).flatten(0, 1)
+    return variance.clamp(min=0).sqrt()
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.double().numpy()
