@@ -19,6 +19,7 @@ from kansearch.errors import InputError, KansearchError, SearchInterrupted, Unkn
 from kansearch.report.front_plot import front_picture, front_png
 from kansearch.search.launch import SearchOptions, launch, resume
 from kansearch.search.warm_start import warm_start
+from kansearch.sketch import front_sketch
 from kansearch.space import SearchSpace, load_config, shipped_spaces
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.lock import holder
@@ -135,10 +136,14 @@ def _front_document(study: Study, front: list[dict[str, Any]]) -> dict[str, Any]
 
 
 def _print_front(console: Console, study: Study, home: Path) -> None:
-    front = front_of(study.records(), study.objectives)
+    records = study.records()
+    front = front_of(records, study.objectives)
     table = front_table(front, study.objectives, knee(front, study.objectives))
     table.title = f"Front of {study.name}: {len(front)} trials, hypervolume {hypervolume(front, study.objectives):.4f}"
     console.print(table)
+    if console.is_terminal:
+        for line in front_sketch(records, study.objectives, console.encoding):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     where, best = home_option(home), f"{study.name}-best"
     console.print("\nNext:", highlight=False)
     for command in (
