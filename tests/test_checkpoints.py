@@ -9,12 +9,15 @@ import fsspec
 import pytest
 
 from kansearch.errors import InputError
-from kansearch.search.checkpoints import CHECKPOINT, checkpoint_place, checkpoints_at
+from kansearch.search.checkpoints import CHECKPOINT, WEIGHTS, checkpoint_place, checkpoints_at
+from kansearch.search.kept import KeptWeights
+from kansearch.space import Direction
 from kansearch.study.records import State, TrialRecord
 from tests.shelf import ShelfFileSystem
 
 fsspec.register_implementation("shelf", ShelfFileSystem, clobber=True)
 
+OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
 PLACES = pytest.mark.parametrize("scheme", ["", "file://", "shelf://"])
 
 
@@ -23,7 +26,7 @@ def place(scheme: str, tmp_path: Path) -> str:
     return checkpoint_place(f"{scheme}{tmp_path}/shared", "small")
 
 
-def train(place: str, number: int, epochs: int, *, start: str) -> None:
+def train(place: str, number: int, epochs: int, *, start: str, weights: str | None = None) -> None:
     """What a worker does, with text for a network's weights."""
     checkpoints = checkpoints_at(place)
     with checkpoints.folder(number) as folder:
@@ -33,7 +36,13 @@ def train(place: str, number: int, epochs: int, *, start: str) -> None:
             temporary = folder / "temporary"
             temporary.write_text(f"{start}+{epoch}")
             temporary.replace(path)
+            if weights and epoch == epochs:
+                (folder / WEIGHTS).write_text(weights)
             checkpoints.store(number, folder)
+
+
+def complete(number: int, accuracy: float, parameters: float) -> TrialRecord:
+    return TrialRecord(number, "complete", values={"accuracy": accuracy, "parameters": parameters})
 
 
 def files(folder: Path) -> list[str]:
@@ -76,6 +85,34 @@ def test_a_note_is_found_until_it_is_removed(place: str) -> None:
 def test_two_studies_of_one_name_have_places_of_their_own(place: str, scheme: str, tmp_path: Path) -> None:
     train(place, 0, 1, start="new")
     train(checkpoint_place(f"{scheme}{tmp_path}/shared", "small"), 0, 1, start="new")
+
+
+@PLACES
+def test_the_weights_of_the_front_are_kept_and_no_others(place: str, tmp_path: Path) -> None:
+    checkpoints = checkpoints_at(place)
+    kept = KeptWeights(OBJECTIVES, checkpoints, [])
+    records = [complete(0, 0.5, 100), complete(1, 0.7, 200), complete(2, 0.6, 300), complete(3, 0.8, 150)]
+    for record in records:
+        train(place, record.number, 1, start="new", weights=f"of {record.number}")
+        kept.ended(record)
+    assert checkpoints.weights() == {0, 3}
+    with checkpoints.weights_of(3) as path, checkpoints.weights_of(1) as gone:
+        assert path.read_text() == "of 3" and not gone.exists()
+    (own,) = (tmp_path / "shared").iterdir()
+    assert files(own) == ["00000/model.safetensors", "00003/model.safetensors"]
+    train(place, 1, 1, start="new", weights="of 1")  # as if the driver had been killed before it removed them
+    KeptWeights(OBJECTIVES, checkpoints, records)
+    assert checkpoints.weights() == {0, 3}
+
+
+@PLACES
+def test_of_equal_trials_the_first_one_keeps_its_weights_whichever_ends_first(place: str) -> None:
+    checkpoints = checkpoints_at(place)
+    kept = KeptWeights(OBJECTIVES, checkpoints, [])
+    for number in (5, 2):
+        train(place, number, 1, start="new", weights="equal")
+        kept.ended(complete(number, 0.5, 100))
+    assert checkpoints.weights() == {2}
 
 
 @pytest.mark.parametrize("scheme", ["shelf://"])

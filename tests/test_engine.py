@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mlflow import MlflowClient
 
+from kansearch.study.front import front_of
 from kansearch.study.study import Study
 from tests.helpers import (
     SMALL_SPACE,
@@ -25,7 +27,9 @@ from tests.helpers import (
     wait_until,
 )
 from trials.config import TrialConfig
+from trials.models import build_network
 from trials.run import run_trial
+from trials.weights import load_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -75,6 +79,21 @@ def workers(pid: int) -> Iterator[int]:
     return (child for child in descendants(pid) if "ray::" in command_line(child) and "train" in command_line(child))
 
 
+def assert_front_weights_alone(folder: Path) -> None:
+    """Checkpoints of finished trials are gone; of the front's the weights are kept, and load into the network."""
+    study = Study.open(folder / "studies", "small")
+    front = front_of(study.records(), study.objectives)
+    kept = [path for path in (folder / "studies/small/trials").rglob("*") if path.is_file()]
+    assert sorted(path.parent.name for path in kept) == [f"{number:05d}" for number in sorted(r.number for r in front)]
+    assert {path.name for path in kept} == {"model.safetensors"}
+    best = next(record for record in front if f"{record.number:05d}" == kept[0].parent.name)
+    network = build_network(TrialConfig.model_validate(best.config))
+    before = [p.clone() for p in network.parameters()]
+    load_weights(kept[0], network)
+    assert sum(p.numel() for p in before) == best.metrics["parameters"]
+    assert not any(torch.equal(p, q) for p, q in zip(before, network.parameters(), strict=True))
+
+
 def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
     output = succeed("launch", "small.yaml", cwd=folder)
     records = trials("small", folder)
@@ -84,7 +103,7 @@ def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
     for line in ("kansearch dashboard small", "kansearch export small --pick knee -o small-best.yaml"):
         assert line in output
     assert_mlflow_agrees(folder, "small")
-    assert list((folder / "studies/small/trials").iterdir()) == [], "checkpoints of finished trials are gone"
+    assert_front_weights_alone(folder)
 
     parent = next(run for run in mlflow_runs(folder, "small") if "kansearch.trial" not in run.data.tags)
     client = MlflowClient(f"sqlite:///{folder}/studies/mlflow.db")

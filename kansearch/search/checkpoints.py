@@ -1,7 +1,8 @@
 """Where trials keep what they need to go on: a folder, or a place that fsspec reaches, such as `s3://bucket/study`.
 
-    <place>/<number>/checkpoint.pt   of an unfinished trial
-    <place>/<number>/error.txt       the traceback of a failed one
+    <place>/<number>/checkpoint.pt       of an unfinished trial
+    <place>/<number>/model.safetensors   weights of a complete one; kept of the front's
+    <place>/<number>/error.txt           the traceback of a failed one
 
 A worker trains in a folder of its machine. `Checkpoints` puts what it wrote there where every other machine finds it.
 """
@@ -21,10 +22,13 @@ from urllib.parse import urlsplit
 from kansearch.errors import InputError
 from kansearch.study.records import TrialRecord
 
-__all__ = ["CHECKPOINT", "Checkpoints", "checkpoint_place", "checkpoints_at"]
+__all__ = ["CHECKPOINT", "WEIGHTS", "Checkpoints", "checkpoint_place", "checkpoints_at"]
 
 CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "model.safetensors"
 _ERROR = "error.txt"
+_KEPT = {"fail": _ERROR, "complete": WEIGHTS}
+"""The one file that is left of a trial that ended so."""
 _HERE = ("", "file", "local")
 _OF_ONE_PROCESS = ("memory",)
 _log = logging.getLogger(__name__)
@@ -47,23 +51,37 @@ class Checkpoints:
         yield folder
 
     def store(self, number: int, folder: Path) -> None:
-        """Keep the checkpoint that was written into `folder`: whole, or not at all."""
+        """Keep the checkpoint that was written into `folder`, and weights where there are any: each whole, or not at
+        all."""
 
     def note_error(self, number: int, text: str) -> None:
         """Keep the traceback of a failed trial."""
         self._write(f"{number:05d}/{_ERROR}", text)
 
     def forget(self, record: TrialRecord) -> None:
-        """A finished trial needs no checkpoint; a failed one keeps its traceback.
+        """A finished trial needs no checkpoint; a failed one keeps its traceback, a complete one its weights.
 
         A worker that is just being stopped may write there once more: what is left then does no harm.
         """
-        folder = self._folder(record.number)
-        if record.state == "fail":
-            for path in (folder / CHECKPOINT, *folder.glob(f".{CHECKPOINT}.*")):  # one that was being written too
+        folder, kept = self._folder(record.number), _KEPT.get(record.state)
+        for path in folder.iterdir() if folder.is_dir() else ():  # a checkpoint that was being written too
+            if path.name != kept:
                 path.unlink(missing_ok=True)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # there is something left in it, or it never was
+            folder.rmdir()
+
+    def weights(self) -> set[int]:
+        """Numbers of the trials whose weights are kept."""
+        return {int(path.parent.name) for path in Path(self.place).glob(f"*/{WEIGHTS}")}
+
+    def forget_weights(self, number: int) -> None:
+        """Remove all that is kept of a complete trial."""
+        shutil.rmtree(self._folder(number), ignore_errors=True)
+
+    @contextmanager
+    def weights_of(self, number: int) -> Iterator[Path]:
+        """The file of a trial's weights, on this machine. It doesn't exist where none are kept."""
+        yield self._folder(number) / WEIGHTS
 
     def leave(self, name: str, text: str) -> None:
         """Write a note for other machines. Raises whatever the place raises where it can't be written."""
@@ -111,20 +129,30 @@ class _RemoteCheckpoints(Checkpoints):
         path = folder / CHECKPOINT
         if _version(path) == self._stored.get(number):
             return  # an epoch that is told again
+        if (folder / WEIGHTS).exists():
+            self._put(f"{number:05d}/{WEIGHTS}", folder / WEIGHTS)
         self._put(f"{number:05d}/{CHECKPOINT}", path)
         self._stored[number] = _version(path)
 
     def forget(self, record: TrialRecord) -> None:
-        folder = self._path(f"{record.number:05d}")
-        try:
-            if record.state == "fail":
-                self.remove(f"{record.number:05d}/{CHECKPOINT}")
-            else:
-                self._fs.invalidate_cache()
-                if self._fs.exists(folder):
-                    self._fs.rm(folder, recursive=True)
-        except Exception as error:  # each filesystem has its own; a search doesn't end for a file too many
-            _log.warning("%s/%05d is left behind: %s", self, record.number, error)
+        with self._leaving(record.number):
+            self._clear(record.number, _KEPT.get(record.state))
+
+    def weights(self) -> set[int]:
+        self._fs.invalidate_cache()
+        found = self._fs.glob(self._path(f"*/{WEIGHTS}"))
+        return {int(path.split("/")[-2]) for path in found}
+
+    def forget_weights(self, number: int) -> None:
+        with self._leaving(number):
+            self._clear(number)
+
+    @contextmanager
+    def weights_of(self, number: int) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="kansearch-") as name:
+            with suppress(FileNotFoundError):
+                self._fs.get_file(self._path(f"{number:05d}/{WEIGHTS}"), str(Path(name) / WEIGHTS))
+            yield Path(name) / WEIGHTS
 
     def find(self, name: str) -> str | None:
         try:
@@ -135,6 +163,22 @@ class _RemoteCheckpoints(Checkpoints):
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name))
+
+    @contextmanager
+    def _leaving(self, number: int) -> Iterator[None]:
+        """A search doesn't end for a file too many."""
+        try:
+            yield
+        except Exception as error:  # each filesystem has its own
+            _log.warning("%s/%05d is left behind: %s", self, number, error)
+
+    def _clear(self, number: int, kept: str | None = None) -> None:
+        """Remove all files of a trial but `kept`."""
+        self._fs.invalidate_cache()
+        folder = self._path(f"{number:05d}")
+        for path in self._fs.ls(folder, detail=False) if self._fs.exists(folder) else ():
+            if path.rpartition("/")[2] != kept:
+                self._fs.rm(path)
 
     def _write(self, name: str, text: str) -> None:
         with tempfile.TemporaryDirectory(prefix="kansearch-") as folder:

@@ -9,7 +9,6 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from kansearch.search.budget import Budget
 from kansearch.search.checkpoints import checkpoint_place, checkpoints_at
 from kansearch.search.cluster import Cluster, ray_cluster
 from kansearch.search.join import check_address
+from kansearch.search.kept import KeptWeights
 from kansearch.search.lockstep import Lockstep
 from kansearch.search.obstacles import NodeWatch, resumable
 from kansearch.search.stopping import Stop, Timer
@@ -119,6 +119,7 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
     stop = Stop(None if settings.time_budget is None else max(0.0, settings.time_budget - study.elapsed_seconds))
     outcome = "failed"
     records = study.records()
+    changed = _Changes(study, records, observers)
     for observer in observers:
         observer.started(study, records)
     try:
@@ -129,13 +130,13 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
             with ray_cluster(settings, options.address, options.max_concurrent, place) as cluster, stop.on_signals():
                 for observer in observers:
                     observer.running(cluster)
-                budget = _tune(study, records, options, observers, cluster, stop, timer)
+                budget = _tune(study, records, options, observers, changed, cluster, stop, timer)
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
             again = f"kansearch resume {study.name}{home_option(options.home)}"
             raise SearchInterrupted(f"stopped by {name}; go on with `{again}`", 128 + stop.signal)
-        _prune_unfinished(study, observers, "the time budget" if stop.out_of_time else budget.overspent)
+        _prune_unfinished(study, changed, "the time budget" if stop.out_of_time else budget.overspent)
         outcome = "finished"
     finally:
         try:
@@ -145,17 +146,24 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
                 observer.ended(outcome)
 
 
-def _prune_unfinished(study: Study, observers: Sequence[Observer], ended: str | None) -> None:
+def _prune_unfinished(study: Study, changed: _Changes, ended: str | None) -> None:
     for record in study.records() if ended is not None else ():
         if record.state == "running":
-            _changed(study, observers, study.prune(record.number, f"stopped by {ended}"))
+            changed(study.prune(record.number, f"stopped by {ended}"))
 
 
-def _changed(study: Study, observers: Sequence[Observer], record: TrialRecord) -> None:
-    if record.state != "running":
-        checkpoints_at(study.checkpoints).forget(record)
-    for observer in observers:
-        observer.changed(record)
+class _Changes:
+    """Called with each record that changed: removes what the trial needs no more, and tells the observers."""
+
+    def __init__(self, study: Study, records: Sequence[TrialRecord], observers: Sequence[Observer]) -> None:
+        self._kept = KeptWeights(study.objectives, checkpoints_at(study.checkpoints), records)
+        self._observers = observers
+
+    def __call__(self, record: TrialRecord) -> None:
+        if record.state != "running":
+            self._kept.ended(record)
+        for observer in self._observers:
+            observer.changed(record)
 
 
 def _tune(
@@ -163,6 +171,7 @@ def _tune(
     records: Sequence[TrialRecord],
     options: SearchOptions,
     observers: Sequence[Observer],
+    changed: _Changes,
     cluster: Cluster,
     stop: Stop,
     timer: Timer,
@@ -181,7 +190,6 @@ def _tune(
             observer.tick()
 
     settings = study.space.search
-    changed = partial(_changed, study, observers)
     ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records)
     search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
     searcher = StudySearcher(search, _requests(study, options, cluster))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kansearch.search.checkpoints import CHECKPOINT, Checkpoints, checkpoints_at
+from kansearch.search.checkpoints import CHECKPOINT, WEIGHTS, Checkpoints, checkpoints_at
 from kansearch.search.obstacles import OBSTACLE, obstacle
 
 __all__ = ["FAILURE", "KIND", "MEMORY", "Request", "resources", "train"]
@@ -87,13 +87,15 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
     from trials.config import TrialConfig
-    from trials.run import run_trial, use_threads
+    from trials.run import run_trial, save_weights, use_threads
 
     use_threads(request.threads)
     config = TrialConfig.model_validate(request.config)
     data_dir = Path(request.data_dir) if request.data_dir else None
     with checkpoints.folder(request.number) as folder:
         for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):
+            if result.epoch == config.epochs:
+                save_weights(folder / CHECKPOINT, folder / WEIGHTS)
             checkpoints.store(request.number, folder)
             yield dataclasses.asdict(result)
 

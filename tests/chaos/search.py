@@ -11,11 +11,12 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kansearch.study.front import front_of
 from kansearch.study.lock import holder
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study
@@ -250,8 +251,15 @@ def _count(study: Study, budget: int, figures: Figures) -> None:
             figures.lost.append(f"trial {record.number}: complete after {record.epochs} epochs")
     figures.lock_held = holder(study.folder)
     figures.processes_left = _processes_left(study.folder.parent)
-    left = (path for path in (study.folder / "trials").rglob("*") if path.is_file() and path.name != "error.txt")
-    figures.checkpoints_left = [str(path) for path in left]
+    figures.checkpoints_left = _files_left(study, records)
+
+
+def _files_left(study: Study, records: Sequence[TrialRecord]) -> list[str]:
+    """What lies there beside the tracebacks of failed trials, and what of the front's weights does not."""
+    place = study.folder / "trials"
+    wanted = {place / f"{each.number:05d}/model.safetensors" for each in front_of(records, study.objectives)}
+    found = {path for path in place.rglob("*") if path.is_file() and path.name != "error.txt"}
+    return sorted(map(str, found ^ wanted))
 
 
 def _processes_left(folder: Path) -> list[str]:
