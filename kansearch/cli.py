@@ -224,15 +224,19 @@ def retrain(
 
 @app.command()
 def inspect(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `kansearch retrain` wrote.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of pictures to write.")],
+    source: Annotated[str, typer.Argument(metavar="STUDY|DIR", help="A study, or a folder that `retrain` wrote.")],
+    pick: Annotated[str, typer.Option(help="Of a study's front: knee, best, smallest, or a trial number.")] = "knee",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Default: pictures, in the folder.")
+    ] = None,
     data_dir: DataDir = None,
+    home: Home = _STUDIES,
     as_json: Json = False,
 ) -> None:
     """Draw the functions that a trained network has learned, layer by layer."""
     from kansearch import commands
 
-    commands.run_inspect(folder, output, data_dir, as_json)
+    commands.run_inspect(source, pick, output, data_dir, home, as_json)
 
 
 @app.command()

@@ -261,16 +261,36 @@ def run_retrain(path: Path, output: Path, epochs: int | None, seeds: int, data_d
     console.print(f"written to {output}", highlight=False, markup=False, soft_wrap=True)
 
 
-def run_inspect(folder: Path, output: Path, data_dir: Path | None, as_json: bool) -> None:
+def run_inspect(source: str, pick: str, output: Path | None, data_dir: Path | None, home: Path, as_json: bool) -> None:
+    """`source` is a folder with a trained model, or else a study."""
     from kansearch.report.inspection import inspect
 
-    summaries = inspect(folder, output, data_dir)
+    if source in study_names(home) or not Path(source).is_dir():
+        _inspect_trial(open_study(home, source), pick, output, data_dir, as_json)
+        return
+    out = output or Path(source) / "pictures"
+    _show_layers(inspect(Path(source), out, data_dir), out, as_json)
+
+
+def _inspect_trial(study: Study, pick: str, output: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    from kansearch.deliver.export import pick_trial
+    from kansearch.report.inspection import inspect_trial
+    from kansearch.tracking.artifacts import log_to_trial
+
+    record = pick_trial(study, pick)
+    out = output or study.folder / "pictures" / f"{record.number:05d}"
+    summaries = inspect_trial(study, record, out, data_dir)
+    log_to_trial(study, record.number, out, "pictures")
+    _show_layers(summaries, out, as_json)
+
+
+def _show_layers(summaries: list[dict[str, Any]], out: Path, as_json: bool) -> None:
     if as_json:
         print_json(summaries)
         return
     console = terminal()
     console.print(layers_table(summaries))
-    console.print(f"pictures written to {output}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"pictures written to {out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def run_dashboard(home: Path, name: str | None, port: int | None, browser: bool) -> None:

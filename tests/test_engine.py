@@ -94,6 +94,24 @@ def assert_front_weights_alone(folder: Path) -> None:
     assert not any(torch.equal(p, q) for p, q in zip(before, network.parameters(), strict=True))
 
 
+def assert_functions_can_be_drawn(folder: Path) -> None:
+    """Of a KAN on the front, from the weights that were kept, and MLflow shows them in its run."""
+    study = Study.open(folder / "studies", "small")
+    front = front_of(study.records(), study.objectives)
+    record = next(each for each in front if each.config["model"]["basis"]["name"] == "rbf")
+    assert "blocks.0.1" in succeed("inspect", "small", "--pick", str(record.number), cwd=folder)
+    drawn = {path.name for path in (study.folder / f"pictures/{record.number:05d}").iterdir()}
+    assert "01-blocks.0.1-functions.png" in drawn
+    own = next(
+        each for each in mlflow_runs(folder, "small") if each.data.tags.get("kansearch.trial") == str(record.number)
+    )
+    listed = MlflowClient(study.tracking_uri).list_artifacts(own.info.run_id, "pictures")
+    assert {Path(each.path).name for each in listed} == drawn
+    plain = next(each for each in study.records() if each.number not in {on.number for on in front})
+    refused = run("inspect", "small", "--pick", str(plain.number), cwd=folder)
+    assert refused.returncode == 2 and f"no weights are kept of trial {plain.number}" in refused.stderr
+
+
 def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
     output = succeed("launch", "small.yaml", cwd=folder)
     records = trials("small", folder)
@@ -112,6 +130,7 @@ def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
         "front.png",
         "space.yaml",
     }
+    assert_functions_can_be_drawn(folder)
     assert parent.data.metrics["finished_trials"] == 6
     assert 0 < parent.data.metrics["hypervolume"] < 1
     front = json.loads(succeed("front", "small", "--json", cwd=folder))

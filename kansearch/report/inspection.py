@@ -1,4 +1,4 @@
-"""`kansearch inspect`: from a folder that `retrain` wrote to the pictures of its functions."""
+"""`kansearch inspect`: from a folder that `retrain` wrote, or a trial of the front, to pictures of its functions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 
 from kansearch.errors import InputError, KansearchError
 from kansearch.report.functions import draw_layers
+from kansearch.search.checkpoints import checkpoints_at
 from kansearch.space import load_config
+from kansearch.study.records import TrialRecord
+from kansearch.study.study import Study
+from trials.config import TrialConfig
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "inspect_trial"]
 
 
 def inspect(folder: Path, out: Path, data_dir: Path | None = None) -> list[dict[str, Any]]:
@@ -24,20 +28,37 @@ def inspect(folder: Path, out: Path, data_dir: Path | None = None) -> list[dict[
         InputError: `folder` holds no trained model, or one without a KAN layer. SpaceError: its config.yaml is wrong.
         KansearchError: weights or data are missing or damaged, or `out` can't be written.
     """
-    from trials.data.files import DataMissingError
-    from trials.inspection import inspect_weights
-
     weights = _weights(folder)
     config = load_config(weights.parent.parent / "config.yaml")
     seed = weights.parent.name.removeprefix("seed-")
     if seed.isdecimal():
         config = config.model_copy(update={"seed": int(seed)})
+    return _draw(str(folder), config, weights, out, data_dir)
+
+
+def inspect_trial(study: Study, record: TrialRecord, out: Path, data_dir: Path | None = None) -> list[dict[str, Any]]:
+    """The same of a trial of the front, whose weights the study keeps.
+
+    Raises:
+        InputError: none are kept of this trial, or its network has no KAN layer. KansearchError: as `inspect`.
+    """
+    with checkpoints_at(study.checkpoints).weights_of(record.number) as weights:
+        if not weights.exists():
+            raise InputError(f"no weights are kept of trial {record.number}: they are of the front's trials alone")
+        config = TrialConfig.model_validate(dict(record.config))
+        return _draw(f"trial {record.number} of {study.name}", config, weights, out, data_dir)
+
+
+def _draw(name: str, config: TrialConfig, weights: Path, out: Path, data_dir: Path | None) -> list[dict[str, Any]]:
+    from trials.data.files import DataMissingError
+    from trials.inspection import inspect_weights
+
     try:
         layers = inspect_weights(config, weights, data_dir)
     except (DataMissingError, ValueError) as error:  # WeightsError and the readers' errors
         raise KansearchError(str(error)) from error
     if not layers:
-        raise InputError(f"{folder}: a plain network, without a KAN layer whose functions could be drawn")
+        raise InputError(f"{name}: a plain network, without a KAN layer whose functions could be drawn")
     try:
         return draw_layers(layers, out)
     except OSError as error:

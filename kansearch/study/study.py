@@ -8,7 +8,8 @@
         ├── space.yaml            the search space as it was written
         ├── driver.lock           held by the live driver
         ├── scratch/              what Ray Tune writes while a driver runs; nothing here reads it
-        └── trials/<number>/      checkpoint of an unfinished trial; traceback of a failed one
+        ├── trials/<number>/      checkpoint of an unfinished trial; weights of the front's; traceback of a failed one
+        └── pictures/<number>/    of a trial's functions, drawn by `kansearch inspect`
 
 A result is committed to the storage before its worker goes on. What a trial is, is read back through `TrialRecord`.
 """

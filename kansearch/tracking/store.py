@@ -17,9 +17,9 @@ from kansearch.study.study import Study
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
-__all__ = ["MlflowStore", "experiment_name", "flatten"]
+__all__ = ["STUDY_TAG", "TRIAL_TAG", "MlflowStore", "experiment_name", "flatten"]
 
-_STUDY, _TRIAL, _STATE, _REASON = "kansearch.study", "kansearch.trial", "kansearch.state", "kansearch.reason"
+STUDY_TAG, TRIAL_TAG, _STATE, _REASON = "kansearch.study", "kansearch.trial", "kansearch.state", "kansearch.reason"
 _TRIAL_METRICS = ("parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch")
 _EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
 _RUN_STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "infeasible": "KILLED", "fail": "FAILED"}
@@ -68,7 +68,7 @@ class MlflowStore:
     def _find_runs(self) -> str:
         parent: str | None = None
         for run in self._all_runs():
-            number = run.data.tags.get(_TRIAL)
+            number = run.data.tags.get(TRIAL_TAG)
             if number is None:
                 parent = run.info.run_id
                 continue
@@ -89,7 +89,7 @@ class MlflowStore:
         token: str | None = None
         while True:
             page = self._client.search_runs(
-                [self._experiment], f"tags.`{_STUDY}` = '{self._study.name}'", page_token=token
+                [self._experiment], f"tags.`{STUDY_TAG}` = '{self._study.name}'", page_token=token
             )
             runs += page
             token = page.token
@@ -97,7 +97,7 @@ class MlflowStore:
                 return runs
 
     def _make_parent(self) -> str:
-        run = self._client.create_run(self._experiment, run_name=self._study.name, tags={_STUDY: self._study.name})
+        run = self._client.create_run(self._experiment, run_name=self._study.name, tags={STUDY_TAG: self._study.name})
         return str(run.info.run_id)
 
     def _describe_parent(self, run_id: str) -> None:
@@ -140,8 +140,8 @@ class MlflowStore:
         basis, optimizer = parameters.get("model.basis.name", "?"), parameters.get("optimizer.name", "?")
         tags = {
             "mlflow.parentRunId": self._parent,
-            _STUDY: self._study.name,
-            _TRIAL: str(record.number),
+            STUDY_TAG: self._study.name,
+            TRIAL_TAG: str(record.number),
             _STATE: record.state,
             "basis": basis,
             "optimizer": optimizer,
