@@ -14,10 +14,11 @@ import torch
 
 from trials.config import DataConfig
 from trials.data import files, splits
-from trials.data.datasets import DATASETS
+from trials.data.augment.geometry import crop_flip
+from trials.data.datasets import data_shape, read
 from trials.data.files import FILES, DataMissingError, locate
 from trials.data.idx import IdxError, read_idx
-from trials.data.loader import crop_flip, evaluation_batches, steps_per_epoch, training_batches
+from trials.data.loader import evaluation_batches, steps_per_epoch, training_batches
 from trials.data.splits import load_test, load_training
 
 CPU = torch.device("cpu")
@@ -142,12 +143,13 @@ def test_files_that_do_not_fit_each_other_are_named(
     write_mnist(tmp_path)
     (tmp_path / name).write_bytes(idx_bytes(array))
     with pytest.raises(IdxError, match=f"{name}.*{reason}"):
-        DATASETS["mnist"].read(tmp_path)
+        read(DataConfig(dataset="mnist"), tmp_path)
 
 
 def test_what_is_known_without_files_is_true_of_digits() -> None:
-    training, test = DATASETS["digits"].read(None)
-    shape = DATASETS["digits"].shape
+    config = DataConfig(dataset="digits")
+    training, test = read(config, None)
+    shape = data_shape(config)
     assert training.images.shape == (1437, shape.channels, *shape.size)
     assert test.images.shape[0] == 360
     assert set(training.labels) == set(test.labels) == set(range(shape.classes))
@@ -238,7 +240,7 @@ def test_crop_flip_shifts_by_up_to_an_eighth_and_mirrors_half() -> None:
     images = torch.zeros(4000, 2, 16, 16, dtype=torch.uint8)
     images[:, 0, 8, 5] = 1
     images[:, 1, 8, 5] = 2
-    out = crop_flip(images, torch.Generator().manual_seed(0))
+    out, _ = crop_flip(images, None, torch.Generator().manual_seed(0))
     assert out.dtype == torch.uint8 and out.shape == images.shape
     assert torch.equal(out[:, 1], 2 * out[:, 0])
     place = out[:, 0].flatten(1).argmax(1)

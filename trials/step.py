@@ -120,7 +120,7 @@ def measure(model: nn.Module, split: Split, precision: torch.dtype = torch.float
 def predict(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> Tensor:
     """Logits (N, classes), float32, of every image of the split, the model in eval mode."""
     model.eval()
-    with autocast(split.images.device, precision):
+    with autocast(split.device, precision):
         return torch.cat([model(images).float() for images, _ in evaluation_batches(split, EVALUATION_BATCH)])
 
 

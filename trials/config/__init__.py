@@ -22,14 +22,32 @@ from pydantic import Field
 
 from trials.config.base import Config
 from trials.config.basis import BasisConfig
-from trials.config.data import DataConfig
+from trials.config.data import (
+    ArraysDataConfig,
+    DataConfig,
+    DatasetConfig,
+    EMNISTDataConfig,
+    FolderDataConfig,
+    FunctionDataConfig,
+    ImageNetDataConfig,
+    KnownDataConfig,
+    SegmentationDataConfig,
+    SyntheticDataConfig,
+)
 from trials.config.model import LayerConfig, ModelConfig, PlainModelConfig, VGGConfig
 from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig
 
 __all__ = [
     "AdamWConfig",
+    "ArraysDataConfig",
     "BasisConfig",
     "DataConfig",
+    "DatasetConfig",
+    "EMNISTDataConfig",
+    "FolderDataConfig",
+    "FunctionDataConfig",
+    "ImageNetDataConfig",
+    "KnownDataConfig",
     "LBFGSConfig",
     "LayerConfig",
     "LionConfig",
@@ -37,6 +55,8 @@ __all__ = [
     "OptimizerConfig",
     "PlainModelConfig",
     "RegularizationConfig",
+    "SegmentationDataConfig",
+    "SyntheticDataConfig",
     "TrialConfig",
     "VGGConfig",
 ]
@@ -45,7 +65,7 @@ __all__ = [
 class TrialConfig(Config):
     """Everything that decides a trial's numbers, but for the device it runs on."""
 
-    data: DataConfig = Field(description="images, split, batches, augmentation")
+    data: DatasetConfig = Field(description="images, split, batches, augmentation")
     model: ModelConfig = Field(default=PlainModelConfig(), description="the network")
     regularization: RegularizationConfig = Field(default=RegularizationConfig(), description="penalties in the loss")
     optimizer: OptimizerConfig = Field(default=AdamWConfig(name="adamw"), description="how weights are updated")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,85 +11,141 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trials.config import DataConfig
-from trials.data.datasets import DATASETS, Images
+from trials.config import DataConfig, FunctionDataConfig
+from trials.data import stream
+from trials.data.datasets import data_shape, read
 from trials.data.files import locate
+from trials.data.images import IGNORED, Images
+from trials.data.statistics import channel_statistics, kept_statistics
+from trials.data.stream import does_not_fit
 
-__all__ = ["Split", "load_test", "load_training"]
+__all__ = ["IGNORED", "Split", "load_test", "load_training", "random_split"]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, C, H, W) as bytes and labels (N,), int64, both on the device; mean and std (C,) of the training
-    split."""
+    """Samples (N, C, *size), bytes or floats, and labels, both on the device; mean and std (C,) of the training split.
+
+    labels: (N,), int64; or a mask for each sample, (N, *size), bytes, where `IGNORED` is no class: int64 in a batch.
+    A split that is streamed has `rows`, (N,), on the host: its samples are those rows of `images`, which is on the host
+    too, and so are its masks of `labels`; labels without masks are its own, on the device.
+    """
 
     images: Tensor
     labels: Tensor
     mean: Tensor
     std: Tensor
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.labels if self.rows is None else self.rows)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its batches are."""
+        return self.mean.device
+
+    def batches(self, order: Sequence[Tensor] | Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Samples as they are, and labels, of each of `order`: (B,), from 0 to N - 1, on the device."""
+        if self.rows is None:
+            for chosen in order:
+                yield self.images[chosen], self.labels[chosen]
+            return
+        rows = [self.rows[chosen.cpu()] for chosen in order]
+        if self.labels.dim() > 1:
+            for images, labels in stream.batches((self.images, self.labels), rows, self.device):
+                yield images, labels
+        else:
+            for chosen, (images,) in zip(order, stream.batches((self.images,), rows, self.device), strict=True):
+                yield images, self.labels[chosen]
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Bytes (N, C, H, W) -> floats of mean 0 and standard deviation 1 over the training split, on CUDA with the
-        channels last in memory."""
-        shape = (1, -1, 1, 1)
-        layout = torch.channels_last if images.is_cuda else torch.preserve_format
+        """Samples (N, C, *size) -> floats of mean 0 and standard deviation 1 over the training split, images on CUDA
+        with the channels last in memory."""
+        shape = (1, -1, *(1 for _ in images.shape[2:]))
+        layout = torch.channels_last if images.is_cuda and images.dim() == 4 else torch.preserve_format
         return (images.to(torch.float32, memory_format=layout) - self.mean.view(shape)) / self.std.view(shape)
 
 
 def load_training(
-    config: DataConfig, device: torch.device, data_dir: Path | None = None, hold_out: bool = True
+    config: DataConfig,
+    device: torch.device,
+    data_dir: Path | None = None,
+    hold_out: bool = True,
+    streamed: bool | None = None,
 ) -> tuple[Split, Split | None]:
     """The training split, less the held-out part, and that part: stratified, drawn by `split_seed`.
 
     Mean and std are those of the data set's whole training split, so that they do not depend on what is held out.
-    Without `hold_out` all is trained on and the second is None.
-    Raises DataMissingError, IdxError, and ValueError where a split would leave a class without an image.
+    Without `hold_out` all is trained on and the second is None. streamed: leave the samples where they are and read
+    them batch by batch, with the same numbers; None: where they do not fit.
+    Raises DataError, and ValueError where a split would leave a class without an image.
     """
-    everything, _ = _read(config.dataset, data_dir)
+    everything, _ = _read(config, data_dir)
     train, held_out = _indices(everything.labels, config, hold_out)
-    mean, std = _statistics(everything.images)
+    statistics = _statistics(everything)
     return (
-        _split(everything, train, mean, std, device),
-        _split(everything, held_out, mean, std, device) if held_out is not None else None,
+        _split(everything, train, statistics, device, streamed),
+        _split(everything, held_out, statistics, device, streamed) if held_out is not None else None,
     )
 
 
-def load_test(config: DataConfig, device: torch.device, data_dir: Path | None = None) -> Split:
-    """The test split, normalised as the training split is. Raises as `load_training` does."""
-    everything, test = _read(config.dataset, data_dir)
-    mean, std = _statistics(everything.images)
-    return _split(test, np.arange(len(test.labels)), mean, std, device)
+def load_test(
+    config: DataConfig, device: torch.device, data_dir: Path | None = None, streamed: bool | None = None
+) -> Split:
+    """The test split, normalised as the training split is. Arguments and errors are those of `load_training`."""
+    everything, test = _read(config, data_dir)
+    return _split(test, np.arange(len(test.labels)), _statistics(everything), device, streamed)
+
+
+def random_split(config: DataConfig, count: int, device: torch.device) -> Split:
+    """Random bytes in the shape of a data set's samples, and labels: what a step takes can be measured on them."""
+    shape = data_shape(config)
+    middle = torch.full((shape.channels,), 127.5, device=device)
+    pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=torch.uint8, device=device)
+    labels = torch.randint(shape.classes, (count, *shape.size) if shape.dense else (count,), device=device)
+    return Split(pixels, labels.to(torch.uint8) if shape.dense else labels, middle, middle / 3**0.5)
 
 
 _READ: dict[tuple[str, Path | None], tuple[Images, Images]] = {}  # a worker runs many trials on the same files
 
 
-def _read(dataset: str, data_dir: Path | None) -> tuple[Images, Images]:
-    folder = locate(dataset, data_dir)
-    if (dataset, folder) not in _READ:
+def _read(config: DataConfig, data_dir: Path | None) -> tuple[Images, Images]:
+    folder = locate(config.source, data_dir)
+    if folder is None and isinstance(config, FunctionDataConfig):
+        folder = data_dir
+    key = (_identity(config), folder)
+    if key not in _READ:
         _READ.clear()
-        _READ[dataset, folder] = DATASETS[dataset].read(folder)
-    return _READ[dataset, folder]
+        _READ[key] = read(config, folder)
+    return _READ[key]
+
+
+def _identity(config: DataConfig) -> str:
+    """The data set's name, and its own fields where it has some."""
+    own = config.model_dump(mode="json", exclude=set(DataConfig.model_fields))
+    return f"{config.dataset} {own}" if own else config.dataset
 
 
 def _indices(
     labels: NDArray[np.int64], config: DataConfig, hold_out: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Masks are not stratified."""
     from sklearn.model_selection import train_test_split
 
-    chosen = np.arange(len(labels))
+    chosen, dense = np.arange(len(labels)), labels.ndim > 1
     try:
         if config.limit is not None and config.limit < len(labels):
             chosen, _ = train_test_split(
-                chosen, train_size=config.limit, random_state=config.split_seed, stratify=labels
+                chosen, train_size=config.limit, random_state=config.split_seed, stratify=None if dense else labels
             )
         if not hold_out:
             return np.sort(chosen), None
         train, held_out = train_test_split(
-            chosen, test_size=config.validation, random_state=config.split_seed, stratify=labels[chosen]
+            chosen,
+            test_size=config.validation,
+            random_state=config.split_seed,
+            stratify=None if dense else labels[chosen],
         )
     except ValueError as error:
         raise ValueError(
@@ -98,20 +155,26 @@ def _indices(
     return np.sort(train), np.sort(held_out)
 
 
-def _statistics(images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel, exactly, from the histogram of the bytes."""
-    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
-    values = np.arange(256, dtype=np.float64)
-    share = counts / counts.sum(1, keepdims=True)
-    mean = share @ values
-    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(1))
-    return torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(std, 1.0)).float()
+def _split(
+    images: Images,
+    chosen: NDArray[np.int64],
+    statistics: tuple[Tensor, Tensor],
+    device: torch.device,
+    streamed: bool | None,
+) -> Split:
+    mean, std = (each.to(device) for each in statistics)
+    if streamed is None:
+        streamed = does_not_fit(images.images.nbytes + images.labels.nbytes, device)
+    if not streamed:
+        samples, labels = (torch.from_numpy(each[chosen]).to(device) for each in (images.images, images.labels))
+        return Split(samples, labels, mean, std)
+    own = torch.from_numpy(images.labels if images.labels.ndim > 1 else images.labels[chosen])
+    labels = own if own.dim() > 1 else own.to(device)
+    return Split(torch.from_numpy(images.images), labels, mean, std, torch.from_numpy(chosen))
 
 
-def _split(images: Images, chosen: NDArray[np.int64], mean: Tensor, std: Tensor, device: torch.device) -> Split:
-    return Split(
-        torch.from_numpy(images.images[chosen]).to(device),
-        torch.from_numpy(images.labels[chosen]).to(device),
-        mean.to(device),
-        std.to(device),
-    )
+def _statistics(images: Images) -> tuple[Tensor, Tensor]:
+    """Of a memory map, which is read whole for them, they are kept beside it."""
+    if not isinstance(images.images, np.memmap):
+        return channel_statistics(images.images)
+    return kept_statistics(images.images)
