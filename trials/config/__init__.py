@@ -20,16 +20,24 @@ from typing import Literal
 
 from pydantic import Field
 
+from trials.config.alexnet import AlexNetConfig
 from trials.config.base import Config
 from trials.config.basis import BasisConfig
 from trials.config.data import DataConfig
-from trials.config.model import LayerConfig, ModelConfig, PlainModelConfig, VGGConfig
+from trials.config.kanc import KancConfig
+from trials.config.layer import LayerConfig
+from trials.config.model import ModelConfig, PlainModelConfig, VGGConfig
 from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig
+from trials.config.residual import DenseNetConfig, ResNetConfig
+from trials.config.simple import SimpleConfig
 
 __all__ = [
     "AdamWConfig",
+    "AlexNetConfig",
     "BasisConfig",
     "DataConfig",
+    "DenseNetConfig",
+    "KancConfig",
     "LBFGSConfig",
     "LayerConfig",
     "LionConfig",
@@ -37,6 +45,8 @@ __all__ = [
     "OptimizerConfig",
     "PlainModelConfig",
     "RegularizationConfig",
+    "ResNetConfig",
+    "SimpleConfig",
     "TrialConfig",
     "VGGConfig",
 ]
