@@ -45,7 +45,8 @@ def measure(
 
 def check_batch(config: TrialConfig, images: int) -> None:
     """Raises ValueError where the batches of so many training images are too small for the normalisation."""
-    if config.model.normalization == "batch" and min(config.data.batch_size, images) < 2:
+    names = (config.model.normalization, getattr(config.model, "classifier_normalization", None))
+    if "batch" in names and min(config.data.batch_size, images) < 2:
         raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")
 
 

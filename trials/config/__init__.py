@@ -22,7 +22,7 @@ from pydantic import Field
 
 from trials.config.alexnet import AlexNetConfig
 from trials.config.base import Config
-from trials.config.basis import BasisConfig
+from trials.config.basis import BasisConfig, BSplineConfig
 from trials.config.data import DataConfig
 from trials.config.kanc import KancConfig
 from trials.config.layer import LayerConfig
@@ -34,6 +34,7 @@ from trials.config.simple import SimpleConfig
 __all__ = [
     "AdamWConfig",
     "AlexNetConfig",
+    "BSplineConfig",
     "BasisConfig",
     "DataConfig",
     "DenseNetConfig",

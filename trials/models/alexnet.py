@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -27,9 +29,9 @@ class AlexNet(nn.Module):
     def __init__(self, config: AlexNetConfig, shape: DataShape) -> None:
         super().__init__()
         size, channels, layers = shape.size, shape.channels, []
-        where = {"kernel_size": 3, "normalize": "output", "activation": "identity"}
+        build = partial(build_layer, config, normalize="output", activation="identity", kernel_size=3)
         for index, factor in enumerate(FACTORS):
-            layer = build_layer(config, channels, config.width * factor, first=index == 0, **where)
+            layer = build(channels, config.width * factor, first=index == 0)
             if index in POOLED and min(size) >= 2:
                 layer.append(nn.MaxPool2d(2))
                 size = tuple(side // 2 for side in size)
@@ -57,7 +59,7 @@ def _classifier(config: AlexNetConfig, features: int, classes: int) -> nn.Sequen
     kan, parts = config.classifier == "kan", list[nn.Module]()
     sizes = [features, *[config.hidden] * config.hidden_layers, classes]
     basis = config.classifier_basis or config.basis
-    for index, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         last = index == config.hidden_layers
         if config.classifier_dropout and (kan or not last):
             parts.append(nn.Dropout(config.classifier_dropout))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -28,11 +30,12 @@ class Kanc(nn.Module):
         layer = config
         if config.convolution == "plain":
             layer = config.model_copy(update={"basis": PlainConfig(name="none"), "base_activation": "relu"})
-        where = {"kernel_size": 3, "padding": 0, "normalize": "output", "activation": "identity"}
-        size, blocks = shape.size, []
+        build = partial(build_layer, layer, normalize="output", activation="identity", kernel_size=3, padding=0)
+        blocks: list[nn.Module] = []
+        size = shape.size
         widths = (shape.channels, config.width, config.width * config.growth)
-        for channels, out in zip(widths, widths[1:], strict=False):
-            block = build_layer(layer, channels, out, first=not blocks, **where)
+        for channels, out in itertools.pairwise(widths):
+            block = build(channels, out, first=not blocks)
             size = tuple(side - 2 for side in size)
             if min(size) >= 2:
                 block.append(nn.MaxPool2d(2))

@@ -117,9 +117,9 @@ def build_convolution(
     config: LayerConfig, channels: int, out: int, *, kernel_size: int, stride: int = 1, first: bool = False,
     padding: int | None = None, dims: int = 2, groups: int = 1, plain_bias: bool = True,
 ) -> nn.Module:  # fmt: skip
-    """A convolution that keeps the size, or divides it by its stride, unless `padding` is given: KAN, a mixture of them,
-    behind a bottleneck, or native, then with a bias if `plain_bias`. The `first` of a network has neither bottleneck nor
-    experts, dropout or noise."""
+    """A convolution that keeps the size, or divides it by its stride, unless `padding` is given: KAN, a mixture of
+    them, behind a bottleneck, or native, then with a bias if `plain_bias`. The `first` of a network has neither
+    bottleneck nor experts, dropout or noise."""
     where: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "groups": groups}
     where["padding"] = kernel_size // 2 if padding is None else padding
     narrow = None if first else config.bottleneck
@@ -137,8 +137,8 @@ def build_convolution(
     if narrow is None:
         return build(channels, out, bias=config.bias, **where, **options)
     norm = partial(build_norm, config, dims=dims)
-    sizes = {"reduction": narrow, "minimum": config.bottleneck_minimum}
-    return _BOTTLENECK[dims](channels, out, bias=config.bias, **where, **options, **sizes, norm=norm, inner=build)
+    where |= {"bias": config.bias, "reduction": narrow, "minimum": config.bottleneck_minimum}
+    return _BOTTLENECK[dims](channels, out, **where, **options, norm=norm, inner=build)
 
 
 def layer_options(config: LayerConfig) -> LayerOptions:

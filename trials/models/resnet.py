@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from trials.config import ResNetConfig
@@ -51,9 +53,9 @@ class Residual(nn.Module):
         super().__init__()
         wide = config.depth >= 50
         self.channels = 4 * width if wide else width
-        plan = (
-            [(width, 1, 1), (width, 3, stride), (self.channels, 1, 1)] if wide else [(width, 3, stride), (width, 3, 1)]
-        )
+        plan = [(width, 3, stride), (width, 3, 1)]
+        if wide:
+            plan = [(width, 1, 1), (width, 3, stride), (self.channels, 1, 1)]
         layers, inputs = [], channels
         for out, kernel_size, by in plan:
             layers.append(build_block(config, inputs, out, kernel_size=kernel_size, stride=by, plain_bias=False))
@@ -61,8 +63,8 @@ class Residual(nn.Module):
         self.branch = nn.Sequential(*layers)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or channels != self.channels:
-            where = {"kernel_size": 1, "stride": stride, "plain_bias": False}
-            self.shortcut = build_block(config, channels, self.channels, **where)
+            projection = partial(build_block, config, channels, self.channels, kernel_size=1)
+            self.shortcut = projection(stride=stride, plain_bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.shortcut(x) + self.branch(x)

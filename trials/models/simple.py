@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from trials.config import SimpleConfig
@@ -20,12 +22,13 @@ class Simple(nn.Module):
 
     def __init__(self, config: SimpleConfig, shape: DataShape) -> None:
         super().__init__()
-        blocks, channels = [], shape.channels
-        own = {"normalize": config.normalize, "activation": config.output_activation, "kernel_size": 3}
+        blocks: list[nn.Module] = []
+        channels = shape.channels
+        build = partial(build_layer, config, normalize=config.normalize, activation=config.output_activation)
         for factor, stride in zip(FACTORS[config.depth], STRIDES[config.depth], strict=True):
             out, first = config.width * factor, not blocks
             groups = 1 if first else config.groups
-            blocks.append(build_layer(config, channels, out, first=first, stride=stride, groups=groups, **own))
+            blocks.append(build(channels, out, first=first, kernel_size=3, stride=stride, groups=groups))
             channels = out
         self.blocks = nn.Sequential(*blocks)
         classifier = build_linear(config, channels, shape.classes, config.classifier == "kan")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
+from trials.config import BasisConfig
 from trials.kan.basis.domain import Domain
 
 __all__ = ["Basis", "Pullback", "autocast_enabled", "full_precision", "gaussian_moments"]
@@ -35,6 +36,8 @@ class Basis(nn.Module):
     """R of the grid [m-R, m+R], where the basis has one."""
     grid_centre: float = 0.0
     """m, the middle of the grid."""
+    config: BasisConfig | None = None
+    """What it was built from, where that is known."""
     domain: Domain | None = None
     """Maps the real line onto the interval where φ_k is defined; None: the functions take any real number."""
 
