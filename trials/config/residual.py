@@ -14,10 +14,12 @@ _STEM = "first layer; cifar: 3x3 of stride 1; imagenet: 7x7 of stride 2 and a 3x
 
 
 class ResNetConfig(LayerConfig):
-    """ResNet in its pre-activation form (arXiv 1603.05027): four stages of basic blocks, or bottleneck ones from 50 on."""
+    """ResNet in its pre-activation form (arXiv 1603.05027): four stages of residual blocks."""
 
     family: Literal["resnet"] = Field(description="model family")
-    depth: Literal[18, 34, 50, 101, 152] = Field(default=18, description="which ResNet")
+    depth: Literal[18, 34, 50, 101, 152] = Field(
+        default=18, description="which ResNet; from 50 on its blocks have 1x1, 3x3 and 1x1"
+    )
     width: int = Field(default=64, ge=1, le=512, description="channels of the stem; stages have 1, 2, 4, 8 times them")
     stem: Literal["cifar", "imagenet"] = Field(default="cifar", description=_STEM)
     classifier: Literal["linear", "kan"] = Field(
