@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kansearch.space.nodes import Entry, Issues, ListNode, MapNode, Node, ScalarNode
+from kansearch.space.nodes import Broken, Entry, Issues, ListNode, MapNode, Node, ScalarNode
 from kansearch.space.presets import at_each_model
 
 __all__ = ["pin_weights"]
@@ -57,7 +57,7 @@ def _hashed(node: Node, path: str, issues: Issues) -> Node:
     except (OSError, ValueError) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         issues.add(node.mark, path, f"{node.value}: {reason}")
-    return node
+    return Broken(node.mark)
 
 
 def _plain(node: Node) -> Any:
