@@ -155,6 +155,14 @@ def spaces() -> None:
 
 
 @app.command()
+def presets(as_json: Json = False) -> None:
+    """List the published networks: their parameters here, and what was published of them."""
+    from kansearch import commands
+
+    commands.print_presets(as_json)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of a search-space file, for editors."""
     from kansearch import commands
@@ -209,17 +217,23 @@ def export(
 
 @app.command()
 def retrain(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A file that `kansearch export` wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write.")],
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="A file that `kansearch export` wrote.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="Instead of CONFIG: a published network.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Train the preset on it. Default: what it was published on.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the configuration's.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train this many times, each with its own seed.")] = 1,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Train a configuration on the whole training split and measure it on the test split."""
+    """Train a configuration, or a preset, on the whole training split and measure it on the test split."""
     from kansearch import commands
 
-    commands.run_retrain(config, output, epochs, seeds, data_dir, as_json)
+    commands.run_retrain(commands.config_of(config, preset, dataset), output, epochs, seeds, data_dir, as_json)
 
 
 @app.command()

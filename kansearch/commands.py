@@ -14,7 +14,16 @@ from typing import Any
 
 from rich.console import Console
 
-from kansearch.console import SearchDisplay, front_table, layers_table, list_trials, terminal
+from kansearch.console import (
+    SearchDisplay,
+    front_table,
+    layers_table,
+    list_presets,
+    list_trials,
+    per_class,
+    terminal,
+)
+from kansearch.deliver.presets import preset_config, preset_rows
 from kansearch.errors import InputError, KansearchError, SearchInterrupted, UnknownStudyError
 from kansearch.report.front_plot import front_picture, front_png
 from kansearch.search.launch import SearchOptions, launch, resume
@@ -26,6 +35,7 @@ from kansearch.study.lock import holder
 from kansearch.study.storage import check_driver
 from kansearch.study.study import Study, home_option, study_names
 from kansearch.tracking.writer import MlflowWriter
+from trials.config import TrialConfig
 
 _NOTHING_SHOWN = Console(quiet=True)
 _PICTURES = (".png", ".svg", ".pdf")
@@ -162,6 +172,14 @@ def print_spaces() -> None:
         print(f"{name:20} {description}")
 
 
+def print_presets(as_json: bool) -> None:
+    rows = preset_rows()
+    if as_json:
+        print_json(rows)
+    else:
+        list_presets(terminal(), rows)
+
+
 def print_studies(home: Path, as_json: bool) -> None:
     rows, problems = [], []
     for name in study_names(home):
@@ -237,10 +255,23 @@ def print_checks(home: Path, data_dir: Path | None) -> None:
 # -- delivering ------------------------------------------------------------------------------------
 
 
-def run_retrain(path: Path, output: Path, epochs: int | None, seeds: int, data_dir: Path | None, as_json: bool) -> None:
+def config_of(path: Path | None, preset: str | None, dataset: str | None) -> TrialConfig:
+    """What is to be trained: a file's configuration, or a preset's."""
+    if (path is None) == (preset is None):
+        raise InputError("give either a file that `kansearch export` wrote, or --preset NAME")
+    if preset is not None:
+        return preset_config(preset, dataset)
+    if dataset is not None:
+        raise InputError("--dataset goes with --preset; a file names its data set itself, under config.data")
+    assert path is not None
+    return load_config(path)
+
+
+def run_retrain(
+    config: TrialConfig, output: Path, epochs: int | None, seeds: int, data_dir: Path | None, as_json: bool
+) -> None:
     from kansearch.deliver.retrain import retrain
 
-    config = load_config(path)
     if epochs is not None:
         config = config.model_copy(update={"epochs": epochs})
     console = _console(as_json)
@@ -258,6 +289,7 @@ def run_retrain(path: Path, output: Path, epochs: int | None, seeds: int, data_d
         return
     figures = f"accuracy {metrics['accuracy']:.4f}, macro F1 {metrics['f1']:.4f}, {metrics['parameters']:,} parameters"
     console.print(f"test split, {seeds} {'seed' if seeds == 1 else 'seeds'}: {figures}", highlight=False)
+    console.print(f"accuracy of each class: {per_class(metrics['runs'])}", highlight=False, soft_wrap=True)
     console.print(f"written to {output}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -24,11 +24,21 @@ if TYPE_CHECKING:
     from kansearch.search.cluster import Cluster
     from kansearch.study.study import Study
 
-__all__ = ["SearchDisplay", "duration", "front_table", "layers_table", "list_trials", "terminal"]
+__all__ = [
+    "SearchDisplay",
+    "duration",
+    "front_table",
+    "layers_table",
+    "list_presets",
+    "list_trials",
+    "per_class",
+    "terminal",
+]
 
 _STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "dim", "running": "cyan"}
 _REFRESH_SECONDS = 0.5
 _MOST_LAID_OUT = 500
+_CLASSES_SHOWN = 20
 _WIDEST = 1000  # no terminal: a row is a line, however long
 
 
@@ -213,18 +223,60 @@ def _values(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {_number(name, value)}" for name, value in values.items())
 
 
+def list_presets(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Every preset: its parameters here, what was published, and where."""
+    table = _plain_table()
+    table.add_column("preset", no_wrap=True)
+    for heading in ("parameters", "published", "accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("data set", no_wrap=True)
+    table.add_column("source", overflow="fold")
+    for row in rows:
+        figures = row["published"]
+        parameters = f"{figures['parameters']:,}" if "parameters" in figures else "-"
+        accuracy = f"{figures['accuracy']:.4f}" if "accuracy" in figures else "-"
+        cells = (row["name"], f"{row['parameters']:,}", parameters, accuracy, row["dataset"], row["source"])
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    console.print("Where ours differ from the published ones, `kansearch presets --json` explains why.")
+
+
+def per_class(runs: Sequence[Mapping[str, Any]]) -> str:
+    """The accuracy of each class, in the order of the labels, as a mean over the seeds; - for a class without images.
+    Of many classes, the range."""
+    columns = [*zip(*(run["per_class_accuracy"] for run in runs), strict=True)]
+    means = [None if None in column else sum(column) / len(column) for column in columns]
+    if len(means) <= _CLASSES_SHOWN:
+        return " ".join("-" if mean is None else f"{mean:.4f}" for mean in means)
+    ranked = sorted((mean, label) for label, mean in enumerate(means) if mean is not None)
+    return " to ".join(f"{mean:.4f} (class {label})" for mean, label in (ranked[0], ranked[-1]))
+
+
 def _describe(config: Mapping[str, Any]) -> str:
     """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer."""
     if not config:
         return ""
     model = config["model"]
-    sizes = [
-        str(value)
-        for key, value in model["basis"].items()
-        if key != "name" and isinstance(value, (int, str)) and not isinstance(value, bool)
-    ]
-    basis = "plain" if model["basis"]["name"] == "none" else f"{model['basis']['name']}({','.join(sizes)})"
     family = "" if model["family"] == "plain" else f"{model['family']} "
     shape = "x".join(str(model[size]) for size in ("depth", "width") if size in model)
+    shape += f"-{model['width'] * model['growth']}" if model["family"] == "kanc" else ""
     bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
-    return f"{family}{basis} {shape}{bottleneck} {config['optimizer']['name']}"
+    return f"{family}{_bases(model)} {shape}{bottleneck} {config['optimizer']['name']}"
+
+
+def _bases(model: Mapping[str, Any]) -> str:
+    """Of the convolutions, and after a plus of the classifier, where it has another: `plain+fourier(7)`."""
+    convolutions = "plain" if model.get("convolution") == "plain" else _basis(model["basis"])
+    if model.get("classifier") != "kan":
+        return convolutions
+    classifier = _basis(model.get("classifier_basis") or model["basis"])
+    return convolutions if classifier == convolutions else f"{convolutions}+{classifier}"
+
+
+def _basis(basis: Mapping[str, Any]) -> str:
+    sizes = [
+        str(value)
+        for key, value in basis.items()
+        if key != "name" and isinstance(value, (int, str)) and not isinstance(value, bool)
+    ]
+    return "plain" if basis["name"] == "none" else f"{basis['name']}({','.join(sizes)})"

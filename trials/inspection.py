@@ -108,8 +108,8 @@ class LearnedLayer:
 def inspect_weights(config: TrialConfig, weights: Path, data_dir: Path | None = None) -> list[LearnedLayer]:
     """The KAN layers of the network in a safetensors file, in the order of the network, on the CPU.
 
-    Its first weights are drawn again from `config.seed`, as they were when it was trained. Raises DataMissingError and
-    the readers' errors for the data, WeightsError where the file does not fit the configuration.
+    Its first weights are drawn again from `config.seed`, as they were when it was trained. Raises DataError,
+    WeightsError where the file does not fit the configuration.
     """
     torch.manual_seed(config.seed)
     initial = build_network(config)

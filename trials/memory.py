@@ -50,7 +50,8 @@ def estimate_memory(
         with torch.device("meta"):
             network = build_network(config)
     parameters = [p.numel() * 4 for p in network.parameters() if p.requires_grad]
-    walk = _Walk(config.model.basis, piece_bytes(kind, threads), min(EVALUATION_BATCH, held_out))
+    frozen = sum(p.numel() * 4 for p in network.parameters() if not p.requires_grad)
+    walk = _Walk(piece_bytes(kind, threads), min(EVALUATION_BATCH, held_out))
     mixed = working_precision(config.precision, kind) == torch.bfloat16
     if mixed:
         _compute_in_bfloat16(network)
@@ -61,10 +62,10 @@ def estimate_memory(
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
     cast = weights // 2 if mixed else 0
     data = images * (batch[0].numel() + 8 + 8)  # bytes, labels, the epoch's order
-    drawn = config.model.basis.name != "none" and config.model.init == "variance"
-    moments = _moment_bytes(config.model.basis) if drawn else 0
+    bases = {_basis_of(each) for each in network.modules() if isinstance(each, KANLayer)}
+    moments = max(map(_moment_bytes, bases), default=0) if config.model.init == "variance" else 0
     training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
-    return (weights + data + max(training, moments)) / 2**20
+    return (weights + frozen + data + max(training, moments)) / 2**20
 
 
 def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tuple[int, int]:
@@ -79,7 +80,7 @@ def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tup
 
 def _moment_bytes(basis: BasisConfig) -> float:
     """Of the basis' moments, from which a KAN layer's first weights are drawn."""
-    features = _feature_bytes(_sizes_of(basis), None, "full", torch.float64)[0]
+    features = _feature_bytes(basis, None, "full", torch.float64)[0]
     return MOMENT_POINTS * (features + 2 * 8 * build_basis(basis).n_features)
 
 
@@ -89,10 +90,10 @@ class _Walk:
     piece: bytes of features that a KAN layer makes at a time. evaluated: images of an evaluation's batch.
     """
 
-    def __init__(self, basis: BasisConfig, piece: int, evaluated: int) -> None:
+    def __init__(self, piece: int, evaluated: int) -> None:
         self.backward = 0.0
         self.evaluation = 0.0
-        self._basis, self._piece, self._evaluated = basis, piece, evaluated
+        self._piece, self._evaluated = piece, evaluated
         self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other takes its place
         self._parameters: set[int] = set()
 
@@ -146,7 +147,7 @@ class _Walk:
             return 0.0, 0.0
         placement = expert.perturbation.placement if expert.perturbation else "full"
         base: Callable[[], nn.Module] | None = type(expert.base) if isinstance(expert.base, nn.Module) else None
-        forward, backward = _feature_bytes(_sizes_of(self._basis), base, placement, z.dtype)
+        forward, backward = _feature_bytes(_basis_of(expert), base, placement, z.dtype)
         copies = expert.planes * expert.weight.itemsize if z.dim() > 2 else 0
         elements = rows * z[0].numel()
         joined = samples / len(z) if rows < samples else 0.0  # what the pieces yield is put together in the end
@@ -166,8 +167,10 @@ def _is_layer(module: nn.Module) -> bool:
     return native or isinstance(module, (KANLayer, MixtureKANConv))
 
 
-def _sizes_of(basis: BasisConfig) -> BasisConfig:
-    """The basis with its ranges and exponents as they are by default: they change no size."""
+def _basis_of(layer: KANLayer) -> BasisConfig:
+    """The layer's basis with its ranges and exponents as they are by default: they change no size."""
+    basis = layer.basis.config
+    assert basis is not None
     return type(basis)(**{key: value for key, value in basis if not isinstance(value, float)})
 
 

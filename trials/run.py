@@ -25,16 +25,18 @@ from trials.metrics import classification_metrics
 from trials.models import build_network
 from trials.optim import build_optimizer, load_optimizer
 from trials.results import EpochResult
-from trials.sizes import check_batch, count_flops, count_parameters, measure
+from trials.sizes import check_batch, count_flops, count_parameters, count_preset, measure
 from trials.step import predict, working_precision
 from trials.timing import epoch_work, time_step
 from trials.training import TrialDiverged, train
+from trials.weights import load_pretrained
 
 __all__ = [
     "TrialDiverged",
     "accelerators",
     "count_flops",
     "count_parameters",
+    "count_preset",
     "epoch_work",
     "estimate_memory",
     "evaluate",
@@ -69,7 +71,8 @@ def run_trial(
     batch by batch, not kept on the device, with the same numbers; None: where they would take too much of its memory.
 
     Raises DataError, TrialDiverged, CheckpointError where the checkpoint is another configuration's,
-    and ValueError where the configuration cannot be trained on these data. Seeds torch's global generators.
+    WeightsError where the pretrained weights are not there or are others, and ValueError where the configuration cannot
+    be trained on these data. Seeds torch's global generators.
     """
     target = _device(device)
     training, held_out = load_training(config.data, target, data_dir, hold_out, streamed)
@@ -78,6 +81,8 @@ def run_trial(
     model = _build_on(config, target)
     optimizer = build_optimizer(config.optimizer, model)
     results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
+    if not results:
+        load_pretrained(config, model)
     yield from results
 
     def save(result: EpochResult) -> None:

@@ -15,10 +15,12 @@ from torch.utils.flop_counter import flop_registry
 
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape, training_images
+from trials.data.shape import DataShape
 from trials.memory import estimate_memory
-from trials.models import build_network
+from trials.models import build_model, build_network
+from trials.presets import Preset
 
-__all__ = ["SIZES", "check_batch", "count_flops", "count_parameters", "measure"]
+__all__ = ["SIZES", "check_batch", "count_flops", "count_parameters", "count_preset", "measure"]
 
 SIZES = ("parameters", "flops", "peak_memory_mib")
 
@@ -45,7 +47,8 @@ def measure(
 
 def check_batch(config: TrialConfig, images: int) -> None:
     """Raises ValueError where the batches of so many training images are too small for the normalisation."""
-    if config.model.normalization == "batch" and min(config.data.batch_size, images) < 2:
+    names = (config.model.normalization, getattr(config.model, "classifier_normalization", None))
+    if "batch" in names and min(config.data.batch_size, images) < 2:
         raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")
 
 
@@ -53,6 +56,13 @@ def count_parameters(config: TrialConfig) -> int:
     """Trainable parameters of the network. Needs no data files and no memory for the weights."""
     with torch.device("meta"):
         return _parameters(build_network(config))
+
+
+def count_preset(preset: Preset) -> int:
+    """Trainable parameters of a published network, for the data set that it was published on."""
+    channels, height, width, classes = preset.shape
+    with torch.device("meta"):
+        return _parameters(build_model(preset.config, DataShape(channels, (height, width), classes)))
 
 
 def count_flops(config: TrialConfig) -> int:

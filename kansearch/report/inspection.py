@@ -50,12 +50,12 @@ def inspect_trial(study: Study, record: TrialRecord, out: Path, data_dir: Path |
 
 
 def _draw(name: str, config: TrialConfig, weights: Path, out: Path, data_dir: Path | None) -> list[dict[str, Any]]:
-    from trials.data.files import DataMissingError
+    from trials.data.errors import DataError
     from trials.inspection import inspect_weights
 
     try:
         layers = inspect_weights(config, weights, data_dir)
-    except (DataMissingError, ValueError) as error:  # WeightsError and the readers' errors
+    except (DataError, ValueError) as error:  # WeightsError is one
         raise KansearchError(str(error)) from error
     if not layers:
         raise InputError(f"{name}: a plain network, without a KAN layer whose functions could be drawn")

@@ -1,6 +1,6 @@
 """Search spaces: YAML with line and column marks -> `SearchSpace` -> sampled `TrialConfig`. Loads no torch, no ray."""
 
-from kansearch.space.configuration import load_config
+from kansearch.space.configuration import load_config, parse_config
 from kansearch.space.distributions import Branch, Choice, Distribution, FloatRange, IntRange, Scalar, Tree
 from kansearch.space.files import find_space, shipped_spaces
 from kansearch.space.loader import load_space, parse_space
@@ -39,6 +39,7 @@ __all__ = [
     "json_schema",
     "load_config",
     "load_space",
+    "parse_config",
     "parse_duration",
     "parse_space",
     "point_of",

@@ -9,6 +9,7 @@ from kansearch.space.distributions import Branch, Tree
 from kansearch.space.grammar import Leaf, ListOf, OneOf, Record, Shape
 from kansearch.space.leaves import KINDS, LeafChecker
 from kansearch.space.nodes import Broken, Entry, Issues, ListNode, MapNode, Node, ScalarNode
+from kansearch.space.presets import family_of
 from kansearch.space.ranges import FAILED, Failed
 from kansearch.space.wording import describe, expects, listed, show, suggest
 
@@ -174,7 +175,7 @@ def labelled(shape: Record | OneOf, options: tuple[Node, ...]) -> Iterator[tuple
 def _label(shape: Record | OneOf, node: Node, index: int) -> str:
     if isinstance(shape, OneOf) and isinstance(node, MapNode):
         if shape.key not in node.entries:
-            return shape.usual or str(index)
+            return family_of(node) or shape.usual or str(index)
         node = node.entries[shape.key].node
     if not isinstance(node, ScalarNode):
         return str(index)

@@ -11,9 +11,11 @@ from kansearch.space.check import Checker
 from kansearch.space.files import read_text
 from kansearch.space.grammar import config_grammar
 from kansearch.space.nodes import Issues, MapNode, Mark, compose
+from kansearch.space.presets import expand_presets
+from kansearch.space.weights import pin_weights
 from trials.config import TrialConfig
 
-__all__ = ["load_config"]
+__all__ = ["load_config", "parse_config"]
 
 
 def load_config(path: Path) -> TrialConfig:
@@ -21,12 +23,18 @@ def load_config(path: Path) -> TrialConfig:
 
     Raises InputError if the file cannot be read, SpaceError with everything wrong in it.
     """
+    return parse_config(read_text(path), str(path))
+
+
+def parse_config(text: str, file: str) -> TrialConfig:
+    """As `load_config`, from the file's text; `file` is its name in errors."""
     issues = Issues()
-    root = compose(read_text(path), str(path), issues)
+    root = compose(text, file, issues)
     if not isinstance(root, MapNode):
         if not issues.found:
-            issues.add(Mark(str(path)), "", "must be a mapping with `config`; `kansearch export` writes such a file")
+            issues.add(Mark(file), "", "must be a mapping with `config`; `kansearch export` writes such a file")
         raise SpaceError(issues.found)
+    root, _ = pin_weights(expand_presets(root, issues), issues)
     grammar = config_grammar()
     entries = {key: entry for key, entry in root.entries.items() if key != "source"}
     tree = Checker(issues, grammar).check(grammar, MapNode(root.mark, entries), "")

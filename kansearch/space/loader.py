@@ -1,4 +1,4 @@
-"""Reads search-space files: text -> nodes -> overrides -> checks -> `SearchSpace`.
+"""Reads search-space files: text -> nodes -> overrides -> presets written out -> checks -> `SearchSpace`.
 
 Everything wrong with a file is raised at once, as a `SpaceError` of `file:line:column: path: reason`.
 """
@@ -21,9 +21,11 @@ from kansearch.space.files import read_text
 from kansearch.space.grammar import space_grammar
 from kansearch.space.nodes import Broken, Issues, MapNode, Mark, compose, place
 from kansearch.space.overrides import apply_override
+from kansearch.space.presets import expand_presets
 from kansearch.space.samplers import sampler_problem
 from kansearch.space.search_space import GivenSuggest, RandomSuggest, SearchSpace, Suggest
 from kansearch.space.settings import DEFAULT_OBJECTIVES, SearchSettings
+from kansearch.space.weights import pin_weights
 from kansearch.space.wording import describe
 from trials.config import TrialConfig
 
@@ -50,12 +52,13 @@ def parse_space(text: str, file: str, overrides: Sequence[str] = ()) -> SearchSp
     if isinstance(root, MapNode):
         for override in overrides:
             root = apply_override(root, override, grammar, issues)
+        root, pins = pin_weights(expand_presets(root, issues), issues)
         tree = Checker(issues, grammar).check(grammar, root, "")
         if isinstance(tree, dict):
             _check_objectives(tree, root, issues)
             enqueued = _enqueued(tree, root, issues)
         if isinstance(tree, dict) and not issues.found:
-            space = replace(_space(tree, root, text, file, tuple(overrides)), enqueued=enqueued)
+            space = replace(_space(tree, root, text, file, (*overrides, *pins)), enqueued=enqueued)
             _check_sampler(space, root, issues)
             _check_deterministic(space, root, issues)
             _check_together(space, root, issues)

@@ -20,8 +20,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from trials.config.alexnet import AlexNetConfig
 from trials.config.base import Config
-from trials.config.basis import BasisConfig
+from trials.config.basis import BasisConfig, BSplineConfig
 from trials.config.data import (
     ArraysDataConfig,
     DataConfig,
@@ -34,19 +35,27 @@ from trials.config.data import (
     SegmentationDataConfig,
     SyntheticDataConfig,
 )
-from trials.config.model import LayerConfig, ModelConfig, PlainModelConfig, VGGConfig
+from trials.config.kanc import KancConfig
+from trials.config.layer import LayerConfig
+from trials.config.model import ModelConfig, PlainModelConfig, VGGConfig
 from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig
+from trials.config.residual import DenseNetConfig, ResNetConfig
+from trials.config.simple import SimpleConfig
 
 __all__ = [
     "AdamWConfig",
+    "AlexNetConfig",
     "ArraysDataConfig",
+    "BSplineConfig",
     "BasisConfig",
     "DataConfig",
     "DatasetConfig",
+    "DenseNetConfig",
     "EMNISTDataConfig",
     "FolderDataConfig",
     "FunctionDataConfig",
     "ImageNetDataConfig",
+    "KancConfig",
     "KnownDataConfig",
     "LBFGSConfig",
     "LayerConfig",
@@ -55,7 +64,9 @@ __all__ = [
     "OptimizerConfig",
     "PlainModelConfig",
     "RegularizationConfig",
+    "ResNetConfig",
     "SegmentationDataConfig",
+    "SimpleConfig",
     "SyntheticDataConfig",
     "TrialConfig",
     "VGGConfig",

@@ -17,7 +17,10 @@ class BSplineConfig(Config):
     name: Literal["bspline"]
     grid_size: int = Field(default=5, ge=1, le=100, description="intervals of the grid")
     spline_order: int = Field(default=3, ge=0, le=5, description="polynomial order of each piece")
-    grid_range: float = Field(default=2.0, gt=0, le=100, description="the grid covers [-grid_range, grid_range]")
+    grid_range: float = Field(
+        default=2.0, gt=0, le=100, description="the grid reaches this far to both sides of grid_centre"
+    )
+    grid_centre: float = Field(default=0.0, ge=-100, le=100, description="middle of the grid")
 
 
 class RBFConfig(Config):

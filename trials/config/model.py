@@ -1,4 +1,4 @@
-"""The model families by name: what a KAN layer is in all of them, and the sizes of each."""
+"""The model families by name, and the sizes of each."""
 
 from __future__ import annotations
 
@@ -6,77 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from trials.config.base import Config
-from trials.config.basis import BasisConfig, BSplineConfig
+from trials.config.alexnet import AlexNetConfig
+from trials.config.kanc import KancConfig
+from trials.config.layer import LayerConfig
+from trials.config.residual import DenseNetConfig, ResNetConfig
+from trials.config.simple import SimpleConfig
 
-__all__ = ["LayerConfig", "ModelConfig", "PlainModelConfig", "VGGConfig"]
+__all__ = ["ModelConfig", "PlainModelConfig", "VGGConfig"]
 
 
 def _odd(value: int) -> int:
     if value % 2 == 0:
         raise ValueError("must be odd, so that the output keeps the input's size")
     return value
-
-
-class LayerConfig(Config):
-    """What the layers of every family are made of."""
-
-    family: str = Field(description="model family")
-    basis: BasisConfig = Field(default=BSplineConfig(name="bspline"), description="family of univariate functions")
-    base_branch: bool = Field(
-        default=True, description="add the base branch w·b(z) to the basis branch of each KAN layer"
-    )
-    base_activation: Literal["silu", "relu", "gelu", "identity"] = Field(
-        default="silu", description="b of the base branch; the activation of a plain network"
-    )
-    normalization: Literal["batch", "instance", "layer", "group", "none"] = Field(
-        default="batch", description="normalisation of each layer's input; group: in up to 8 groups of channels"
-    )
-    affine: bool | None = Field(
-        default=None,
-        description="learnable scale and shift in the normalisation; null: only in a plain network, "
-        "because a KAN layer learns them itself",
-    )
-    bottleneck: int | None = Field(
-        default=None,
-        ge=2,
-        le=64,
-        description="divide the width that the basis works on by this, between two 1x1 "
-        "projections; null: no bottleneck. The first layer never has one",
-    )
-    experts: int | None = Field(
-        default=None,
-        ge=2,
-        le=64,
-        description="make each layer but the first a mixture of this many KAN convolutions; null: one. No effect on a "
-        "plain network",
-    )
-    experts_per_image: int = Field(
-        default=2, ge=1, le=64, description="experts that each image is given, at most all of them"
-    )
-    init: Literal["variance", "power_law"] = Field(
-        default="variance", description="first weights: variance-preserving, or the power law of arXiv 2509.03417"
-    )
-    basis_share: float = Field(
-        default=0.5, gt=0, lt=1, description="share of a layer's first output variance that is the basis branch's"
-    )
-    spline_scaler: bool = Field(
-        default=False, description="one more weight for each edge, times its basis branch, as Efficient-KAN has"
-    )
-    dropout: float = Field(
-        default=0.0, ge=0, lt=1, description="probability of dropping a channel in each layer but the first"
-    )
-    noise: float = Field(
-        default=0.0,
-        ge=0,
-        le=2,
-        description="standard deviation of the random factor, mean 1, on each channel in training",
-    )
-    perturbation: Literal["full", "poly", "degree"] = Field(
-        default="full",
-        description="what dropout and noise act on: a layer's input, its basis branch's input, or each basis feature; "
-        "always full in a plain network",
-    )
 
 
 class PlainModelConfig(LayerConfig):
@@ -111,6 +53,13 @@ class VGGConfig(LayerConfig):
     width: int = Field(
         default=64, ge=1, le=512, description="channels of the first stage; the last ones have 8 times as many"
     )
+    sixth_stage: int = Field(
+        default=0,
+        ge=0,
+        le=4,
+        description="channels of a sixth stage of two convolutions without pooling, as a multiple of the fifth's; "
+        "0: no sixth stage",
+    )
     head: Literal["pool", "flatten"] = Field(
         default="pool", description="pool: global average before the classifier; flatten: every pixel of the last layer"
     )
@@ -125,6 +74,9 @@ def _named(value: Any) -> Any:
 
 
 ModelConfig = Annotated[
-    Annotated[PlainModelConfig | VGGConfig, Field(discriminator="family")],
+    Annotated[
+        PlainModelConfig | VGGConfig | KancConfig | SimpleConfig | AlexNetConfig | ResNetConfig | DenseNetConfig,
+        Field(discriminator="family"),
+    ],
     BeforeValidator(_named),
 ]

@@ -28,10 +28,10 @@ class BottleneckKANConv(nn.Module):
     """y = up(KANConv(norm(down(z)))) + conv(b(z)): the basis works on r channels, the base branch on all of them.
 
     down: 1x1, C -> r; the KAN convolution: r -> r, stride, padding, dilation and groups; up: 1x1, r -> O; the base
-    branch is a native convolution C -> O. `norm` builds the affine-free normalisation of the r channels; None: none.
-    `inner` makes the KAN convolution; default: the KANConv of this dimension. The weights start so that z ~ N(0, 1)
-    gives outputs of variance 1 (without norm: as far as down's outputs are normal). r: `bottleneck_width`. Source of
-    the shape: Bottleneck KAGN, arXiv 2407.01092.
+    branch is a native convolution C -> O. `bias` is the KAN convolution's and that of up. `norm` builds the affine-free
+    normalisation of the r channels; None: none. `inner` makes the KAN convolution; default: the KANConv of this
+    dimension. The weights start so that z ~ N(0, 1) gives outputs of variance 1 (without norm: as far as down's outputs
+    are normal). r: `bottleneck_width`. Source of the shape: Bottleneck KAGN, arXiv 2407.01092.
     """
 
     conv_type: ClassVar[type[KANConv]]
@@ -62,7 +62,7 @@ class BottleneckKANConv(nn.Module):
         narrow: Any = {**options, "base": None}
         self.down = convolution(in_channels, width, 1, groups=groups, bias=False)
         self.norm = norm(width) if norm else nn.Identity()
-        self.conv = (inner or self.conv_type)(width, width, kernel_size, **where, **narrow)
+        self.conv = (inner or self.conv_type)(width, width, kernel_size, **where, bias=bias, **narrow)
         self.up = convolution(width, out_channels, 1, groups=groups, bias=bias)
         self.base_conv = convolution(in_channels, out_channels, kernel_size, bias=False, **where) if self.base else None
         self.reset_parameters()

@@ -122,9 +122,10 @@ class KANLayer(nn.Module):
         `weight` is a new parameter: make the optimizer anew. Raises ValueError where the basis has no grid to move.
         """
         sample = widened(z.detach().flatten()[:: max(z.numel() // 2**20, 1)])
-        basis = self.basis.on_range(float(sample.abs().quantile(share)))
+        middle = self.basis.grid_centre
+        basis = self.basis.on_range(float((sample - middle).abs().quantile(share)))
         edge = max(basis.grid_range, self.basis.grid_range)
-        probe = torch.linspace(-edge, edge, 20 * basis.n_features, dtype=torch.float64)
+        probe = middle + torch.linspace(-edge, edge, 20 * basis.n_features, dtype=torch.float64)
         with torch.no_grad():
             old, new = self.basis.cpu().expand(probe), basis.expand(probe)
         self._change_basis(basis, torch.linalg.lstsq(new, old, driver="gelsd").solution)

@@ -10,12 +10,25 @@ from torch import nn
 from trials.config import ModelConfig, TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.shape import DataShape
+from trials.models.alexnet import AlexNet
+from trials.models.densenet import DenseNet
+from trials.models.kanc import Kanc
 from trials.models.plain import Plain
+from trials.models.resnet import ResNet
+from trials.models.simple import Simple
 from trials.models.vgg import VGG
 
 __all__ = ["MODELS", "build_model", "build_network"]
 
-MODELS: dict[str, Callable[[Any, DataShape], nn.Module]] = {"plain": Plain, "vgg": VGG}
+MODELS: dict[str, Callable[[Any, DataShape], nn.Module]] = {
+    "alexnet": AlexNet,
+    "densenet": DenseNet,
+    "kanc": Kanc,
+    "plain": Plain,
+    "resnet": ResNet,
+    "simple": Simple,
+    "vgg": VGG,
+}
 """A family's network, from its own configuration."""
 
 _SIGNALS = ("plain",)

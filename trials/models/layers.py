@@ -35,13 +35,14 @@ __all__ = [
     "build_block",
     "build_convolution",
     "build_head",
+    "build_layer",
     "build_linear",
     "build_norm",
     "is_plain",
 ]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU, "identity": nn.Identity
+    "silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU, "identity": nn.Identity, "prelu": nn.PReLU
 }  # fmt: skip
 
 CONVOLUTIONS: dict[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -77,24 +78,55 @@ def build_block(config: LayerConfig, channels: int, out: int, *, first: bool = F
         parts.append(build_norm(config, channels, where.get("dims", 2)))
     if not first and plain:
         parts.append(ACTIVATIONS[config.base_activation]())
-    if not first and (config.dropout or config.noise) and (plain or config.perturbation == "full"):
-        parts.append(Perturbation(config.dropout, config.noise))
-    parts.append(build_convolution(config, channels, out, first=first, **where))
+    parts += _perturbed(config, channels, out, first=first, **where)
+    return _sequential(parts)
+
+
+def build_layer(
+    config: LayerConfig, channels: int, out: int, *, first: bool, normalize: str, activation: str, **where: Any
+) -> nn.Sequential:
+    """One layer of a network that is no chain of `build_block`s: (N, channels, *size) -> (N, out, *size').
+
+    dropout and noise, but for the `first` -> convolution -> `activation`; a plain one has `base_activation` for it. The
+    normalisation stands before them all where `normalize` is "input", before the activation where it is "output".
+    """
+    dims = where.get("dims", 2)
+    parts = _perturbed(config, channels, out, first=first, **where)
+    if normalize == "input":
+        parts.insert(0, build_norm(config, channels, dims))
+    else:
+        parts.append(build_norm(config, out, dims))
+    parts.append(ACTIVATIONS[config.base_activation if is_plain(config) else activation]())
+    return _sequential(parts)
+
+
+def _perturbed(config: LayerConfig, channels: int, out: int, *, first: bool, **where: Any) -> list[nn.Module]:
+    """The convolution, after dropout and noise where they act on its whole input."""
+    convolution = build_convolution(config, channels, out, first=first, **where)
+    whole = is_plain(config) or config.perturbation == "full"
+    if first or not whole or not (config.dropout or config.noise):
+        return [convolution]
+    return [Perturbation(config.dropout, config.noise), convolution]
+
+
+def _sequential(parts: list[nn.Module]) -> nn.Sequential:
     return nn.Sequential(*[part for part in parts if not isinstance(part, nn.Identity)])
 
 
 def build_convolution(
     config: LayerConfig, channels: int, out: int, *, kernel_size: int, stride: int = 1, first: bool = False,
-    dims: int = 2, groups: int = 1,
+    padding: int | None = None, dims: int = 2, groups: int = 1, plain_bias: bool = True,
 ) -> nn.Module:  # fmt: skip
-    """A convolution that keeps the size, or divides it by its stride: KAN, a mixture of them, behind a bottleneck, or
-    native. The `first` of a network has neither bottleneck nor experts, dropout or noise."""
-    where: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "padding": kernel_size // 2}
-    where |= {"groups": groups}
+    """A convolution that keeps the size, or divides it by its stride, unless `padding` is given: KAN, a mixture of
+    them, behind a bottleneck, or native, then with a bias if `plain_bias`. The `first` of a network has neither
+    bottleneck nor experts, dropout or noise."""
+    where: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "groups": groups}
+    where["padding"] = kernel_size // 2 if padding is None else padding
     narrow = None if first else config.bottleneck
     if is_plain(config):
-        native = CONVOLUTIONS[dims]
-        return _narrow_control(config, narrow, channels, out, where, dims) if narrow else native(channels, out, **where)
+        if narrow:
+            return _narrow_control(config, narrow, channels, out, where, dims)
+        return CONVOLUTIONS[dims](channels, out, bias=plain_bias, **where)
     options = layer_options(config)
     if not first and (config.dropout or config.noise) and config.perturbation != "full":
         options["perturbation"] = Perturbation(config.dropout, config.noise, config.perturbation)
@@ -103,9 +135,10 @@ def build_convolution(
         top_k = min(config.experts_per_image, config.experts)
         build = partial(_MIXTURE[dims], experts=config.experts, top_k=top_k)
     if narrow is None:
-        return build(channels, out, **where, **options)
+        return build(channels, out, bias=config.bias, **where, **options)
     norm = partial(build_norm, config, dims=dims)
-    return _BOTTLENECK[dims](channels, out, **where, **options, reduction=narrow, minimum=4, norm=norm, inner=build)
+    where |= {"bias": config.bias, "reduction": narrow, "minimum": config.bottleneck_minimum}
+    return _BOTTLENECK[dims](channels, out, **where, **options, norm=norm, inner=build)
 
 
 def layer_options(config: LayerConfig) -> LayerOptions:
@@ -122,7 +155,7 @@ def layer_options(config: LayerConfig) -> LayerOptions:
 def build_linear(config: LayerConfig, features: int, classes: int, kan: bool) -> nn.Module:
     """(N, features) -> (N, classes): a KAN layer where `kan` holds and the network is no control, else linear."""
     if kan and not is_plain(config):
-        return KANLinear(features, classes, **layer_options(config))
+        return KANLinear(features, classes, bias=config.bias, **layer_options(config))
     return nn.Linear(features, classes)
 
 
@@ -155,7 +188,7 @@ def _narrow_control(
 ) -> nn.Module:
     """1x1 -> normalisation -> activation -> convolution -> normalisation -> activation -> 1x1."""
     native, groups = CONVOLUTIONS[dims], where["groups"]
-    width = bottleneck_width(channels, out, reduction, groups, minimum=4)
+    width = bottleneck_width(channels, out, reduction, groups, config.bottleneck_minimum)
 
     def active() -> list[nn.Module]:
         return [build_norm(config, width, dims), ACTIVATIONS[config.base_activation]()]

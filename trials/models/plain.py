@@ -35,7 +35,7 @@ class Plain(nn.Module):
     Each block is `build_block`, and pooling after it where the image is halved; the head is `build_head`. Without a
     basis it is the control: the pre-activation form of the usual network, with exactly its layers. `halving_layers`
     says where the image is halved: by the layer's own stride, or by pooling after it. With `bottleneck`, every layer
-    but the first works on `bottleneck_width(..., minimum=4)` channels.
+    but the first works on `bottleneck_width` channels.
     """
 
     def __init__(self, config: PlainModelConfig, shape: DataShape) -> None:

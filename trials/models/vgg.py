@@ -17,7 +17,8 @@ LAYERS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2,
 class VGG(nn.Module):
     """Five stages of 1, 2, 4, 8 and 8 times `width` channels, each followed by a 2x2 max pooling, then a head.
 
-    A pooling that would leave a side of less than one pixel is left out, so that small images pass.
+    A pooling that would leave a side of less than one pixel is left out, so that small images pass. `sixth_stage` adds
+    two convolutions without pooling, as torch-conv-kan's variants v2 (1) and v4 (2) do.
     """
 
     def __init__(self, config: VGGConfig, shape: DataShape) -> None:
@@ -31,6 +32,9 @@ class VGG(nn.Module):
             if min(size) >= 2:
                 blocks.append(nn.MaxPool2d(2))
                 size = tuple(side // 2 for side in size)
+        for _ in range(2 if config.sixth_stage else 0):
+            blocks.append(build_block(config, channels, 8 * config.width * config.sixth_stage, kernel_size=3))
+            channels = 8 * config.width * config.sixth_stage
         self.blocks = nn.Sequential(*blocks)
         flatten, kan = config.head == "flatten", config.classifier == "kan"
         self.head = build_head(config, channels, size, shape.classes, flatten=flatten, kan=kan)

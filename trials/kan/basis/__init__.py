@@ -38,4 +38,6 @@ def build_basis(config: BasisConfig) -> Basis:
     """
     if config.name not in BASES:
         raise ValueError(f"no basis is named {config.name!r}; there are {', '.join(sorted(BASES))}")
-    return BASES[config.name](**config.model_dump(exclude={"name"}))
+    basis = BASES[config.name](**config.model_dump(exclude={"name"}))
+    basis.config = config
+    return basis

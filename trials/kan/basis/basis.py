@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
+from trials.config import BasisConfig
 from trials.kan.basis.domain import Domain
 
 __all__ = ["Basis", "Pullback", "autocast_enabled", "full_precision", "gaussian_moments"]
@@ -32,7 +33,11 @@ class Basis(nn.Module):
     n_features: int
     """F, the number of functions."""
     grid_range: float
-    """R of the grid [-R, R], where the basis has one."""
+    """R of the grid [m-R, m+R], where the basis has one."""
+    grid_centre: float = 0.0
+    """m, the middle of the grid."""
+    config: BasisConfig | None = None
+    """What it was built from, where that is known."""
     domain: Domain | None = None
     """Maps the real line onto the interval where φ_k is defined; None: the functions take any real number."""
 
@@ -102,7 +107,7 @@ class Basis(nn.Module):
         raise ValueError(f"{type(self).__name__} has no grid that can be refined exactly")
 
     def on_range(self, grid_range: float) -> Basis:
-        """The same basis with its grid on [-grid_range, grid_range]. Raises ValueError where there is no such grid."""
+        """The same basis with its grid this far to both sides of its middle. Raises ValueError where it has none."""
         raise ValueError(f"{type(self).__name__} has no grid to move")
 
     def moments(self) -> tuple[Tensor, Tensor]:

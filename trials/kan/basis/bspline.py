@@ -14,27 +14,31 @@ __all__ = ["BSpline"]
 
 
 class BSpline(Basis):
-    """φ_k(z) = M_s(|z/h - c_k|) with h = 2R/G, s = spline_order, F = G + s (arXiv 2404.19756).
+    """φ_k(z) = M_s(|(z - m)/h - c_k|) with h = 2R/G, s = spline_order, F = G + s (arXiv 2404.19756).
 
         M_s(d) = 1/s! Σ_i (-1)^i C(s+1, i) ((s+1)/2 - i - d)₊^s    for d >= 0, i < (s+1)/2
 
     is the cardinal B-spline in the one form of its truncated powers that is safe in float32: nothing large cancels.
-    The grid [-R, R] is extended by s intervals on each side; the φ_k sum to 1 inside it and decay to 0 outside.
+    The grid [m-R, m+R] is extended by s intervals on each side; the φ_k sum to 1 inside it and decay to 0 outside.
     """
 
     centres: Tensor
 
-    def __init__(self, grid_size: int = 5, spline_order: int = 3, grid_range: float = 2.0) -> None:
+    def __init__(
+        self, grid_size: int = 5, spline_order: int = 3, grid_range: float = 2.0, grid_centre: float = 0.0
+    ) -> None:
         super().__init__()
         if grid_size < 1 or spline_order < 0 or grid_range <= 0:
             raise ValueError(
                 f"grid_size >= 1, spline_order >= 0 and grid_range > 0 must hold, "
                 f"got {grid_size}, {spline_order} and {grid_range}"
             )
-        self.grid_size, self.spline_order, self.grid_range = grid_size, spline_order, grid_range
+        self.grid_size, self.spline_order = grid_size, spline_order
+        self.grid_range, self.grid_centre = grid_range, grid_centre
         self.n_features = grid_size + spline_order
-        centres = torch.arange(self.n_features)[:, None] - (self.n_features - 1) / 2
-        self.register_buffer("centres", centres)  # in intervals from the middle of the grid: exact in any dtype
+        middle = (self.n_features - 1) / 2 - grid_centre * grid_size / (2 * grid_range)
+        centres = torch.arange(self.n_features)[:, None] - middle
+        self.register_buffer("centres", centres)  # in intervals from 0: exact in any dtype where grid_centre is 0
 
     def features(self, u: Tensor) -> Tensor:
         if self.spline_order == 0:
@@ -84,12 +88,12 @@ class BSpline(Basis):
         return terms[0]
 
     def refine(self) -> tuple[BSpline, Tensor]:
-        """The basis on 2G intervals, and the matrix of knot insertion (2G+s, F): φ_k = Σ_j T_jk φ'_j on [-R, R].
+        """The basis on 2G intervals, and the matrix of knot insertion (2G+s, F): φ_k = Σ_j T_jk φ'_j on the grid.
 
-        φ_k is Σ_i 2^-s C(s+1, i) times the s + 2 fine splines under it; those that vanish on [-R, R] are left out.
+        φ_k is Σ_i 2^-s C(s+1, i) times the s + 2 fine splines under it; those that vanish on the grid are left out.
         """
         s = self.spline_order
-        fine = BSpline(2 * self.grid_size, s, self.grid_range)
+        fine = BSpline(2 * self.grid_size, s, self.grid_range, self.grid_centre)
         matrix = torch.zeros(fine.n_features, self.n_features, dtype=torch.float64)
         for k in range(self.n_features):
             for i in range(s + 2):
@@ -98,4 +102,4 @@ class BSpline(Basis):
         return fine, matrix
 
     def on_range(self, grid_range: float) -> BSpline:
-        return BSpline(self.grid_size, self.spline_order, grid_range)
+        return BSpline(self.grid_size, self.spline_order, grid_range, self.grid_centre)

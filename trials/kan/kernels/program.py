@@ -65,7 +65,9 @@ def base_number(base: Callable[[Tensor], Tensor] | None) -> int | None:
     return IDENTITY if isinstance(base, nn.Identity) else None
 
 
-def _bspline(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
+def _bspline(basis: Any, parameters: tuple[Tensor, ...]) -> Program | None:
+    if basis.grid_centre:
+        return None
     return Program(BSPLINE, basis.spline_order, scale=basis.grid_size / (2 * basis.grid_range))
 
 

@@ -1,0 +1,137 @@
+"""`preset: NAME` under `model` -> the nodes of the published network's whole configuration, before anything is checked.
+
+What stands beside the name is put in its place: `{preset: kkan-small-gs10, basis: {grid_size: 5}}`. A preset may stand
+in a space's `model`, in an option of its choice, in an entry of `enqueue` and in a file that `retrain` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any, TypeGuard
+
+from kansearch.space.nodes import Broken, Entry, Issues, ListNode, MapNode, Mark, Node, ScalarNode
+from kansearch.space.wording import describe, show
+from trials.presets import PRESETS
+
+__all__ = ["KEY", "at_each_model", "expand_presets", "family_of"]
+
+KEY = "preset"
+_DISTRIBUTIONS = ("choice", "int", "float")
+
+
+def expand_presets(root: MapNode, issues: Issues) -> MapNode:
+    """The file's nodes with every preset written out; an unknown one goes to `issues`."""
+    return at_each_model(_enqueued_alone(root), lambda node, path: _expand(node, path, issues))
+
+
+def at_each_model(root: MapNode, change: Callable[[MapNode, str], Node]) -> MapNode:
+    """The same nodes with `change` made to every mapping that describes a model; it is given its dotted path too."""
+    for key in ("model", "config", "enqueue"):
+        entry = root.entries.get(key)
+        if entry is not None:
+            root = _with(root, key, _changed(key, entry.node, change))
+    return root
+
+
+def family_of(node: MapNode) -> str | None:
+    """The family of the preset that a model names, if it does."""
+    name = node.entries[KEY].node if KEY in node.entries else None
+    preset = PRESETS.get(str(name.value)) if isinstance(name, ScalarNode) else None
+    return None if preset is None else str(preset.config.family)
+
+
+def _changed(key: str, node: Node, change: Callable[[MapNode, str], Node]) -> Node:
+    if key == "model":
+        return _models(node, key, change)
+    if isinstance(node, MapNode):
+        return _within(key, node, change)
+    if not isinstance(node, ListNode):
+        return node
+    return replace(node, items=tuple(_within(f"{key}.{index}", each, change) for index, each in enumerate(node.items)))
+
+
+def _within(where: str, node: Node, change: Callable[[MapNode, str], Node]) -> Node:
+    """A configuration that stands at `where`."""
+    if not isinstance(node, MapNode):
+        return node
+    return at_each_model(node, lambda each, path: change(each, f"{where}.{path}"))
+
+
+def _models(node: Node, path: str, change: Callable[[MapNode, str], Node]) -> Node:
+    """A model, or a choice between models."""
+    if not isinstance(node, MapNode):
+        return node
+    options = node.entries["choice"].node if "choice" in node.entries else None
+    if not isinstance(options, ListNode):
+        return change(node, path)
+    return _with(node, "choice", replace(options, items=tuple(_models(each, path, change) for each in options.items)))
+
+
+def _enqueued_alone(root: MapNode) -> MapNode:
+    """`enqueue: [{preset: NAME}]` is short for `enqueue: [{model: {preset: NAME}}]`."""
+    entry = root.entries.get("enqueue")
+    if entry is None or not isinstance(entry.node, ListNode):
+        return root
+    return _with(root, "enqueue", replace(entry.node, items=tuple(map(_as_model, entry.node.items))))
+
+
+def _as_model(node: Node) -> Node:
+    if not isinstance(node, MapNode) or KEY not in node.entries or "model" in node.entries:
+        return node
+    preset = node.entries[KEY]
+    entries = {key: each for key, each in node.entries.items() if key != KEY}
+    return MapNode(node.mark, {**entries, "model": Entry(preset.mark, MapNode(node.mark, {KEY: preset}))})
+
+
+def _expand(node: MapNode, path: str, issues: Issues) -> Node:
+    if KEY not in node.entries:
+        return node
+    name = node.entries[KEY].node
+    where = f"{path}.{KEY}"
+    if not isinstance(name, ScalarNode):
+        if not isinstance(name, Broken):
+            way_out = "for a choice between presets write model: {choice: [{preset: ...}, {preset: ...}]}"
+            issues.add(name.mark, where, f"must be the name of one preset, got {describe(name)}; {way_out}")
+        return Broken(node.mark)
+    preset = PRESETS.get(str(name.value))
+    if preset is None:
+        close = get_close_matches(str(name.value)[:100], PRESETS, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ";"
+        issues.add(name.mark, where, f"unknown preset {show(name.value)}{hint} `kansearch presets` lists them")
+        return Broken(node.mark)
+    own = {key: entry for key, entry in node.entries.items() if key != KEY}
+    family = own.get("family")
+    if family and isinstance(family.node, ScalarNode) and family.node.value != preset.config.family:
+        reason = f"preset {preset.name} is of family {preset.config.family}, not {show(family.node.value)}; remove it"
+        issues.add(family.mark, f"{path}.family", reason)
+        return Broken(node.mark)
+    return _merged(_nodes(preset.document(), name.mark), MapNode(node.mark, own))
+
+
+def _merged(base: MapNode, over: MapNode) -> MapNode:
+    """`over` in place of what `base` has; a mapping without a name of its own is put into the one that is there."""
+    entries = dict(base.entries)
+    for key, entry in over.entries.items():
+        old = base.entries[key].node if key in base.entries else None
+        node = _merged(old, entry.node) if isinstance(old, MapNode) and _adds(entry.node) else entry.node
+        entries[key] = replace(entry, node=node)
+    return replace(over, entries=entries)
+
+
+def _adds(node: Node) -> TypeGuard[MapNode]:
+    return isinstance(node, MapNode) and not any(key in node.entries for key in ("name", *_DISTRIBUTIONS))
+
+
+def _nodes(value: dict[str, Any], mark: Mark) -> MapNode:
+    """A preset's values; they all stand where its name does."""
+    entries = {
+        key: Entry(mark, _nodes(each, mark) if isinstance(each, dict) else ScalarNode(mark, each))
+        for key, each in value.items()
+    }
+    return MapNode(mark, entries)
+
+
+def _with(node: MapNode, key: str, value: Node) -> MapNode:
+    return replace(node, entries={**node.entries, key: replace(node.entries[key], node=value)})
