@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trials.config import TrialConfig
+from trials.data.loader import evaluation_batches
 from trials.data.splits import load_training
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 from trials.models import build_network
-from trials.weights import load_weights
+from trials.weights import load_pretrained, load_weights
 
 __all__ = ["LearnedLayer", "inspect_network", "inspect_weights"]
 
@@ -113,10 +114,12 @@ def inspect_weights(config: TrialConfig, weights: Path, data_dir: Path | None = 
     """
     torch.manual_seed(config.seed)
     initial = build_network(config)
+    load_pretrained(config, initial)
     network = copy.deepcopy(initial)
     load_weights(weights, network)
     split, _ = load_training(config.data, torch.device("cpu"), data_dir)
-    return inspect_network(network, initial, split.normalised(split.images[:IMAGES]))
+    images, _ = next(iter(evaluation_batches(split, IMAGES)))
+    return inspect_network(network, initial, images)
 
 
 @torch.no_grad()
