@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from kansearch.search.plan import draw
 from kansearch.space import load_space, random_config, shipped_spaces
 from kansearch.space.distributions import Choice
 from trials.config import TrialConfig
 from trials.kan import BASES
-from trials.run import count_parameters, run_trial
+from trials.run import count_parameters, run_trial, time_step
 
 SPACES = {name: path for name, _, path in shipped_spaces()}
 
@@ -24,6 +25,17 @@ def one_step(config: TrialConfig) -> TrialConfig:
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
+def test_every_space_can_be_planned_and_its_smallest_networks_take_real_steps(name: str) -> None:
+    plan = draw(load_space(SPACES[name]), 12)
+    assert len(plan.trainable) >= 4 and not plan.invalid()
+    small = sorted((each for each in plan.trainable if each.sizes), key=lambda each: (each.sizes or {})["parameters"])
+    for each in small[:2]:
+        assert each.config is not None
+        step = time_step(each.config, device="cpu", most_images=4)
+        assert step.seconds > 0 and step.batch == 4
+
+
+@pytest.mark.parametrize("name", ["bases", "equal_parameters", "fashion_mnist", "quickstart"])
 def test_drawn_configurations_train(name: str, tmp_path: Path) -> None:
     space = load_space(SPACES[name])
     rng = random.Random(0)
