@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-__all__ = ["SHARE", "batches", "does_not_fit"]
+__all__ = ["AHEAD", "SHARE", "batches", "does_not_fit"]
 
 SHARE = 0.25
 """Of a device's memory: larger data sets are streamed, not copied there."""
 
 _THREADS = 4
-_AHEAD = 6
+AHEAD = 6
+"""Batches that are read before they are asked for."""
 
 
 def does_not_fit(size: int, device: torch.device) -> bool:
@@ -43,7 +44,7 @@ def batches(sources: tuple[Tensor, ...], order: Iterable[Tensor], device: torch.
 
     rest = iter(order)
     with ThreadPoolExecutor(_THREADS) as pool:
-        waiting = deque(pool.submit(gather, rows) for rows, _ in zip(rest, range(_AHEAD), strict=False))
+        waiting = deque(pool.submit(gather, rows) for rows, _ in zip(rest, range(AHEAD), strict=False))
         try:
             while waiting:
                 ready = waiting.popleft().result()
