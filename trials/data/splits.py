@@ -52,7 +52,8 @@ class Split:
             for chosen in order:
                 yield self.images[chosen], self.labels[chosen]
             return
-        rows = [self.rows[chosen.cpu()] for chosen in order]
+        host = order.cpu() if isinstance(order, Tensor) else [chosen.cpu() for chosen in order]
+        rows = [self.rows[chosen] for chosen in host]
         if self.labels.dim() > 1:
             for images, labels in stream.batches((self.images, self.labels), rows, self.device):
                 yield images, labels

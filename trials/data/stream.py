@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -44,11 +45,11 @@ def batches(sources: tuple[Tensor, ...], order: Iterable[Tensor], device: torch.
 
     rest = iter(order)
     with ThreadPoolExecutor(_THREADS) as pool:
-        waiting = deque(pool.submit(gather, rows) for rows, _ in zip(rest, range(AHEAD), strict=False))
+        waiting = deque(pool.submit(gather, rows) for rows in islice(rest, AHEAD))
         try:
             while waiting:
                 ready = waiting.popleft().result()
-                waiting.extend(pool.submit(gather, rows) for rows, _ in zip(rest, range(1), strict=False))
+                waiting.extend(pool.submit(gather, rows) for rows in islice(rest, 1))
                 yield tuple(each.to(device, non_blocking=True) for each in ready)
         finally:
             for each in waiting:
