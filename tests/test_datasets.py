@@ -200,6 +200,11 @@ def test_images_are_scaled_by_their_shorter_side_and_cropped_to_the_middle(tmp_p
         (lambda root: truncate(root / "train/cat/2.png"), {}, r"cat/2\.png: not a readable"),
         (lambda root: (root / "train/bird").mkdir(), {"classes": 3}, r"train/bird: no images"),
         (lambda root: (root / "test/bird").mkdir(), {}, r"test/bird: a class that is not in .*train"),
+        (
+            lambda root: [(root / "test" / each).rename(root / each) for each in ("cat", "dog")],
+            {},
+            "test: no folder of",
+        ),
         (lambda root: None, {"classes": 5}, r"train: 2 folders where data\.classes=5"),
         (lambda root: deep(root / "train/cat/1.png"), {}, r"cat/1\.png: an image of mode I;16"),
     ],

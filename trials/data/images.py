@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from trials.data.errors import DataFileError
 from trials.data.shape import DataShape
+from trials.data.statistics import Statistics, channel_statistics, kept_statistics
 
 __all__ = ["IGNORED", "Images", "checked"]
 
@@ -29,6 +31,17 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean and standard deviation of each channel, (C,)."""
+        if isinstance(self.images, np.memmap):
+            return kept_statistics(self.images)
+        return channel_statistics(self.images)
+
+    def size(self, samples: int) -> int:
+        """Bytes of so many samples with their labels."""
+        return int(samples * (self.images[:1].nbytes + self.labels[:1].nbytes))
 
 
 def checked(x: Any, y: Any, shape: DataShape, where: str) -> Images:
