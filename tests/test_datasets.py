@@ -328,6 +328,7 @@ def test_grey_images_need_no_channel(tmp_path: Path) -> None:
         (np.zeros((30, 2, 32), np.float32), np.zeros(29, int), r"y is int64 \(29,\)"),
         (np.zeros((30, 2, 32), np.float32), np.zeros(30), r"y is float64"),
         (np.zeros((30, 2, 32), np.float32), np.full(30, 3), "label 3 where 0 to 2"),
+        (np.zeros((30, 2, 32), np.float32), np.arange(30) % 2, "nothing of class 2, though there are 3"),
         (np.zeros((0, 2, 32), np.float32), np.zeros(0, int), "no samples"),
         (np.array([{}, []], object), np.zeros(2, int), "not a readable .npz file: Object arrays"),
     ],
