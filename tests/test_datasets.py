@@ -27,7 +27,7 @@ from tests.datafiles import (
     write_segmentation,
 )
 from trials.config import DataConfig, TrialConfig
-from trials.data import decode, files, folders, functions, splits
+from trials.data import cifar, decode, files, folders, functions, splits
 from trials.data.datasets import DATASETS, data_shape, read, training_images
 from trials.data.errors import DataError, DataFileError, DataMissingError
 from trials.data.files import LAYOUTS, locate
@@ -118,16 +118,44 @@ def test_cifar_is_read_from_either_version(dataset: str, binary: bool, tmp_path:
     assert len(test) == 20 and training.labels[:11].tolist() == [*range(10), 0]
 
 
+def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
+    """An array of two bytes as the published files hold theirs: texts without an encoding, numpy's old names."""
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
+    dtype = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    path = tmp_path / "batch"
+    path.write_bytes(b"\x80\x02}(U\x04data" + array + b"(K\x01(K\x02t" + dtype + b"\x89U\x02abtbu.")
+    content = cifar._unpickle(path)
+    assert list(content) == [b"data"] and content[b"data"].tolist() == [97, 98]
+
+
 class Exploit:
+    """Pickled as a call of anything."""
+
+    def __init__(self, *call: Any) -> None:
+        self.call = call
+
     def __reduce__(self) -> Any:
-        return os.system, ("touch exploited",)
+        return self.call
 
 
-def test_a_pickle_that_holds_code_is_refused_and_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (Exploit(os.system, ("touch exploited",)), r"holds posix\.system"),
+        (Exploit(eval, ("open('exploited', 'w')",)), r"holds \w+\.eval"),
+        (Exploit(np.ndarray, ((1,), "O", bytearray(8))), r"holds \w+\.bytearray"),
+        (Exploit(np.ndarray, ((1,), "O", b"00000000")), "'str' object is not callable"),
+        (np.array([print], object), "values of type object"),
+    ],
+    ids=["system", "eval", "bytearray", "pointers", "objects"],
+)
+def test_a_pickle_that_holds_code_is_refused_and_nothing_runs(
+    content: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_cifar(tmp_path, "cifar10", binary=False)
-    (tmp_path / "data_batch_3").write_bytes(pickle.dumps({b"data": Exploit()}))
-    with pytest.raises(DataFileError, match=r"data_batch_3: holds posix\.system"):
+    (tmp_path / "data_batch_3").write_bytes(pickle.dumps({b"data": content}, protocol=2))
+    with pytest.raises(DataFileError, match=f"data_batch_3: .*({reason})"):
         read_from(data_config(dataset="cifar10"), tmp_path)
     assert not (tmp_path / "exploited").exists()
 
