@@ -29,13 +29,13 @@ def read_arrays(config: ArraysDataConfig, shape: DataShape, folder: Path) -> tup
 
 def _read(path: Path, shape: DataShape) -> Images:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             x, y = content["x"], content["y"]
     except KeyError as error:
         raise DataFileError(f"{path}: has no array {error.args[0].split()[0]}; x and y are needed") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataFileError(f"{path}: not a readable .npz file: {error}") from error
-    return checked(x, y, shape, str(path))
+    return checked(x, y, shape, str(path), training=path.name == "train.npz")
 
 
 def header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
