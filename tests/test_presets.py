@@ -210,6 +210,7 @@ def test_a_preset_is_retrained_and_the_accuracy_of_each_class_shown(kansearch: C
             "data.dataset: unknown value 'digit'; did you mean",
         ),
         (["best.yaml", "--preset", "cnn-small"], "give either a file that `kansearch export` wrote, or --preset NAME"),
+        (["--preset", "vgg11-gram"], "'imagenet'"),
         ([], "give either a file that `kansearch export` wrote, or --preset NAME"),
         (["best.yaml", "--dataset", "digits"], "--dataset goes with --preset"),
     ],

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 ALEXNET = """
 config:
   data: {dataset: digits, limit: 600, batch_size: 32}
-  model: {family: alexnet, width: 4, normalization: batch, hidden: 32, hidden_layers: 1}
+  model: {family: alexnet, width: 8, normalization: batch, hidden: 32, hidden_layers: 1}
   optimizer: {name: adamw, lr: 0.01}
   epochs: 6
 """
@@ -32,7 +32,7 @@ study: transfer
 data: {dataset: digits, limit: 600, validation: 0.2, batch_size: 32}
 model:
   family: alexnet
-  width: 4
+  width: 8
   normalization: batch
   features: frozen
   pretrained: first/seed-0/model.safetensors
@@ -75,7 +75,7 @@ def test_a_kan_classifier_learns_on_frozen_features_which_stay_as_they_were(
     assert any("running_mean" in name for name in before)
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     grid_size = config.model.classifier_basis.grid_size  # type: ignore[union-attr]
-    assert results[-1].parameters == 2 * grid_size * (16 * 8 + 8 * 10) + 18 == measure(config)["parameters"]
+    assert results[-1].parameters == 2 * grid_size * (32 * 8 + 8 * 10) + 18 == measure(config)["parameters"]
     assert results[-1].accuracy is not None and results[-1].accuracy > 0.6
     assert evaluate(config, tmp_path / "checkpoint.pt", device="cpu")["accuracy"] > 0.6
 
@@ -161,7 +161,7 @@ def test_weights_that_changed_are_missing_or_do_not_fit_are_refused(folder: Path
     assert "w.safetensors has changed: its SHA-256 is" in message(good, change=True)
     name = "features.0.0.weight"
     other = message({**good, name: torch.ones(9, 1, 3, 3)})
-    assert f"{name} is [9, 1, 3, 3] there, [4, 1, 3, 3] in this network" in other
+    assert f"{name} is [9, 1, 3, 3] there, [8, 1, 3, 3] in this network" in other
     assert f"{name} is nothing there" in message({key: each for key, each in good.items() if key != name})
     file = tmp_path / "w.safetensors"
     file.write_bytes(b"no safetensors")
