@@ -1,5 +1,6 @@
 """The JSON Schema for editors says what the loader says, as far as a schema can."""
 
+import functools
 from pathlib import Path
 from typing import Any, get_args
 
@@ -46,8 +47,13 @@ def plain(node: Node | None) -> Any:
     return node.value
 
 
+@functools.cache
+def validator() -> Any:
+    return jsonschema.Draft202012Validator(json_schema())
+
+
 def accepts(document: Any) -> bool:
-    return bool(jsonschema.Draft202012Validator(json_schema()).is_valid(document))
+    return bool(validator().is_valid(document))
 
 
 def names_in(schema: Any, key: str) -> set[str]:
@@ -104,6 +110,9 @@ def test_what_the_schema_refuses_and_what_is_left_to_the_loader(name: str, docum
         "model: {depth: {int: [1, 4]}, basis: {choice: [none, gram]}}\nenqueue: [{model: {basis: gram}}]",
         "model: {depth: {int: [1, 4]}, dropout: {float: [0, 1e-1]}}\nenqueue: [{model: {dropout: 0}}]",
         "enqueue: []",
+        "model: {preset: kanc-mlp-small-gs10, width: {int: [3, 9]}}",
+        "model: {choice: [{preset: cnn-small}, {preset: cnn-big, hidden: 50}, {depth: 2}]}",
+        "model: {preset: cnn-small, width: {int: [3, 9]}}\nenqueue: [{model: {preset: cnn-small}}]",
         "search: {time_budget: 90}",
         "search: {time_budget: null}",
     ],
@@ -143,6 +152,13 @@ def test_every_basis_is_accepted_by_name_in_both(basis: str) -> None:
     text = f"study: s\ndata: {{dataset: digits}}\nmodel: {{basis: '{basis}'}}\n"
     assert parse_space(text, "f").tree["model"] == {"family": "plain", "basis": {"name": basis}}
     assert accepts(plain(compose(text, "f", Issues())))
+
+
+def test_an_unknown_preset_is_refused_by_both() -> None:
+    text = "study: s\ndata: {dataset: digits}\nmodel: {preset: cnn-smal}\n"
+    assert not accepts(plain(compose(text, "f", Issues())))
+    with pytest.raises(SpaceError, match=r"model\.preset: unknown preset 'cnn-smal'; did you mean 'cnn-small'\?"):
+        parse_space(text, "f")
 
 
 def test_a_name_the_schema_does_not_know_is_refused_by_both() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 
-from kansearch.errors import InputError
+from kansearch.errors import InputError, SpaceError
 from kansearch.space import parse_config
 from trials.config import TrialConfig
 from trials.presets import PRESETS, Preset
@@ -32,7 +32,7 @@ def _row(preset: Preset, parameters: int) -> dict[str, Any]:
 def preset_config(name: str, dataset: str | None) -> TrialConfig:
     """The configuration of a preset for a retraining, on `dataset` or the one that it was published on.
 
-    Raises InputError for an unknown preset, SpaceError for an unknown data set.
+    Raises InputError for an unknown preset or data set.
     """
     if name not in PRESETS:
         close = get_close_matches(name, PRESETS, n=1)
@@ -41,4 +41,9 @@ def preset_config(name: str, dataset: str | None) -> TrialConfig:
     preset = PRESETS[name]
     data = {"dataset": dataset or preset.dataset}
     text = json.dumps({"config": {"data": data, "model": {"preset": name}, "epochs": preset.epochs}})
-    return parse_config(text, f"preset {name}")
+    try:
+        return parse_config(text, f"preset {name}")
+    except SpaceError as error:
+        problems = "; ".join(f"{issue.path}: {issue.reason}" for issue in error.issues)
+        way_out = "" if dataset else "; --dataset trains it on another one"
+        raise InputError(f"preset {name}: {problems}{way_out}") from None

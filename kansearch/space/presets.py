@@ -1,7 +1,8 @@
 """`preset: NAME` under `model` -> the nodes of the published network's whole configuration, before anything is checked.
 
 What stands beside the name is put in its place: `{preset: kkan-small-gs10, basis: {grid_size: 5}}`. A preset may stand
-in a space's `model`, in an option of its choice, in an entry of `enqueue` and in a file that `retrain` reads.
+in a space's `model`, in an option of its choice, in the `model` of an entry of `enqueue` and in a file that `retrain`
+reads.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from kansearch.space.nodes import Broken, Entry, Issues, ListNode, MapNode, Mark
 from kansearch.space.wording import describe, show
 from trials.presets import PRESETS
 
-__all__ = ["KEY", "at_each_model", "expand_presets", "family_of"]
+__all__ = ["PRESET_KEY", "at_each_model", "expand_presets", "family_of"]
 
-KEY = "preset"
+PRESET_KEY = "preset"
 _DISTRIBUTIONS = ("choice", "int", "float")
 
 
 def expand_presets(root: MapNode, issues: Issues) -> MapNode:
     """The file's nodes with every preset written out; an unknown one goes to `issues`."""
-    return at_each_model(_enqueued_alone(root), lambda node, path: _expand(node, path, issues))
+    return at_each_model(root, lambda node, path: _expand(node, path, issues))
 
 
 def at_each_model(root: MapNode, change: Callable[[MapNode, str], Node]) -> MapNode:
@@ -37,7 +38,7 @@ def at_each_model(root: MapNode, change: Callable[[MapNode, str], Node]) -> MapN
 
 def family_of(node: MapNode) -> str | None:
     """The family of the preset that a model names, if it does."""
-    name = node.entries[KEY].node if KEY in node.entries else None
+    name = node.entries[PRESET_KEY].node if PRESET_KEY in node.entries else None
     preset = PRESETS.get(str(name.value)) if isinstance(name, ScalarNode) else None
     return None if preset is None else str(preset.config.family)
 
@@ -69,27 +70,11 @@ def _models(node: Node, path: str, change: Callable[[MapNode, str], Node]) -> No
     return _with(node, "choice", replace(options, items=tuple(_models(each, path, change) for each in options.items)))
 
 
-def _enqueued_alone(root: MapNode) -> MapNode:
-    """`enqueue: [{preset: NAME}]` is short for `enqueue: [{model: {preset: NAME}}]`."""
-    entry = root.entries.get("enqueue")
-    if entry is None or not isinstance(entry.node, ListNode):
-        return root
-    return _with(root, "enqueue", replace(entry.node, items=tuple(map(_as_model, entry.node.items))))
-
-
-def _as_model(node: Node) -> Node:
-    if not isinstance(node, MapNode) or KEY not in node.entries or "model" in node.entries:
-        return node
-    preset = node.entries[KEY]
-    entries = {key: each for key, each in node.entries.items() if key != KEY}
-    return MapNode(node.mark, {**entries, "model": Entry(preset.mark, MapNode(node.mark, {KEY: preset}))})
-
-
 def _expand(node: MapNode, path: str, issues: Issues) -> Node:
-    if KEY not in node.entries:
+    if PRESET_KEY not in node.entries:
         return node
-    name = node.entries[KEY].node
-    where = f"{path}.{KEY}"
+    name = node.entries[PRESET_KEY].node
+    where = f"{path}.{PRESET_KEY}"
     if not isinstance(name, ScalarNode):
         if not isinstance(name, Broken):
             way_out = "for a choice between presets write model: {choice: [{preset: ...}, {preset: ...}]}"
@@ -101,7 +86,7 @@ def _expand(node: MapNode, path: str, issues: Issues) -> Node:
         hint = f"; did you mean '{close[0]}'?" if close else ";"
         issues.add(name.mark, where, f"unknown preset {show(name.value)}{hint} `kansearch presets` lists them")
         return Broken(node.mark)
-    own = {key: entry for key, entry in node.entries.items() if key != KEY}
+    own = {key: entry for key, entry in node.entries.items() if key != PRESET_KEY}
     family = own.get("family")
     if family and isinstance(family.node, ScalarNode) and family.node.value != preset.config.family:
         reason = f"preset {preset.name} is of family {preset.config.family}, not {show(family.node.value)}; remove it"

@@ -9,9 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from kansearch.space.grammar import Leaf, ListOf, OneOf, Record, Shape, space_grammar
+from kansearch.space.presets import PRESET_KEY
+from trials.presets import PRESETS
 
 __all__ = ["json_schema"]
 
+_PRESET = {
+    "type": "object",
+    "description": "a published network; what stands beside its name is put in its place",
+    "properties": {PRESET_KEY: {"enum": list(PRESETS)}},
+    "required": [PRESET_KEY],
+}
 _NUMERIC = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 
 
@@ -59,6 +67,7 @@ class _Writer:
             plain += [
                 self._reference(each, shape.key, name, name == shape.usual) for name, each in shape.members.items()
             ]
+            plain += [_PRESET] if shape.key == "family" else []
         else:
             plain = [self._reference(shape)]
         if shape.nullable:

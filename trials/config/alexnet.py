@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from trials.config.basis import BasisConfig, PlainConfig
 from trials.config.layer import LayerConfig
 
 __all__ = ["AlexNetConfig"]
 
-Weights = Annotated[str, Field(pattern=r"^.+@sha256:[0-9a-f]{64}$")]
+
+def _pinned(value: str) -> str:
+    if not re.fullmatch(r".+@sha256:[0-9a-f]{64}", value):
+        raise ValueError(f"must be PATH@sha256:HASH, got {value!r}")
+    return value
+
+
+Weights = Annotated[str, AfterValidator(_pinned)]
 """A safetensors file's path, and what its bytes' SHA-256 must be."""
 
 

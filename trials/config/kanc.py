@@ -17,7 +17,8 @@ class KancConfig(LayerConfig):
 
     KKAN: KAN convolutions and a KAN classifier. KANC MLP: KAN convolutions and linear layers. Conv & KAN: plain
     convolutions and a KAN classifier. CNN: basis `none`. CKAN-BN: KANC MLP with normalization `batch` and a hidden
-    layer. A plain convolution is followed by a ReLU, a KAN convolution by nothing.
+    layer. A convolution of `convolution: plain` is followed by a ReLU, one of a control by `base_activation`, a KAN one
+    by nothing.
     """
 
     family: Literal["kanc"] = Field(description="model family")
