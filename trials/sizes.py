@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from trials.config import TrialConfig
+from trials.config import DENSE_FAMILIES, TrialConfig
 from trials.data.datasets import data_shape, training_images
 from trials.memory import estimate_memory
 from trials.models import build_network
@@ -44,7 +44,10 @@ def measure(
 
 
 def check_batch(config: TrialConfig, images: int) -> None:
-    """Raises ValueError where the batches of so many training images are too small for the normalisation."""
+    """Raises ValueError where the batches of so many training images are too small for the normalisation: a vector of
+    each image. (Networks that give a class to each pixel normalise over pixels alone.)"""
+    if config.model.family in DENSE_FAMILIES:
+        return
     if config.model.normalization == "batch" and min(config.data.batch_size, images) < 2:
         raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")
 

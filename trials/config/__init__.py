@@ -23,10 +23,19 @@ from pydantic import Field
 from trials.config.base import Config
 from trials.config.basis import BasisConfig
 from trials.config.data import DataConfig
-from trials.config.model import LayerConfig, ModelConfig, PlainModelConfig, VGGConfig
+from trials.config.model import (
+    DENSE_FAMILIES,
+    LayerConfig,
+    ModelConfig,
+    PlainModelConfig,
+    U2NetConfig,
+    UNetConfig,
+    VGGConfig,
+)
 from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig
 
 __all__ = [
+    "DENSE_FAMILIES",
     "AdamWConfig",
     "BasisConfig",
     "DataConfig",
@@ -38,6 +47,8 @@ __all__ = [
     "PlainModelConfig",
     "RegularizationConfig",
     "TrialConfig",
+    "U2NetConfig",
+    "UNetConfig",
     "VGGConfig",
 ]
 

@@ -9,7 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from trials.config.base import Config
 from trials.config.basis import BasisConfig, BSplineConfig
 
-__all__ = ["LayerConfig", "ModelConfig", "PlainModelConfig", "VGGConfig"]
+__all__ = ["DENSE_FAMILIES", "LayerConfig", "ModelConfig", "PlainModelConfig", "U2NetConfig", "UNetConfig", "VGGConfig"]
+
+DENSE_FAMILIES = ("unet", "u2net")
+"""The families that give a class to each pixel; the others give one to each sample."""
 
 
 def _odd(value: int) -> int:
@@ -119,12 +122,51 @@ class VGGConfig(LayerConfig):
     )
 
 
+class DenseConfig(LayerConfig):
+    """What networks that give a class to each pixel have in common."""
+
+    init: Literal["variance", "power_law"] = Field(
+        default="power_law",
+        description="first weights: the power law of arXiv 2509.03417, or variance-preserving, with which gradients "
+        "grow without bound through as many layers as these networks have",
+    )
+    deep_supervision: bool = Field(
+        default=True,
+        description="train the coarser levels' own outputs too, each with regularization.side_weight times its loss",
+    )
+    classifier: Literal["linear", "kan"] = Field(
+        default="linear", description="last layer of each output: linear, or KAN with the same basis"
+    )
+
+
+class UNetConfig(DenseConfig):
+    """U-Net: an image is halved `depth` times and enlarged again, beside the finer levels (arXiv 1505.04597)."""
+
+    family: Literal["unet"] = Field(description="model family")
+    size: Literal["full", "small"] = Field(
+        default="full", description="full: twice the channels after each halving; small: `width` of them everywhere"
+    )
+    depth: int = Field(default=4, ge=1, le=6, description="times the image's sides are halved")
+    width: int = Field(default=64, ge=1, le=1024, description="channels of the finest level")
+
+
+class U2NetConfig(DenseConfig):
+    """U²-Net: a U-Net of six levels, each of whose blocks is a U-Net itself (arXiv 2005.09007)."""
+
+    family: Literal["u2net"] = Field(description="model family")
+    size: Literal["full", "small"] = Field(
+        default="full",
+        description="full: up to 8 times the channels on coarse levels; small: `width` of them everywhere",
+    )
+    width: int = Field(default=64, ge=4, le=512, description="channels of the finest level; 64 in the paper")
+
+
 def _named(value: Any) -> Any:
     """A family need not be named where it is `plain`."""
     return {"family": "plain", **value} if isinstance(value, dict) else value
 
 
 ModelConfig = Annotated[
-    Annotated[PlainModelConfig | VGGConfig, Field(discriminator="family")],
+    Annotated[PlainModelConfig | VGGConfig | UNetConfig | U2NetConfig, Field(discriminator="family")],
     BeforeValidator(_named),
 ]

@@ -11,11 +11,16 @@ from trials.config import ModelConfig, TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.shape import DataShape
 from trials.models.plain import Plain
+from trials.models.u2net import U2Net
+from trials.models.unet import UNet
 from trials.models.vgg import VGG
+from trials.task import task_problem
 
 __all__ = ["MODELS", "build_model", "build_network"]
 
-MODELS: dict[str, Callable[[Any, DataShape], nn.Module]] = {"plain": Plain, "vgg": VGG}
+MODELS: dict[str, Callable[[Any, DataShape], nn.Module]] = {
+    "plain": Plain, "vgg": VGG, "unet": UNet, "u2net": U2Net
+}  # fmt: skip
 """A family's network, from its own configuration."""
 
 _SIGNALS = ("plain",)
@@ -23,10 +28,13 @@ _SIGNALS = ("plain",)
 
 
 def build_model(config: ModelConfig, shape: DataShape) -> nn.Module:
-    """The network that a configuration describes: (N, channels, *size) -> (N, classes) logits.
+    """The network that a configuration describes: (N, channels, *size) -> (N, classes) logits, or (N, classes, *size)
+    where there is a class for each pixel, and in training a tuple of those where there is deep supervision.
 
-    Raises ValueError where the family cannot take samples of that shape.
+    Raises ValueError where the family cannot take samples of that shape, or is made for another task.
     """
+    if problem := task_problem(config.family, shape.dense):
+        raise ValueError(problem)
     if len(shape.size) != 2 and config.family not in _SIGNALS:
         raise ValueError(f"model.family={config.family} takes images, not signals; use {' or '.join(_SIGNALS)}")
     return MODELS[config.family](config, shape)

@@ -37,6 +37,7 @@ __all__ = [
     "build_head",
     "build_linear",
     "build_norm",
+    "build_pixel_head",
     "is_plain",
 ]
 
@@ -85,12 +86,12 @@ def build_block(config: LayerConfig, channels: int, out: int, *, first: bool = F
 
 def build_convolution(
     config: LayerConfig, channels: int, out: int, *, kernel_size: int, stride: int = 1, first: bool = False,
-    dims: int = 2, groups: int = 1,
+    dims: int = 2, groups: int = 1, dilation: int = 1,
 ) -> nn.Module:  # fmt: skip
     """A convolution that keeps the size, or divides it by its stride: KAN, a mixture of them, behind a bottleneck, or
     native. The `first` of a network has neither bottleneck nor experts, dropout or noise."""
-    where: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "padding": kernel_size // 2}
-    where |= {"groups": groups}
+    where: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "padding": dilation * (kernel_size // 2)}
+    where |= {"groups": groups, "dilation": dilation}
     narrow = None if first else config.bottleneck
     if is_plain(config):
         native = CONVOLUTIONS[dims]
@@ -142,6 +143,19 @@ def build_head(
         norm = build_norm(config, channels, len(size))
         return nn.Sequential(norm, ACTIVATIONS[config.base_activation](), shrink, classifier)
     return nn.Sequential(shrink, build_norm(config, features, dims=0), classifier)
+
+
+def build_pixel_head(config: LayerConfig, channels: int, classes: int, kernel_size: int, *, kan: bool) -> nn.Sequential:
+    """(N, channels, H, W) -> (N, classes, H, W): normalisation -> activation, in a control -> convolution, a KAN one
+    where `kan` holds and the network is no control."""
+    parts: list[nn.Module] = [build_norm(config, channels)]
+    if is_plain(config):
+        parts.append(ACTIVATIONS[config.base_activation]())
+    if kan and not is_plain(config):
+        parts.append(KANConv2d(channels, classes, kernel_size, padding=kernel_size // 2, **layer_options(config)))
+    else:
+        parts.append(nn.Conv2d(channels, classes, kernel_size, padding=kernel_size // 2))
+    return nn.Sequential(*[part for part in parts if not isinstance(part, nn.Identity)])
 
 
 def build_norm(config: LayerConfig, channels: int, dims: int = 2) -> nn.Module:
