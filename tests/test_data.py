@@ -14,7 +14,7 @@ import torch
 
 from trials.config import DataConfig
 from trials.data import files, splits
-from trials.data.datasets import DATASETS
+from trials.data.datasets import data_shape, read
 from trials.data.files import FILES, DataMissingError, locate
 from trials.data.idx import IdxError, read_idx
 from trials.data.loader import crop_flip, evaluation_batches, steps_per_epoch, training_batches
@@ -142,12 +142,13 @@ def test_files_that_do_not_fit_each_other_are_named(
     write_mnist(tmp_path)
     (tmp_path / name).write_bytes(idx_bytes(array))
     with pytest.raises(IdxError, match=f"{name}.*{reason}"):
-        DATASETS["mnist"].read(tmp_path)
+        read(DataConfig(dataset="mnist"), tmp_path)
 
 
 def test_what_is_known_without_files_is_true_of_digits() -> None:
-    training, test = DATASETS["digits"].read(None)
-    shape = DATASETS["digits"].shape
+    config = DataConfig(dataset="digits")
+    training, test = read(config, None)
+    shape = data_shape(config)
     assert training.images.shape == (1437, shape.channels, *shape.size)
     assert test.images.shape[0] == 360
     assert set(training.labels) == set(test.labels) == set(range(shape.classes))

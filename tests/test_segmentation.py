@@ -16,10 +16,11 @@ from torch.nn import functional as F
 
 from trials.config import ModelConfig, RegularizationConfig, U2NetConfig, UNetConfig
 from trials.config.basis import PlainConfig
+from trials.data.images import IGNORED
 from trials.data.shape import DataShape
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
-from trials.losses import IGNORED, losses, pixel_losses, soft_dice_loss
+from trials.losses import losses, pixel_losses, soft_dice_loss
 from trials.metrics import segmentation_metrics
 from trials.models import build_model
 from trials.models.enlarge import enlarge, halve
@@ -128,7 +129,7 @@ def test_each_output_under_deep_supervision_counts_with_its_weight(family: str) 
 
 
 def test_the_loss_is_the_mean_over_labelled_pixels() -> None:
-    images, labels = batch_of()
+    _, labels = batch_of()
     logits = torch.randn(2, 4, 12, 10)
     loss, _ = losses(logits, labels, RegularizationConfig(label_smoothing=0.1))
     torch.testing.assert_close(loss, F.cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=0.1))

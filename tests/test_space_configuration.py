@@ -39,7 +39,7 @@ def test_a_distribution_is_refused(tmp_path: Path) -> None:
     [
         (
             "config:\n  data: {dataset: minst}\n",
-            "2:19: config.data.dataset: unknown value 'minst'; did you mean 'mnist'?",
+            "2:19: config.data.dataset: unknown name 'minst'; did you mean 'mnist'?",
         ),
         (
             "config: {data: {dataset: mnist}, epohs: 3}\n",

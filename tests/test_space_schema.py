@@ -8,7 +8,8 @@ import pytest
 from kansearch.errors import SpaceError
 from kansearch.space import ConstraintName, ObjectiveName, SearchSettings, json_schema, parse_space, shipped_spaces
 from kansearch.space.nodes import Issues, ListNode, MapNode, Node, ScalarNode, compose
-from trials.config import BasisConfig, DataConfig, ModelConfig, OptimizerConfig, PlainModelConfig, TrialConfig
+from trials.config import BasisConfig, DatasetConfig, ModelConfig, OptimizerConfig, PlainModelConfig, TrialConfig
+from trials.data.datasets import DATASETS
 from trials.models import MODELS
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -125,15 +126,14 @@ def test_its_names_are_the_models_names() -> None:
     assert list(schema["$defs"]["SearchSettings"]["properties"]) == list(SearchSettings.model_fields)
     assert list(schema["$defs"]["Objectives"]["properties"]) == list(get_args(ObjectiveName))
     assert list(schema["$defs"]["Constraints"]["properties"]) == list(get_args(ConstraintName))
-    datasets = schema["$defs"]["DataConfig"]["properties"]["dataset"]["enum"]
-    assert datasets == list(get_args(DataConfig.model_fields["dataset"].annotation))
+    assert names_in(schema, "dataset") == names_of(DatasetConfig, "dataset") == set(DATASETS)
 
 
 def test_every_hyperparameter_is_described() -> None:
     definitions = json_schema()["$defs"]
-    models = {title for title, each in definitions.items() if "family" in each["properties"]}
+    models = {title for title, each in definitions.items() if {"family", "dataset"} & each["properties"].keys()}
     assert len(models) >= len(MODELS)
-    for title in {"DataConfig", "RegularizationConfig", "SearchSettings"} | models:
+    for title in {"RegularizationConfig", "SearchSettings"} | models:
         for name, each in definitions[title]["properties"].items():
             assert "const" in each or each.get("description"), f"{title}.{name}"
 

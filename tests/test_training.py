@@ -16,9 +16,9 @@ from torch import nn
 
 from trials import run
 from trials.checkpoint import CheckpointError, load_checkpoint
-from trials.config import PlainModelConfig, RegularizationConfig, TrialConfig
+from trials.config import DataConfig, PlainModelConfig, RegularizationConfig, TrialConfig
 from trials.data import splits
-from trials.data.datasets import DATASETS
+from trials.data.datasets import data_shape, read
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
 from trials.metrics import classification_metrics
@@ -30,7 +30,7 @@ from trials.training import TrialDiverged
 
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 
-DIGITS = DATASETS["digits"].shape
+DIGITS = data_shape(DataConfig(dataset="digits"))
 
 
 def config_of(**fields: Any) -> TrialConfig:
@@ -181,7 +181,7 @@ def test_without_hold_out_the_whole_training_split_is_trained_on(monkeypatch: py
 
 
 def test_a_trial_never_touches_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    training, test = DATASETS["digits"].read(None)
+    training, test = read(DataConfig(dataset="digits"), None)
     expected = untimed(list(run_trial(config_of(epochs=1), device="cpu")))
     poisoned = dataclasses.replace(test, images=255 - test.images, labels=(test.labels + 1) % 10)
     for pair in ((training, poisoned), (training, None)):
@@ -217,7 +217,7 @@ def test_saved_weights_are_those_of_the_checkpoint(tmp_path: Path) -> None:
 def test_sizes_are_counted_without_data_or_memory(dataset: str, basis: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splits, "locate", lambda *args: pytest.fail("looked for files"))
     config = config_of(data={"dataset": dataset}, model={"basis": {"name": basis}, "head": "flatten"})
-    model = build_model(config.model, DATASETS[dataset].shape)
+    model = build_model(config.model, data_shape(DataConfig(dataset=dataset)))
     assert count_parameters(config) == sum(p.numel() for p in model.parameters())
     huge = config.model_copy(
         update={"model": config.model.model_copy(update={"width": 4096, "depth": 20, "growth": 1})}

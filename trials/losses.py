@@ -7,11 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trials.config import RegularizationConfig
+from trials.data.images import IGNORED
 
-__all__ = ["IGNORED", "losses", "pixel_losses", "soft_dice_loss"]
-
-IGNORED = 255
-"""The label of pixels that count for nothing."""
+__all__ = ["losses", "pixel_losses", "soft_dice_loss"]
 
 
 def losses(
@@ -40,7 +38,7 @@ def pixel_losses(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -
     Not reduced, because torch sums it in no fixed order on CUDA.
     """
     return F.cross_entropy(
-        logits.float(), labels.long(), ignore_index=IGNORED, label_smoothing=label_smoothing, reduction="none"
+        logits.float(), labels, ignore_index=IGNORED, label_smoothing=label_smoothing, reduction="none"
     )
 
 

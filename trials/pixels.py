@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trials.data.images import IGNORED
 from trials.data.loader import evaluation_batches
 from trials.data.splits import Split
-from trials.losses import IGNORED, pixel_losses
+from trials.losses import pixel_losses
 
 __all__ = ["confusion", "count_pixels", "evaluation_batch", "scores"]
 
@@ -35,10 +36,9 @@ def count_pixels(model: nn.Module, split: Split, most: int) -> tuple[Tensor, Ten
 def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     """(classes, classes) int64: pixels by label (row) and prediction (column), those to be ignored left out.
 
-    predicted, labels: (N, H, W). Counted for each image first, so that few additions meet at one address; integers add
+    predicted, labels: (N, H, W), int64. Counted for each image first, so that few additions meet at one address; integers add
     up to the same in any order.
     """
-    labels = labels.long()
     cell = torch.where(labels == IGNORED, classes * classes, labels * classes + predicted).flatten(1)  # (N, H*W)
     counts = cell.new_zeros(len(cell), classes * classes + 1)
     counts.scatter_add_(1, cell, cell.new_ones(()).expand_as(cell))

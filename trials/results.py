@@ -11,7 +11,8 @@ __all__ = ["EpochResult"]
 class EpochResult:
     """Measurements at the end of one epoch.
 
-    `validation_loss`, `accuracy` and `mean_iou` are None when nothing is held out (retraining on the whole training split).
+    `validation_loss`, `accuracy` and `mean_iou` are None when nothing is held out (retraining on the whole training
+    split).
     """
 
     epoch: int

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from trials.config import DataConfig, LBFGSConfig, TrialConfig
-from trials.data.datasets import data_shape, training_images
+from trials.data.datasets import training_images
 from trials.data.files import DataMissingError, locate
 from trials.data.loader import steps_per_epoch, training_batches
-from trials.data.splits import Split, load_training
+from trials.data.splits import Split, load_training, random_split
 from trials.models import build_network
 from trials.optim import build_optimizer
 from trials.step import train_step, working_precision
@@ -125,11 +125,7 @@ def _threads(count: int) -> Iterator[None]:
 def _images(config: DataConfig, device: torch.device, data_dir: Path | None) -> tuple[Split, bool]:
     """Training images, and whether they are random ones: as many as a batch has."""
     try:
-        locate(config.dataset, data_dir, download=False)
+        locate(config.source, data_dir, download=False)
     except DataMissingError:
-        shape, count = data_shape(config), config.batch_size
-        middle = torch.full((shape.channels,), 127.5, device=device)
-        pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=torch.uint8, device=device)
-        labels = torch.randint(shape.classes, (count,), device=device)
-        return Split(pixels, labels, middle, middle / 3**0.5), True
+        return random_split(config, config.batch_size, device), True
     return load_training(config, device, data_dir)[0], False

@@ -56,7 +56,7 @@ def retrain(
     from trials.run import TrialDiverged
 
     try:
-        locate(config.data.dataset, data_dir)
+        locate(config.data.source, data_dir)
     except DataMissingError as error:
         raise KansearchError(str(error)) from error
     _claim(out, config)

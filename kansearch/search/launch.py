@@ -108,7 +108,7 @@ def resume(name: str, overrides: Sequence[str], options: SearchOptions, observer
 
 def _check_data(space: SearchSpace, data_dir: Path | None) -> None:
     try:
-        locate(space.dataset, data_dir)
+        locate(space.data.source, data_dir)
     except DataMissingError as error:
         raise KansearchError(str(error)) from error
 

@@ -83,6 +83,7 @@ class Checker(LeafChecker):
             return self._fail(node.mark, path, f"must be a mapping with '{shape.key}', got {describe(node)}{way_out}")
         name = self._name(shape, node, path)
         if name is None:
+            self._shared(shape, node, path)
             return FAILED
         tree = self._record(shape.members[name], node, path, shape.key)
         return tree if isinstance(tree, Failed) else {shape.key: name, **tree}
@@ -101,9 +102,18 @@ class Checker(LeafChecker):
                 return str(name.value)
             self._unknown_name(shape, name, inner)
         elif not isinstance(name, Broken):
-            way_out = f"write {path}: {{choice: [{{{shape.key}: ...}}, {{{shape.key}: ...}}]}}"
-            self._fail(name.mark, inner, f"must be one plain name, got {describe(name)}; to search over it {way_out}")
+            reason = f"{shape.fixed}; write" if shape.fixed else "must be"
+            choices = f"{{choice: [{{{shape.key}: ...}}, {{{shape.key}: ...}}]}}"
+            way_out = "" if shape.fixed else f"; to search over it write {path}: {choices}"
+            self._fail(name.mark, inner, f"{reason} one plain name, got {describe(name)}{way_out}")
         return None
+
+    def _shared(self, shape: OneOf, node: MapNode, path: str) -> None:
+        """Report what is wrong with the fields that every member has alike."""
+        first, *others = shape.members.values()
+        for key, each in first.fields.items():
+            if key in node.entries and all(other.fields.get(key) == each for other in others):
+                self.check(each, node.entries[key].node, _join(path, key))
 
     def _unknown_name(self, shape: OneOf, node: ScalarNode, path: str) -> Failed:
         name = "none" if node.value is None else node.value  # what a null may stand for

@@ -18,19 +18,20 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from kansearch.space.settings import ConstraintName, Direction, ObjectiveName, SearchSettings, StudyName
-from trials.config import TrialConfig
+from trials.config import DataConfig, DatasetConfig, TrialConfig
 
 __all__ = ["Leaf", "ListOf", "OneOf", "Record", "Shape", "config_grammar", "space_grammar", "trial_grammar"]
 
 ONE_SPLIT = "one study is one data set and one split, so nothing is drawn here"
 ONE_STUDY = "this holds for the whole study, so nothing is drawn here"
 ENQUEUED = "a configuration to try first has one value for each setting, or leaves it out"
-FIXED = (
-    "data.dataset",
-    "data.split_seed",
-    "data.validation",
-    "data.limit",
-)  # what would make trials incomparable if it varied
+_DRAWN = ("batch_size", "augment")  # of a data set; the rest would make trials incomparable if it varied
+FIXED = tuple(
+    sorted(
+        {f"data.{name}" for model in get_args(get_args(DatasetConfig)[0]) for name in model.model_fields}
+        - {f"data.{name}" for name in _DRAWN}
+    )
+)
 _CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -104,11 +105,12 @@ def space_grammar() -> Record:
         "objectives": _fixed(objectives),
         "constraints": _fixed(constraints),
         "search": _fixed(settings),
-        "enqueue": ListOf(
-            item=cast(Record, _each(trial, _enqueued)),
-            description="configurations to try first, in this order; what one leaves out the sampler proposes",
-        ),
     }
+    enqueued = Record(title="TrialConfig", fields={**trial.fields, "data": _record(DataConfig)})
+    own["enqueue"] = ListOf(
+        item=cast(Record, _each(enqueued, _enqueued)),
+        description="configurations to try first, in this order; what one leaves out the sampler proposes",
+    )
     fields = {"study": own.pop("study"), **trial.fields, **own}
     return Record(title="SearchSpace", fields=fields, required=("study", *trial.required))
 

@@ -126,7 +126,7 @@ class _Matcher:
     def _mapping(self, shape: Record | OneOf, tree: Mapping[str, Any], values: Mapping[str, Any], at: _Place) -> Point:
         if isinstance(shape, OneOf):
             key, name = shape.key, tree[shape.key]
-            if not _same(values.get(key, name), name):
+            if not _same(values.get(key, name), name) and not self._ignored(at):
                 return self._refuse(at.inner(key), _fixed(name, values[key]))
             values = {each: value for each, value in values.items() if each != key}
             shape = shape.members[name]

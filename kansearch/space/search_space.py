@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from kansearch.errors import InputError
 from kansearch.space.distributions import Branch, Choice, Distribution, FloatRange, IntRange, Scalar, Tree
 from kansearch.space.settings import ConstraintName, Direction, ObjectiveName, SearchSettings
-from trials.config import TrialConfig
+from trials.config import DataConfig, DatasetConfig, TrialConfig
 
 __all__ = ["GivenSuggest", "RandomSuggest", "SearchSpace", "Suggest", "random_config"]
 
@@ -62,9 +62,16 @@ class SearchSpace:
     @property
     def dataset(self) -> str:
         """Name of the data set, the same for every trial."""
+        return self.data.dataset
+
+    @property
+    def data(self) -> DataConfig:
+        """The data set, the same for every trial, with defaults for what is drawn."""
         data = self.tree["data"]
         assert isinstance(data, Mapping)  # the grammar allows no branches there
-        return str(data["dataset"])
+        plain = {key: each for key, each in data.items() if not isinstance(each, (Choice, IntRange, FloatRange))}
+        checked: DataConfig = TypeAdapter(DatasetConfig).validate_python(plain)
+        return checked
 
     def sample(self, suggest: Suggest) -> TrialConfig:
         """A configuration drawn with `suggest`, which is asked only for what the taken branches hold.

@@ -22,7 +22,18 @@ from pydantic import Field
 
 from trials.config.base import Config
 from trials.config.basis import BasisConfig
-from trials.config.data import DataConfig
+from trials.config.data import (
+    ArraysDataConfig,
+    DataConfig,
+    DatasetConfig,
+    EMNISTDataConfig,
+    FolderDataConfig,
+    FunctionDataConfig,
+    ImageNetDataConfig,
+    KnownDataConfig,
+    SegmentationDataConfig,
+    SyntheticDataConfig,
+)
 from trials.config.model import (
     DENSE_FAMILIES,
     LayerConfig,
@@ -37,8 +48,15 @@ from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, Optimi
 __all__ = [
     "DENSE_FAMILIES",
     "AdamWConfig",
+    "ArraysDataConfig",
     "BasisConfig",
     "DataConfig",
+    "DatasetConfig",
+    "EMNISTDataConfig",
+    "FolderDataConfig",
+    "FunctionDataConfig",
+    "ImageNetDataConfig",
+    "KnownDataConfig",
     "LBFGSConfig",
     "LayerConfig",
     "LionConfig",
@@ -46,6 +64,8 @@ __all__ = [
     "OptimizerConfig",
     "PlainModelConfig",
     "RegularizationConfig",
+    "SegmentationDataConfig",
+    "SyntheticDataConfig",
     "TrialConfig",
     "U2NetConfig",
     "UNetConfig",
@@ -56,7 +76,7 @@ __all__ = [
 class TrialConfig(Config):
     """Everything that decides a trial's numbers, but for the device it runs on."""
 
-    data: DataConfig = Field(description="images, split, batches, augmentation")
+    data: DatasetConfig = Field(description="images, split, batches, augmentation")
     model: ModelConfig = Field(default=PlainModelConfig(), description="the network")
     regularization: RegularizationConfig = Field(default=RegularizationConfig(), description="penalties in the loss")
     optimizer: OptimizerConfig = Field(default=AdamWConfig(name="adamw"), description="how weights are updated")

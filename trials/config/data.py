@@ -1,20 +1,53 @@
-"""Which images a trial sees."""
+"""The data sets by name, each with what it must be told; how samples are split, batched and augmented."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from trials.config.base import Config
 
-__all__ = ["DataConfig"]
+__all__ = [
+    "ArraysDataConfig",
+    "DataConfig",
+    "DatasetConfig",
+    "EMNISTDataConfig",
+    "FolderDataConfig",
+    "FunctionDataConfig",
+    "ImageNetDataConfig",
+    "KnownDataConfig",
+    "SegmentationDataConfig",
+    "SyntheticDataConfig",
+]
+
+_Augment = Literal[
+    "none",
+    "crop_flip",
+    "affine",
+    "affine_jitter",
+    "cutout",
+    "random_erasing",
+    "autoaugment_cifar",
+    "autoaugment_svhn",
+    "randaugment",
+    "trivialaugment",
+    "shift_scale",
+]
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+_Size = Annotated[tuple[Annotated[int, Field(ge=1, le=2**20)], ...], BeforeValidator(_tuple)]
+_Classes = Annotated[int, Field(ge=2, le=100_000)]
 
 
 class DataConfig(Config):
-    """Which images, how they are split, batched and augmented."""
+    """How samples are split, batched and augmented, whichever data set they are of."""
 
-    dataset: Literal["digits", "mnist", "fashion_mnist", "kmnist"] = Field(description="data set by name")
+    dataset: str = Field(description="data set by name")
     validation: float = Field(
         default=0.1, gt=0, lt=1, description="share of the training split held out to measure a trial; stratified"
     )
@@ -25,6 +58,127 @@ class DataConfig(Config):
         default=None, ge=20, description="use this many images of the training split, drawn by split_seed; null: all"
     )
     batch_size: int = Field(default=128, ge=1, le=65536, description="images a step")
-    augment: Literal["none", "crop_flip"] = Field(
-        default="none", description="crop_flip: random shift by up to 1/8 of the side, and horizontal flip"
+    augment: _Augment = Field(
+        default="none",
+        description="how training samples are varied; crop_flip: random shift by up to 1/8 of the side, and horizontal "
+        "flip; affine, affine_jitter: for digits; cutout, random_erasing, autoaugment_cifar, randaugment, "
+        "trivialaugment: after crop_flip; autoaugment_svhn: alone; shift_scale: for signals",
     )
+
+    @property
+    def source(self) -> str:
+        """The name under which `trials.data.files` knows its files."""
+        return self.dataset
+
+
+class KnownDataConfig(DataConfig):
+    """A data set of which everything is known."""
+
+    dataset: Literal["digits", "mnist", "fashion_mnist", "kmnist", "svhn", "cifar10", "cifar100", "tiny_imagenet"] = (
+        Field(description="data set by name")
+    )
+
+
+class EMNISTDataConfig(DataConfig):
+    """Handwritten letters and digits, 28x28 pixels (arXiv 1702.05373)."""
+
+    dataset: Literal["emnist"] = Field(description="data set by name")
+    split: Literal["balanced", "byclass", "bymerge", "digits", "letters", "mnist"] = Field(
+        default="balanced", description="which of its six selections"
+    )
+
+    @property
+    def source(self) -> str:
+        return f"emnist_{self.split}"
+
+
+class SyntheticDataConfig(DataConfig):
+    """Images or signals made from a seed, for tests and benchmarks: a pattern for each class, shifted, under noise."""
+
+    dataset: Literal["synthetic"] = Field(description="data set by name")
+    size: _Size = Field(
+        default=(16, 16), min_length=1, max_length=2, description="[height, width] of an image, [length] of a signal"
+    )
+    channels: int = Field(default=1, ge=1, le=1024, description="channels of each sample")
+    classes: _Classes = Field(default=4, description="number of classes")
+    samples: int = Field(default=2000, ge=2, le=10**8, description="of the training split; a quarter more for tests")
+    noise: float = Field(default=0.5, ge=0, le=100, description="standard deviation of the noise, in patterns'")
+    dense: bool = Field(default=False, description="a class for each pixel of an image, to be segmented")
+    make_seed: int = Field(default=0, ge=0, description="of the patterns, shifts and noise")
+
+
+class FolderDataConfig(DataConfig):
+    """Images in a folder for each class, in train/ and in test/ or val/."""
+
+    dataset: Literal["imagefolder"] = Field(description="data set by name")
+    image_size: int = Field(ge=2, le=4096, description="side in pixels; images are scaled, and cropped to the middle")
+    channels: Literal[1, 3] = Field(default=3, description="1: grey, 3: colours")
+    classes: _Classes = Field(description="number of classes, which is that of the folders")
+    samples: int | None = Field(
+        default=None, ge=1, description="of the training split, for estimates where its files are not found"
+    )
+
+
+class ImageNetDataConfig(FolderDataConfig):
+    """ImageNet (ILSVRC 2012): train/ and val/ with a folder for each of its 1,000 classes."""
+
+    dataset: Literal["imagenet"] = Field(description="data set by name")  # type: ignore[assignment]
+    image_size: int = Field(default=224, ge=2, le=4096, description="side in pixels; images are scaled, and cropped")
+    classes: _Classes = Field(default=1000, description="number of classes, which is that of the folders")
+    samples: int | None = Field(
+        default=1_281_167, ge=1, description="of the training split, for estimates where its files are not found"
+    )
+
+
+class SegmentationDataConfig(DataConfig):
+    """Images with a mask of classes for each, in train/ and test/: images/ and masks/, PNG, 255 = not labelled."""
+
+    dataset: Literal["segmentation"] = Field(description="data set by name")
+    image_size: int = Field(ge=2, le=4096, description="side in pixels; both are scaled, and cropped to the middle")
+    channels: Literal[1, 3] = Field(default=3, description="1: grey, 3: colours")
+    classes: int = Field(ge=2, le=255, description="number of classes that a pixel can have")
+    samples: int | None = Field(
+        default=None, ge=1, description="of the training split, for estimates where its files are not found"
+    )
+
+
+class ArraysDataConfig(DataConfig):
+    """train.npz and test.npz, each with x, bytes or float32, (N, C, *size) or (N, *size), and y, (N,)."""
+
+    dataset: Literal["arrays"] = Field(description="data set by name")
+    size: _Size = Field(min_length=1, max_length=2, description="[height, width] of an image, [length] of a signal")
+    channels: int = Field(default=1, ge=1, le=1024, description="channels of each sample")
+    classes: _Classes = Field(description="number of classes; labels are 0 to classes - 1")
+    dense: bool = Field(default=False, description="y is (N, *size): a class for each pixel, 255 = not labelled")
+    samples: int | None = Field(
+        default=None, ge=1, description="of the training split, for estimates where its files are not found"
+    )
+
+
+class FunctionDataConfig(DataConfig):
+    """What a Python function returns; it is only called where the command line names it too, with --trust-data."""
+
+    dataset: Literal["function"] = Field(description="data set by name")
+    function: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="package.module:function; called with the data folder or None, it returns ((x, y), (x, y)): the "
+        "arrays of the training and of the test split",
+    )
+    size: _Size = Field(min_length=1, max_length=2, description="[height, width] of an image, [length] of a signal")
+    channels: int = Field(default=1, ge=1, le=1024, description="channels of each sample")
+    classes: _Classes = Field(description="number of classes; labels are 0 to classes - 1")
+    dense: bool = Field(default=False, description="y is (N, *size): a class for each pixel, 255 = not labelled")
+    samples: int = Field(ge=1, description="of the training split, for estimates before the function is called")
+
+
+DatasetConfig = Annotated[
+    KnownDataConfig
+    | EMNISTDataConfig
+    | SyntheticDataConfig
+    | FolderDataConfig
+    | ImageNetDataConfig
+    | SegmentationDataConfig
+    | ArraysDataConfig
+    | FunctionDataConfig,
+    Field(discriminator="dataset"),
+]

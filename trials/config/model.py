@@ -156,7 +156,7 @@ class U2NetConfig(DenseConfig):
     family: Literal["u2net"] = Field(description="model family")
     size: Literal["full", "small"] = Field(
         default="full",
-        description="full: up to 8 times the channels on coarse levels; small: `width` of them everywhere",
+        description="full: more channels on coarser levels, up to 8 times; small: `width` of them everywhere",
     )
     width: int = Field(default=64, ge=4, le=512, description="channels of the finest level; 64 in the paper")
 

@@ -5,80 +5,137 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from trials.config import DataConfig
-from trials.data.files import FILES, idx_file
-from trials.data.idx import IdxError, read_idx
+from trials.config import DataConfig, EMNISTDataConfig
+from trials.data.arrays import header, read_arrays
+from trials.data.cifar import read_cifar, read_svhn
+from trials.data.errors import DataMissingError
+from trials.data.files import locate
+from trials.data.folders import (
+    count_folder,
+    count_segmentation,
+    read_folder,
+    read_segmentation,
+    read_tiny_imagenet,
+)
+from trials.data.functions import read_function
+from trials.data.images import IGNORED, Images
+from trials.data.mnist import EMNIST, read_digits, read_emnist, read_mnist
 from trials.data.shape import DataShape
+from trials.data.synthetic import read_synthetic
 
-__all__ = ["DATASETS", "Dataset", "Images", "data_shape", "training_images"]
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images as bytes, (N, C, H, W), and labels, (N,), int64."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+__all__ = ["DATASETS", "Dataset", "Images", "data_shape", "read", "training_images", "value_bytes"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set: what is known of it without its files, and how to read its (training, test) splits from a folder."""
+    """A data set: what is known of it without its files, and how to read its (training, test) splits from a folder.
 
-    shape: DataShape
-    training_images: int
-    read: Callable[[Path | None], tuple[Images, Images]]
+    All three are given its configuration, and the folder that holds its files: None where it needs none.
+    """
 
-
-def read_digits(folder: Path | None) -> tuple[Images, Images]:
-    """scikit-learn's 1,797 digits of 8x8 pixels, 0..16 scaled to 0..255. A fixed stratified fifth is the test split."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # (N, 1, 8, 8)
-    labels = digits.target.astype(np.int64)
-    train, test = train_test_split(np.arange(len(labels)), test_size=0.2, random_state=0, stratify=labels)
-    return Images(images[train], labels[train]), Images(images[test], labels[test])
+    shape: Callable[[Any], DataShape]
+    read: Callable[[Any, Any], tuple[Images, Images]]
+    samples: int | None = None
+    """Training samples; None where the configuration or the files say it."""
+    count: Callable[[Path], int] | None = None
+    """Counts the training samples in a folder."""
 
 
-def read_mnist(folder: Path | None) -> tuple[Images, Images]:
-    """The four IDX files of MNIST or a relative, 28x28 pixels. Raises IdxError, which names the file at fault."""
-    if folder is None:
-        raise ValueError("a folder of IDX files is needed")
-    paths = [idx_file(folder, name) or folder / name for name in FILES]
-    return _pair(paths[0], paths[1]), _pair(paths[2], paths[3])
+def _known(shape: DataShape, samples: int, read: Callable[[Any], tuple[Images, Images]]) -> Dataset:
+    return Dataset(lambda config: shape, lambda config, folder: read(folder), samples)
 
 
-def _pair(images_path: Path, labels_path: Path) -> Images:
-    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
-    if len(images) != len(labels):
-        raise IdxError(f"{labels_path}: {len(labels)} labels for {len(images)} images in {images_path}")
-    if images.shape[1:] != (28, 28):
-        raise IdxError(f"{images_path}: images of {images.shape[1]}x{images.shape[2]} pixels where 28x28 are expected")
-    if labels.size and labels.max() > 9:
-        raise IdxError(f"{labels_path}: label {labels.max()} where 0 to 9 are expected")
-    return Images(images[:, None], labels.astype(np.int64))
+def _square(config: Any) -> DataShape:
+    return DataShape(config.channels, (config.image_size, config.image_size), config.classes)
 
 
+def _masks(config: Any) -> DataShape:
+    return DataShape(config.channels, (config.image_size, config.image_size), config.classes, dense=True)
+
+
+def _stated(config: Any) -> DataShape:
+    if config.dense and config.classes > IGNORED:
+        raise ValueError(f"data.classes={config.classes}: at most {IGNORED} where data.dense is true")
+    return DataShape(config.channels, config.size, config.classes, config.dense)
+
+
+_MNIST = _known(DataShape(1, (28, 28), 10), 60_000, read_mnist)
+_FOLDER = Dataset(_square, read_folder, count=count_folder)
 DATASETS: dict[str, Dataset] = {
-    "digits": Dataset(DataShape(1, (8, 8), 10), 1_437, read_digits),
-    "mnist": Dataset(DataShape(1, (28, 28), 10), 60_000, read_mnist),
-    "fashion_mnist": Dataset(DataShape(1, (28, 28), 10), 60_000, read_mnist),
-    "kmnist": Dataset(DataShape(1, (28, 28), 10), 60_000, read_mnist),
+    "digits": _known(DataShape(1, (8, 8), 10), 1_437, lambda folder: read_digits()),
+    "mnist": _MNIST,
+    "fashion_mnist": _MNIST,
+    "kmnist": _MNIST,
+    "emnist": Dataset(lambda config: DataShape(1, (28, 28), EMNIST[config.split][0]), read_emnist),
+    "svhn": _known(DataShape(3, (32, 32), 10), 73_257, read_svhn),
+    "cifar10": _known(DataShape(3, (32, 32), 10), 50_000, lambda folder: read_cifar("cifar10", folder)),
+    "cifar100": _known(DataShape(3, (32, 32), 100), 50_000, lambda folder: read_cifar("cifar100", folder)),
+    "tiny_imagenet": _known(DataShape(3, (64, 64), 200), 100_000, read_tiny_imagenet),
+    "imagefolder": _FOLDER,
+    "imagenet": _FOLDER,
+    "segmentation": Dataset(_masks, read_segmentation, count=count_segmentation),
+    "arrays": Dataset(
+        _stated,
+        lambda config, folder: read_arrays(config, _stated(config), folder),
+        count=lambda folder: header(folder / "train.npz")[0][0],
+    ),
+    "synthetic": Dataset(_stated, lambda config, folder: read_synthetic(config)),
+    "function": Dataset(_stated, lambda config, folder: read_function(config, _stated(config), folder)),
 }
 
 
 def data_shape(config: DataConfig) -> DataShape:
     """The shape of the samples, without looking at the files."""
-    return DATASETS[config.dataset].shape
+    return DATASETS[config.dataset].shape(config)
 
 
-def training_images(config: DataConfig) -> int:
-    """Images that a trial has for training and validation, without looking at the files."""
-    count = DATASETS[config.dataset].training_images
+def read(config: DataConfig, folder: Path | None) -> tuple[Images, Images]:
+    """The training and the test split, from the folder that `locate` found. Raises DataError."""
+    return DATASETS[config.dataset].read(config, folder)
+
+
+def training_images(config: DataConfig, data_dir: Path | None = None) -> int:
+    """Samples that a trial has for training and validation.
+
+    Files are looked at only where neither the data set nor the configuration says it. Raises ValueError where nothing
+    does.
+    """
+    count = _samples(config, data_dir)
     return min(config.limit or count, count)
+
+
+def _samples(config: Any, data_dir: Path | None) -> int:
+    dataset = DATASETS[config.dataset]
+    if isinstance(config, EMNISTDataConfig):
+        return EMNIST[config.split][1]
+    if dataset.samples is not None:
+        return dataset.samples
+    if dataset.count is None:
+        return int(config.samples)
+    try:
+        folder = locate(config.source, data_dir, download=False)
+    except DataMissingError as error:
+        if config.samples is not None:
+            return int(config.samples)
+        raise ValueError(
+            f"data.samples: how many samples {config.dataset} has is not known, as its files are not found; state it, "
+            f"or name their folder with --data-dir or $KANSEARCH_DATA"
+        ) from error
+    assert folder is not None
+    return dataset.count(folder)
+
+
+def value_bytes(config: DataConfig, data_dir: Path | None = None) -> int:
+    """Bytes of a value of the samples as they lie in memory: 1, or 4 of floats; 4 where that is not known."""
+    if config.dataset == "function":
+        return 4
+    if config.dataset != "arrays":
+        return 1
+    try:
+        folder = locate(config.source, data_dir, download=False)
+    except DataMissingError:
+        return 4
+    assert folder is not None
+    return header(folder / "train.npz")[1].itemsize

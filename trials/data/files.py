@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILES", "DataMissingError", "locate"]
+from trials.data.errors import DataMissingError
+
+__all__ = ["FILES", "LAYOUTS", "DataMissingError", "Layout", "cache_folder", "idx_file", "locate"]
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -16,44 +20,101 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-"""The four files of each data set but `digits`, plain or with .gz."""
+"""The four files of MNIST and its relatives, plain or with .gz."""
 
-_FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
+
+@dataclass(frozen=True)
+class Layout:
+    """The files, and folders/, of a data set: `alternatives` to each other, which lie together directly in a place that
+    is looked in, or in one of `folders` there; `fetched` is where the download puts them, None where there is none."""
+
+    alternatives: tuple[tuple[str, ...], ...]
+    folders: tuple[str, ...]
+    fetched: str | None = None
+
+
+def _idx(name: str, folder: str, files: tuple[str, ...] = FILES) -> Layout:
+    return Layout((files,), (name, f"{folder}/raw"), f"{folder}/raw")
+
+
+def _emnist(split: str) -> Layout:
+    parts = [(kind, content) for kind in ("train", "test") for content in ("images-idx3", "labels-idx1")]
+    files = tuple(f"emnist-{split}-{kind}-{content}-ubyte" for kind, content in parts)
+    layout = _idx("emnist", "EMNIST", files)
+    return Layout(layout.alternatives, (*layout.folders, "emnist/gzip", "gzip"), layout.fetched)
+
+
+_SPLIT_FOLDERS = (("train/", "test/"), ("train/", "val/"))
+LAYOUTS: dict[str, Layout] = {
+    "mnist": _idx("mnist", "MNIST"),
+    "fashion_mnist": _idx("fashion_mnist", "FashionMNIST"),
+    "kmnist": _idx("kmnist", "KMNIST"),
+    **{f"emnist_{each}": _emnist(each) for each in ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")},
+    "svhn": Layout((("train_32x32.mat", "test_32x32.mat"),), ("svhn", "SVHN"), "SVHN"),
+    "cifar10": Layout(
+        (
+            (*(f"data_batch_{batch}.bin" for batch in range(1, 6)), "test_batch.bin"),
+            (*(f"data_batch_{batch}" for batch in range(1, 6)), "test_batch"),
+        ),
+        ("cifar10", "cifar-10-batches-bin", "cifar-10-batches-py", "CIFAR10/cifar-10-batches-py"),
+        "CIFAR10/cifar-10-batches-py",
+    ),
+    "cifar100": Layout(
+        (("train.bin", "test.bin"), ("train", "test")),
+        ("cifar100", "cifar-100-binary", "cifar-100-python", "CIFAR100/cifar-100-python"),
+        "CIFAR100/cifar-100-python",
+    ),
+    "tiny_imagenet": Layout(
+        (("wnids.txt", "train/", "val/val_annotations.txt"),),
+        ("tiny_imagenet", "tiny-imagenet-200"),
+        "tiny-imagenet-200",
+    ),
+    "imagefolder": Layout(_SPLIT_FOLDERS, ("imagefolder",)),
+    "imagenet": Layout(_SPLIT_FOLDERS, ("imagenet", "ImageNet")),
+    "segmentation": Layout(
+        (tuple(f"{split}/{content}/" for split in ("train", "test") for content in ("images", "masks")),),
+        ("segmentation",),
+    ),
+    "arrays": Layout((("train.npz", "test.npz"),), ("arrays",)),
+}
 _SYSTEM = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 _PACKAGES = {"fashion_mnist": "dataset-fashion-mnist"}
-
-
-class DataMissingError(FileNotFoundError):
-    """A data set's files are nowhere; the message names every place looked in and every way out."""
+_TINY_IMAGENET = ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de")  # its MD5
 
 
 def locate(dataset: str, data_dir: Path | None = None, *, download: bool = True) -> Path | None:
-    """The folder that holds the four files of `dataset`; None for `digits`, which comes with scikit-learn.
+    """The folder that holds the files of `dataset`, a `DataConfig.source`; None for one that has no files, such as
+    `digits`, which comes with scikit-learn.
 
     Looked in, in this order: `data_dir`, $KANSEARCH_DATA, ~/.cache/kansearch, and for fashion_mnist the folder of the
     Debian package; in each the files may lie directly, in `<dataset>/`, or as torchvision lays them out, in
-    `FashionMNIST/raw/`. At last, if `download`, torchvision fetches them into ~/.cache/kansearch. Raises
-    DataMissingError where that fails too.
+    `FashionMNIST/raw/`. At last, if `download`, torchvision fetches them into ~/.cache/kansearch and checks them.
+    Raises DataMissingError where that fails too.
     """
-    if dataset == "digits":
+    if dataset not in LAYOUTS:
         return None
-    places = _places(dataset, data_dir)
+    places, layout = _places(dataset, data_dir), LAYOUTS[dataset]
     for root in places:
-        for folder in (root, root / dataset, root / _FOLDERS[dataset] / "raw"):
-            if all(idx_file(folder, name) for name in FILES):
+        for folder in (root, *(root / name for name in layout.folders)):
+            if any(all(idx_file(folder, name) for name in files) for files in layout.alternatives):
                 return folder
-    failure = _download(dataset) if download else "not tried"
-    if failure:
-        raise DataMissingError(_message(dataset, places, failure))
-    return _cache() / _FOLDERS[dataset] / "raw"
+    failure = "not tried"
+    if layout.fetched is None:
+        failure = "there is none to download"
+    elif download and (failure := _download(dataset) or "") == "":
+        return cache_folder() / layout.fetched
+    raise DataMissingError(_message(dataset, places, failure))
 
 
 def idx_file(folder: Path, name: str) -> Path | None:
-    """`name` or `name`.gz in `folder`, whichever is a file."""
+    """`name` or `name`.gz in `folder`, whichever is a file; a name that ends with / is a folder's."""
+    if name.endswith("/"):
+        return folder / name if os.path.isdir(folder / name) else None
     return next((path for path in (folder / name, folder / f"{name}.gz") if os.path.isfile(path)), None)
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where downloads and decoded images go."""
     return Path.home() / ".cache" / "kansearch"
 
 
@@ -62,28 +123,50 @@ def _places(dataset: str, data_dir: Path | None) -> list[Path]:
     if os.environ.get("KANSEARCH_DATA"):
         named.append(Path(os.environ["KANSEARCH_DATA"]))
     system = [_SYSTEM[dataset]] if dataset in _SYSTEM else []
-    return [*named, _cache(), *system]
+    return [*named, cache_folder(), *system]
 
 
 def _download(dataset: str) -> str | None:
-    """Let torchvision fetch the files; the reason where it can't."""
-    from torchvision import datasets
-
-    types: dict[str, Any] = {
-        "mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST
-    }  # fmt: skip
+    """Let torchvision fetch the files, with progress on stderr and its checksums; the reason where it can't."""
     try:
         with redirect_stdout(sys.stderr):  # torchvision prints
-            types[dataset](_cache(), download=True)
+            _fetch(dataset, cache_folder())
     except (OSError, RuntimeError, ValueError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
 
 
-def _message(dataset: str, places: list[Path], failure: str) -> str:
+def _fetch(dataset: str, root: Path) -> None:
+    from torchvision import datasets
+    from torchvision.datasets.utils import download_and_extract_archive
+
+    types: dict[str, Any] = {
+        "mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST
+    }  # fmt: skip
+    if dataset in types:
+        types[dataset](root, download=True)
+    elif dataset.startswith("emnist_"):
+        datasets.EMNIST(root, split=dataset.removeprefix("emnist_"), download=True)
+    elif dataset == "svhn":
+        for split in ("train", "test"):
+            datasets.SVHN(root / "SVHN", split=split, download=True)
+    elif dataset == "cifar10":
+        datasets.CIFAR10(root / "CIFAR10", download=True)
+    elif dataset == "cifar100":
+        datasets.CIFAR100(root / "CIFAR100", download=True)
+    else:
+        url, checksum = _TINY_IMAGENET
+        download_and_extract_archive(url, str(root), md5=checksum)
+
+
+def _message(dataset: str, places: Sequence[Path], failure: str) -> str:
     package = f"`apt-get install {_PACKAGES[dataset]}`; " if dataset in _PACKAGES else ""
+    layout = LAYOUTS[dataset]
+    wanted = ", or ".join(", ".join(files) for files in layout.alternatives)
+    gzipped = ", plain or .gz," if wanted.endswith("ubyte") else ""
+    tried = f"and the download failed ({failure})" if layout.fetched else f"and {failure}"
     return (
-        f"data set {dataset} not found: looked in {', '.join(map(str, places))} (also in {dataset}/ and "
-        f"{_FOLDERS[dataset]}/raw/ there) for {', '.join(FILES)}, plain or .gz, and the download failed ({failure}). "
+        f"data set {dataset} not found: looked in {', '.join(map(str, places))} (also in "
+        f"{' and '.join(f'{name}/' for name in layout.folders)} there) for {wanted}{gzipped} {tried}. "
         f"Ways out: {package}put the files into a folder and name it with --data-dir or $KANSEARCH_DATA"
     )

@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trials.data.errors import IdxError
+
 __all__ = ["IdxError", "read_idx"]
-
-
-class IdxError(ValueError):
-    """An IDX file is not what it should be; the message names the file."""
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:

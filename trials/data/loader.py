@@ -53,17 +53,17 @@ def training_order(images: int, batch_size: int, generator: torch.Generator) -> 
 
 def training_batch(split: Split, chosen: Tensor, augment: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(images (B, C, H, W), labels (B,)) of the chosen images (B,), augmented."""
-    images = split.images[chosen]
+    images, labels = split.images[chosen], split.labels[chosen]
     if augment == "crop_flip":
         images = crop_flip(images, generator)
-    return split.normalised(images), split.labels[chosen]
+    return split.normalised(images), labels.long()
 
 
 def evaluation_batches(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """All (images, labels) of a split in their order, never augmented."""
     for start in range(0, len(split), batch_size):
         chosen = slice(start, start + batch_size)
-        yield split.normalised(split.images[chosen]), split.labels[chosen]
+        yield split.normalised(split.images[chosen]), split.labels[chosen].long()
 
 
 def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:

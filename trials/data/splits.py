@@ -10,17 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trials.config import DataConfig
-from trials.data.datasets import DATASETS, Images
+from trials.config import DataConfig, FunctionDataConfig
+from trials.data.datasets import data_shape, read
 from trials.data.files import locate
+from trials.data.images import IGNORED, Images
+from trials.data.statistics import channel_statistics
 
-__all__ = ["Split", "load_test", "load_training"]
+__all__ = ["IGNORED", "Split", "load_test", "load_training", "random_split"]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, C, H, W) as bytes and labels (N,), int64, both on the device; mean and std (C,) of the training
-    split."""
+    """Samples (N, C, *size), bytes or floats, and labels, both on the device; mean and std (C,) of the training split.
+
+    labels: (N,), int64; or a mask for each sample, (N, *size), bytes, where `IGNORED` is no class: int64 in a batch.
+    """
 
     images: Tensor
     labels: Tensor
@@ -31,10 +35,10 @@ class Split:
         return len(self.labels)
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Bytes (N, C, H, W) -> floats of mean 0 and standard deviation 1 over the training split, on CUDA with the
-        channels last in memory."""
-        shape = (1, -1, 1, 1)
-        layout = torch.channels_last if images.is_cuda else torch.preserve_format
+        """Samples (N, C, *size) -> floats of mean 0 and standard deviation 1 over the training split, images on CUDA
+        with the channels last in memory."""
+        shape = (1, -1, *(1 for _ in images.shape[2:]))
+        layout = torch.channels_last if images.is_cuda and images.dim() == 4 else torch.preserve_format
         return (images.to(torch.float32, memory_format=layout) - self.mean.view(shape)) / self.std.view(shape)
 
 
@@ -45,11 +49,11 @@ def load_training(
 
     Mean and std are those of the data set's whole training split, so that they do not depend on what is held out.
     Without `hold_out` all is trained on and the second is None.
-    Raises DataMissingError, IdxError, and ValueError where a split would leave a class without an image.
+    Raises DataError, and ValueError where a split would leave a class without an image.
     """
-    everything, _ = _read(config.dataset, data_dir)
+    everything, _ = _read(config, data_dir)
     train, held_out = _indices(everything.labels, config, hold_out)
-    mean, std = _statistics(everything.images)
+    mean, std = channel_statistics(everything.images)
     return (
         _split(everything, train, mean, std, device),
         _split(everything, held_out, mean, std, device) if held_out is not None else None,
@@ -58,37 +62,59 @@ def load_training(
 
 def load_test(config: DataConfig, device: torch.device, data_dir: Path | None = None) -> Split:
     """The test split, normalised as the training split is. Raises as `load_training` does."""
-    everything, test = _read(config.dataset, data_dir)
-    mean, std = _statistics(everything.images)
+    everything, test = _read(config, data_dir)
+    mean, std = channel_statistics(everything.images)
     return _split(test, np.arange(len(test.labels)), mean, std, device)
+
+
+def random_split(config: DataConfig, count: int, device: torch.device) -> Split:
+    """Random bytes in the shape of a data set's samples, and labels: what a step takes can be measured on them."""
+    shape = data_shape(config)
+    middle = torch.full((shape.channels,), 127.5, device=device)
+    pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=torch.uint8, device=device)
+    labels = torch.randint(shape.classes, (count, *shape.size) if shape.dense else (count,), device=device)
+    return Split(pixels, labels.to(torch.uint8) if shape.dense else labels, middle, middle / 3**0.5)
 
 
 _READ: dict[tuple[str, Path | None], tuple[Images, Images]] = {}  # a worker runs many trials on the same files
 
 
-def _read(dataset: str, data_dir: Path | None) -> tuple[Images, Images]:
-    folder = locate(dataset, data_dir)
-    if (dataset, folder) not in _READ:
+def _read(config: DataConfig, data_dir: Path | None) -> tuple[Images, Images]:
+    folder = locate(config.source, data_dir)
+    if folder is None and isinstance(config, FunctionDataConfig):
+        folder = data_dir
+    key = (_identity(config), folder)
+    if key not in _READ:
         _READ.clear()
-        _READ[dataset, folder] = DATASETS[dataset].read(folder)
-    return _READ[dataset, folder]
+        _READ[key] = read(config, folder)
+    return _READ[key]
+
+
+def _identity(config: DataConfig) -> str:
+    """The data set's name, and its own fields where it has some."""
+    own = config.model_dump(mode="json", exclude=set(DataConfig.model_fields))
+    return f"{config.dataset} {own}" if own else config.dataset
 
 
 def _indices(
     labels: NDArray[np.int64], config: DataConfig, hold_out: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Masks are not stratified."""
     from sklearn.model_selection import train_test_split
 
-    chosen = np.arange(len(labels))
+    chosen, dense = np.arange(len(labels)), labels.ndim > 1
     try:
         if config.limit is not None and config.limit < len(labels):
             chosen, _ = train_test_split(
-                chosen, train_size=config.limit, random_state=config.split_seed, stratify=labels
+                chosen, train_size=config.limit, random_state=config.split_seed, stratify=None if dense else labels
             )
         if not hold_out:
             return np.sort(chosen), None
         train, held_out = train_test_split(
-            chosen, test_size=config.validation, random_state=config.split_seed, stratify=labels[chosen]
+            chosen,
+            test_size=config.validation,
+            random_state=config.split_seed,
+            stratify=None if dense else labels[chosen],
         )
     except ValueError as error:
         raise ValueError(
@@ -96,16 +122,6 @@ def _indices(
             f"by class: {error}"
         ) from error
     return np.sort(train), np.sort(held_out)
-
-
-def _statistics(images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel, exactly, from the histogram of the bytes."""
-    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
-    values = np.arange(256, dtype=np.float64)
-    share = counts / counts.sum(1, keepdims=True)
-    mean = share @ values
-    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(1))
-    return torch.from_numpy(mean).float(), torch.from_numpy(np.maximum(std, 1.0)).float()
 
 
 def _split(images: Images, chosen: NDArray[np.int64], mean: Tensor, std: Tensor, device: torch.device) -> Split:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ class UNet(nn.Module):
             for level, (channels, width) in enumerate(zip([shape.channels, *widths], widths, strict=False))
         )
         self.reduce, self.up = nn.ModuleList(), nn.ModuleList()
-        for width, coarser in reversed(list(zip(widths, widths[1:], strict=False))):
+        for width, coarser in reversed(list(pairwise(widths))):
             self.reduce.append(build_block(config, coarser, width, kernel_size=1))
             self.up.append(_level(config, 2 * width, width))
         outputs = widths[: config.depth if config.deep_supervision else 1]

@@ -1,0 +1,51 @@
+"""Mean and standard deviation of each channel of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["channel_statistics"]
+
+_AT_ONCE = 2**26  # values, so that a memory map is not read whole
+
+
+def channel_statistics(samples: NDArray[Any]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (C,) of samples (N, C, *size): of bytes exactly, from their histogram, of floats in
+    double precision. A deviation of bytes is at least 1, and that of a constant channel of floats is 1."""
+    if samples.dtype == np.uint8:
+        mean, std = _of_bytes(samples)
+    else:
+        mean, std = _of_floats(samples)
+    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
+
+
+def _of_bytes(samples: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    channels = samples.shape[1]
+    counts = np.zeros((channels, 256), np.int64)
+    for part in _parts(samples):
+        counts += np.stack([np.bincount(part[:, c].ravel(), minlength=256) for c in range(channels)])
+    values = np.arange(256, dtype=np.float64)
+    share = counts / counts.sum(1, keepdims=True)
+    mean = share @ values
+    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(1))
+    return mean, np.maximum(std, 1.0)
+
+
+def _of_floats(samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    axes, each = (0, *range(2, samples.ndim)), samples[:, 0].size
+    mean = sum(part.sum(axes, dtype=np.float64) for part in _parts(samples)) / each
+    centre = mean.reshape(1, -1, *(1 for _ in samples.shape[2:]))
+    std = np.sqrt(sum(np.square(part - centre).sum(axes) for part in _parts(samples)) / each)
+    return mean, np.where(std > 0, std, 1.0)
+
+
+def _parts(samples: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    rows = max(1, _AT_ONCE // max(samples[0].size, 1))
+    for start in range(0, len(samples), rows):
+        yield samples[start : start + rows]
