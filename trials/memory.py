@@ -27,7 +27,7 @@ from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
 from trials.live import LiveBytes
 from trials.losses import losses
 from trials.models import build_network
-from trials.pixels import evaluation_batch
+from trials.pixels import count_batch, evaluation_batch
 from trials.step import EVALUATION_BATCH, activation_penalties, working_precision
 
 __all__ = ["estimate_memory"]
@@ -60,6 +60,10 @@ def estimate_memory(
     batch = torch.empty(min(config.data.batch_size, images - held_out), shape.channels, *shape.size, device="meta")
     labels = torch.empty(len(batch), *(shape.size if shape.dense else ()), dtype=torch.int64, device="meta")
     walk.through(network, batch, labels, config.regularization)
+    if shape.dense:
+        walk.evaluating(
+            network, *(each[:1].expand(min(evaluated, held_out), *each.shape[1:]) for each in (batch, labels))
+        )
     weights = sum(parameters)
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
     cast = weights // 2 if mixed else 0
@@ -115,6 +119,25 @@ class _Walk:
             for handle in handles:
                 handle.remove()
         self.backward = max(self.backward, self._sum() + sum(term.nbytes for term in terms))
+
+    def evaluating(self, network: nn.Module, batch: Tensor, labels: Tensor) -> None:
+        """Run the network forwards, in evaluation, where a class is given to each pixel: what its skip connections hold
+        is counted, and what counting pixels takes."""
+        with LiveBytes(*network.parameters(), *network.buffers()) as live, torch.no_grad():
+
+            def layer(module: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
+                moment = self._moment(module, inputs[0], y, len(y))[0]
+                self.evaluation = max(self.evaluation, live.now + moment)
+
+            handles = [each.register_forward_hook(layer) for each in network.modules() if _is_layer(each)]
+            try:
+                logits = network.eval()(batch.clone())
+            finally:
+                for handle in handles:
+                    handle.remove()
+            live.peak = live.now
+            count_batch(logits, labels.clone())
+        self.evaluation = max(self.evaluation, live.peak)
 
     def _keep(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

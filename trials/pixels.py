@@ -10,7 +10,7 @@ from trials.data.loader import evaluation_batches
 from trials.data.splits import Split
 from trials.losses import pixel_losses
 
-__all__ = ["confusion", "count_pixels", "evaluation_batch", "scores"]
+__all__ = ["confusion", "count_batch", "count_pixels", "evaluation_batch", "scores"]
 
 _EVALUATED_PIXELS = 2**20
 
@@ -27,17 +27,22 @@ def count_pixels(model: nn.Module, split: Split, most: int) -> tuple[Tensor, Ten
     height, width = split.labels.shape[1:]
     total = matrix = torch.zeros((), dtype=torch.int64, device=split.labels.device)
     for images, labels in evaluation_batches(split, evaluation_batch(most, (height, width))):
-        logits = model(images)
-        total = total + pixel_losses(logits, labels).sum(dtype=torch.float64)
-        matrix = matrix + confusion(logits.argmax(1), labels, logits.shape[1])
+        loss, counts = count_batch(model(images), labels)
+        total, matrix = total + loss, matrix + counts
     return total / matrix.sum().clamp(min=1), matrix
+
+
+def count_batch(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of the cross-entropy (nats) over the labelled pixels, float64, and `confusion`."""
+    loss = pixel_losses(logits, labels).sum(dtype=torch.float64)
+    return loss, confusion(logits.argmax(1), labels, logits.shape[1])
 
 
 def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     """(classes, classes) int64: pixels by label (row) and prediction (column), those to be ignored left out.
 
-    predicted, labels: (N, H, W), int64. Counted for each image first, so that few additions meet at one address; integers add
-    up to the same in any order.
+    predicted, labels: (N, H, W), int64. Counted for each image first, so that few additions meet at one address;
+    integers add up to the same in any order.
     """
     cell = torch.where(labels == IGNORED, classes * classes, labels * classes + predicted).flatten(1)  # (N, H*W)
     counts = cell.new_zeros(len(cell), classes * classes + 1)

@@ -89,7 +89,8 @@ class U2Net(nn.Module):
         self.deep_supervision = config.deep_supervision
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        x, skips = images, []
+        x = images
+        skips: list[Tensor] = []
         for stage in self.down:
             x = stage(halve(x) if skips else x)
             skips.append(x)

@@ -40,7 +40,8 @@ class UNet(nn.Module):
         self.heads = nn.ModuleList(build_pixel_head(config, width, shape.classes, 1, kan=kan) for width in outputs)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        x, skips = images, []
+        x = images
+        skips: list[Tensor] = []
         for level in self.down:
             x = level(halve(x) if skips else x)
             skips.append(x)
