@@ -14,10 +14,11 @@ import torch
 
 from trials.config import DataConfig
 from trials.data import files, splits
+from trials.data.augment.geometry import crop_flip
 from trials.data.datasets import data_shape, read
 from trials.data.files import FILES, DataMissingError, locate
 from trials.data.idx import IdxError, read_idx
-from trials.data.loader import crop_flip, evaluation_batches, steps_per_epoch, training_batches
+from trials.data.loader import evaluation_batches, steps_per_epoch, training_batches
 from trials.data.splits import load_test, load_training
 
 CPU = torch.device("cpu")
@@ -239,7 +240,7 @@ def test_crop_flip_shifts_by_up_to_an_eighth_and_mirrors_half() -> None:
     images = torch.zeros(4000, 2, 16, 16, dtype=torch.uint8)
     images[:, 0, 8, 5] = 1
     images[:, 1, 8, 5] = 2
-    out = crop_flip(images, torch.Generator().manual_seed(0))
+    out, _ = crop_flip(images, None, torch.Generator().manual_seed(0))
     assert out.dtype == torch.uint8 and out.shape == images.shape
     assert torch.equal(out[:, 1], 2 * out[:, 0])
     place = out[:, 0].flatten(1).argmax(1)

@@ -16,6 +16,7 @@ from torch.optim import LBFGS, Optimizer
 
 from trials.capture import NotCapturable, capture
 from trials.config import TrialConfig
+from trials.data.augment import build_augmentation
 from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
 from trials.data.splits import Split
 from trials.optim import set_learning_rate
@@ -33,13 +34,13 @@ class EagerEpoch:
 
     def __init__(self, config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split) -> None:
         self.config, self.model, self.optimizer, self.training = config, model, optimizer, training
-        self.precision = working_precision(config.precision, training.images.device)
+        self.precision = working_precision(config.precision, training.device)
 
     def __call__(self, epoch: int, rates: Sequence[float]) -> Tensor:
         data = self.config.data
         torch.manual_seed(epoch_seed(self.config.seed, epoch))
         self.model.train()
-        total = torch.zeros((), dtype=torch.float64, device=self.training.images.device)
+        total = torch.zeros((), dtype=torch.float64, device=self.training.device)
         batches = training_batches(self.training, data.batch_size, data.augment, self.config.seed, epoch)
         for (images, labels), rate in zip(batches, rates, strict=True):
             set_learning_rate(self.optimizer, rate)
@@ -52,7 +53,7 @@ class GraphedEpoch(EagerEpoch):
 
     def __init__(self, config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split) -> None:
         super().__init__(config, model, optimizer, training)
-        device, size = training.images.device, min(config.data.batch_size, len(training))
+        device, size = training.device, min(config.data.batch_size, len(training))
         steps = steps_per_epoch(len(training), size)
         self.generator = torch.Generator(device)
         self.order = torch.arange(steps * size, device=device).view(steps, size)
@@ -60,6 +61,9 @@ class GraphedEpoch(EagerEpoch):
         self.rate = torch.zeros((), device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
         self.total = torch.zeros((), dtype=torch.float64, device=device)
+        self.augment = build_augmentation(config.data.augment, training)
+        if training.rows is not None:  # each step's samples are copied here before it is replayed
+            self.samples, self.labels = next(training.batches(self.order[:1]))
         set_learning_rate(optimizer, self.rate)
         model.train()
         buffers = [buffer.clone() for buffer in model.buffers()]
@@ -73,12 +77,19 @@ class GraphedEpoch(EagerEpoch):
         seed = epoch_seed(self.config.seed, epoch)
         torch.manual_seed(seed)
         self.generator.manual_seed(seed)
-        self.order.copy_(training_order(len(self.training), self.config.data.batch_size, self.generator))
+        order = training_order(len(self.training), self.config.data.batch_size, self.generator)
+        self.order.copy_(order)
         self.rates.copy_(torch.tensor(rates))
         self.step.zero_()
         self.total.zero_()
-        for _ in rates:
-            self.graph.replay()
+        if self.training.rows is None:
+            for _ in rates:
+                self.graph.replay()
+        else:
+            for samples, labels in self.training.batches(order):
+                self.samples.copy_(samples)
+                self.labels.copy_(labels)
+                self.graph.replay()
         return self.total / len(rates)
 
     def _step(self) -> None:
@@ -88,8 +99,12 @@ class GraphedEpoch(EagerEpoch):
         self.step += 1
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        chosen = self.order.index_select(0, self.step)[0]
-        return training_batch(self.training, chosen, self.config.data.augment, self.generator)
+        if self.training.rows is None:
+            chosen = self.order.index_select(0, self.step)[0]
+            samples, labels = self.training.images[chosen], self.training.labels[chosen]
+        else:
+            samples, labels = self.samples, self.labels
+        return training_batch(self.training, samples, labels, self.augment, self.generator)
 
     def _warm_up(self) -> None:
         """What the first step alone does: load kernels, and make the optimizer's state, which starts at zero."""
@@ -110,7 +125,7 @@ def build_epoch(
 
     Where it cannot be, one line is logged; with graphs=True the reason is raised instead.
     """
-    if graphs is False or training.images.device.type != "cuda":
+    if graphs is False or training.device.type != "cuda":
         return EagerEpoch(config, model, optimizer, training)
     if isinstance(optimizer, LBFGS):
         _log.info("no CUDA graph: L-BFGS decides on the host how often it evaluates the loss")
@@ -132,7 +147,7 @@ class EagerValidation:
 
     def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
         self.model, self.split = model, split
-        self.precision = working_precision(config.precision, split.images.device)
+        self.precision = working_precision(config.precision, split.device)
 
     def __call__(self) -> dict[str, float]:
         return dict(zip(_MEASURED, self.measure().tolist(), strict=False))
@@ -146,9 +161,9 @@ class GraphedValidation(EagerValidation):
 
     def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
         super().__init__(config, model, split)
-        shape, dtype = (3, torch.float64) if split.labels.dim() > 1 else (2, torch.float32)
-        self.result = torch.zeros(shape, dtype=dtype, device=split.images.device)
-        self.graph = capture(self._step, self._step, split.images.device)
+        count, dtype = (3, torch.float64) if split.labels.dim() > 1 else (2, torch.float32)
+        self.result = torch.zeros(count, dtype=dtype, device=split.device)
+        self.graph = capture(self._step, self._step, split.device)
 
     def measure(self) -> Tensor:
         self.graph.replay()
@@ -161,8 +176,8 @@ class GraphedValidation(EagerValidation):
 def build_validation(
     config: TrialConfig, model: nn.Module, split: Split, graphs: bool | None = None
 ) -> EagerValidation:
-    """A GraphedValidation where the device is CUDA; as `build_epoch` otherwise."""
-    if graphs is False or split.images.device.type != "cuda":
+    """A GraphedValidation where the device is CUDA and the split lies on it; as `build_epoch` otherwise."""
+    if graphs is False or split.rows is not None or split.device.type != "cuda":
         return EagerValidation(config, model, split)
     try:
         return GraphedValidation(config, model, split)

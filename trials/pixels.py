@@ -25,7 +25,7 @@ def count_pixels(model: nn.Module, split: Split, most: int) -> tuple[Tensor, Ten
     """Of a model in eval mode on a split: the mean cross-entropy (nats) over the labelled pixels, float64, and the
     confusion matrix of `confusion`. At most `most` images at once."""
     height, width = split.labels.shape[1:]
-    total = matrix = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+    total = matrix = torch.zeros((), dtype=torch.int64, device=split.device)
     for images, labels in evaluation_batches(split, evaluation_batch(most, (height, width))):
         loss, counts = count_batch(model(images), labels)
         total, matrix = total + loss, matrix + counts

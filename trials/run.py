@@ -56,6 +56,7 @@ def run_trial(
     checkpoint: Path | None = None,
     hold_out: bool = True,
     graphs: bool | None = None,
+    streamed: bool | None = None,
 ) -> Iterator[EpochResult]:
     """Train what `config` describes and yield an `EpochResult` after each epoch.
 
@@ -64,13 +65,14 @@ def run_trial(
     the epochs in it, with the numbers of an uninterrupted trial, and their results are yielded again first, for a
     caller that was lost before it noted them; a damaged one is logged and the trial starts anew. hold_out=False trains
     on the whole training split; the validation fields are None then. The test split is never touched. graphs: whether
-    the steps are replayed from a CUDA graph; None: on CUDA, wherever they can be.
+    the steps are replayed from a CUDA graph; None: on CUDA, wherever they can be. streamed: whether samples are read
+    batch by batch, not kept on the device, with the same numbers; None: where they would take too much of its memory.
 
-    Raises DataMissingError, IdxError, TrialDiverged, CheckpointError where the checkpoint is another configuration's,
+    Raises DataError, TrialDiverged, CheckpointError where the checkpoint is another configuration's,
     and ValueError where the configuration cannot be trained on these data. Seeds torch's global generators.
     """
     target = _device(device)
-    training, held_out = load_training(config.data, target, data_dir, hold_out)
+    training, held_out = load_training(config.data, target, data_dir, hold_out, streamed)
     check_batch(config, len(training))
     torch.manual_seed(config.seed)
     model = _build_on(config, target)

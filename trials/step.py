@@ -124,7 +124,7 @@ def measure(model: nn.Module, split: Split, precision: torch.dtype = torch.float
 def measure_pixels(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
     """`count_pixels` of the model in eval mode."""
     model.eval()
-    with autocast(split.images.device, precision):
+    with autocast(split.device, precision):
         return count_pixels(model, split, EVALUATION_BATCH)
 
 
@@ -132,7 +132,7 @@ def measure_pixels(model: nn.Module, split: Split, precision: torch.dtype = torc
 def predict(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> Tensor:
     """Logits (N, classes), float32, of every image of the split, the model in eval mode."""
     model.eval()
-    with autocast(split.images.device, precision):
+    with autocast(split.device, precision):
         return torch.cat([model(images).float() for images, _ in evaluation_batches(split, EVALUATION_BATCH)])
 
 

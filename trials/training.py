@@ -44,7 +44,7 @@ def train(
     and the learning rate is a function of the step alone: an epoch depends on nothing but the model, the optimizer and
     its number. Raises TrialDiverged where an epoch's loss is not finite.
     """
-    device = training.images.device
+    device = training.device
     steps = steps_per_epoch(len(training), config.data.batch_size)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if device.type == "cuda":

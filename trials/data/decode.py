@@ -91,7 +91,7 @@ def decoded(
     with _alone(path.with_suffix(".lock")):
         if not path.exists():
             _write(path, files, decode, shape)
-    array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: NDArray[np.uint8] = np.load(path, mmap_mode="c", allow_pickle=False)
     return array
 
 

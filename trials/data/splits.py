@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trials.config import DataConfig, FunctionDataConfig
+from trials.data import stream
 from trials.data.datasets import data_shape, read
 from trials.data.files import locate
 from trials.data.images import IGNORED, Images
-from trials.data.statistics import channel_statistics
+from trials.data.statistics import channel_statistics, kept_statistics
+from trials.data.stream import does_not_fit
 
 __all__ = ["IGNORED", "Split", "load_test", "load_training", "random_split"]
 
@@ -24,15 +27,37 @@ class Split:
     """Samples (N, C, *size), bytes or floats, and labels, both on the device; mean and std (C,) of the training split.
 
     labels: (N,), int64; or a mask for each sample, (N, *size), bytes, where `IGNORED` is no class: int64 in a batch.
+    A split that is streamed has `rows`, (N,), on the host: its samples are those rows of `images`, which is on the host
+    too, and so are its masks of `labels`; labels without masks are its own, on the device.
     """
 
     images: Tensor
     labels: Tensor
     mean: Tensor
     std: Tensor
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.labels if self.rows is None else self.rows)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its batches are."""
+        return self.mean.device
+
+    def batches(self, order: Sequence[Tensor] | Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Samples as they are, and labels, of each of `order`: (B,), from 0 to N - 1, on the device."""
+        if self.rows is None:
+            for chosen in order:
+                yield self.images[chosen], self.labels[chosen]
+            return
+        rows = [self.rows[chosen.cpu()] for chosen in order]
+        if self.labels.dim() > 1:
+            for images, labels in stream.batches((self.images, self.labels), rows, self.device):
+                yield images, labels
+        else:
+            for chosen, (images,) in zip(order, stream.batches((self.images,), rows, self.device), strict=True):
+                yield images, self.labels[chosen]
 
     def normalised(self, images: Tensor) -> Tensor:
         """Samples (N, C, *size) -> floats of mean 0 and standard deviation 1 over the training split, images on CUDA
@@ -43,28 +68,34 @@ class Split:
 
 
 def load_training(
-    config: DataConfig, device: torch.device, data_dir: Path | None = None, hold_out: bool = True
+    config: DataConfig,
+    device: torch.device,
+    data_dir: Path | None = None,
+    hold_out: bool = True,
+    streamed: bool | None = None,
 ) -> tuple[Split, Split | None]:
     """The training split, less the held-out part, and that part: stratified, drawn by `split_seed`.
 
     Mean and std are those of the data set's whole training split, so that they do not depend on what is held out.
-    Without `hold_out` all is trained on and the second is None.
+    Without `hold_out` all is trained on and the second is None. streamed: leave the samples where they are and read
+    them batch by batch, with the same numbers; None: where they do not fit.
     Raises DataError, and ValueError where a split would leave a class without an image.
     """
     everything, _ = _read(config, data_dir)
     train, held_out = _indices(everything.labels, config, hold_out)
-    mean, std = channel_statistics(everything.images)
+    statistics = _statistics(everything)
     return (
-        _split(everything, train, mean, std, device),
-        _split(everything, held_out, mean, std, device) if held_out is not None else None,
+        _split(everything, train, statistics, device, streamed),
+        _split(everything, held_out, statistics, device, streamed) if held_out is not None else None,
     )
 
 
-def load_test(config: DataConfig, device: torch.device, data_dir: Path | None = None) -> Split:
-    """The test split, normalised as the training split is. Raises as `load_training` does."""
+def load_test(
+    config: DataConfig, device: torch.device, data_dir: Path | None = None, streamed: bool | None = None
+) -> Split:
+    """The test split, normalised as the training split is. Arguments and errors are those of `load_training`."""
     everything, test = _read(config, data_dir)
-    mean, std = channel_statistics(everything.images)
-    return _split(test, np.arange(len(test.labels)), mean, std, device)
+    return _split(test, np.arange(len(test.labels)), _statistics(everything), device, streamed)
 
 
 def random_split(config: DataConfig, count: int, device: torch.device) -> Split:
@@ -124,10 +155,26 @@ def _indices(
     return np.sort(train), np.sort(held_out)
 
 
-def _split(images: Images, chosen: NDArray[np.int64], mean: Tensor, std: Tensor, device: torch.device) -> Split:
-    return Split(
-        torch.from_numpy(images.images[chosen]).to(device),
-        torch.from_numpy(images.labels[chosen]).to(device),
-        mean.to(device),
-        std.to(device),
-    )
+def _split(
+    images: Images,
+    chosen: NDArray[np.int64],
+    statistics: tuple[Tensor, Tensor],
+    device: torch.device,
+    streamed: bool | None,
+) -> Split:
+    mean, std = (each.to(device) for each in statistics)
+    if streamed is None:
+        streamed = does_not_fit(images.images.nbytes + images.labels.nbytes, device)
+    if not streamed:
+        samples, labels = (torch.from_numpy(each[chosen]).to(device) for each in (images.images, images.labels))
+        return Split(samples, labels, mean, std)
+    own = torch.from_numpy(images.labels if images.labels.ndim > 1 else images.labels[chosen])
+    labels = own if own.dim() > 1 else own.to(device)
+    return Split(torch.from_numpy(images.images), labels, mean, std, torch.from_numpy(chosen))
+
+
+def _statistics(images: Images) -> tuple[Tensor, Tensor]:
+    """Of a memory map, which is read whole for them, they are kept beside it."""
+    if not isinstance(images.images, np.memmap):
+        return channel_statistics(images.images)
+    return kept_statistics(images.images)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["channel_statistics"]
+__all__ = ["channel_statistics", "kept_statistics"]
 
 _AT_ONCE = 2**26  # values, so that a memory map is not read whole
 
@@ -23,6 +25,20 @@ def channel_statistics(samples: NDArray[Any]) -> tuple[Tensor, Tensor]:
     else:
         mean, std = _of_floats(samples)
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
+
+
+def kept_statistics(samples: np.memmap[Any, Any]) -> tuple[Tensor, Tensor]:
+    """`channel_statistics` of a whole memory map: kept beside its file, as <file>.statistics, for the next time."""
+    path = Path(f"{samples.filename}.statistics")
+    try:
+        mean, std = np.frombuffer(path.read_bytes(), np.float32).copy().reshape(2, samples.shape[1])
+    except (FileNotFoundError, ValueError):
+        statistics = channel_statistics(samples)
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished.write_bytes(torch.stack(statistics).numpy().tobytes())
+        os.replace(unfinished, path)
+        return statistics
+    return torch.from_numpy(mean), torch.from_numpy(std)
 
 
 def _of_bytes(samples: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
