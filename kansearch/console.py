@@ -110,16 +110,8 @@ class SearchDisplay:
         best = "mean_iou" if "mean_iou" in self._objectives else "accuracy"
         found = [record.metrics[best] for record in front if best in record.metrics]
         table = _plain_table()
-        for heading in (
-            "done",
-            "running",
-            "failed",
-            f"best {best.replace('_', ' ')}",
-            "front",
-            "hypervolume",
-            "elapsed",
-            "left",
-        ):
+        headings = ("done", "running", "failed", f"best {best.replace('_', ' ')}", "front", "hypervolume", "elapsed")
+        for heading in (*headings, "left"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_row(
             f"{self._count(*FINISHED)}/{self._study.space.search.trials}",

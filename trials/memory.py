@@ -61,9 +61,8 @@ def estimate_memory(
     labels = torch.empty(len(batch), *(shape.size if shape.dense else ()), dtype=torch.int64, device="meta")
     walk.through(network, batch, labels, config.regularization)
     if shape.dense:
-        walk.evaluating(
-            network, *(each[:1].expand(min(evaluated, held_out), *each.shape[1:]) for each in (batch, labels))
-        )
+        count = min(evaluated, held_out)
+        walk.evaluating(network, *(each.new_empty(count, *each.shape[1:]) for each in (batch, labels)))
     weights = sum(parameters)
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
     cast = weights // 2 if mixed else 0
@@ -123,7 +122,7 @@ class _Walk:
     def evaluating(self, network: nn.Module, batch: Tensor, labels: Tensor) -> None:
         """Run the network forwards, in evaluation, where a class is given to each pixel: what its skip connections hold
         is counted, and what counting pixels takes."""
-        with LiveBytes(*network.parameters(), *network.buffers()) as live, torch.no_grad():
+        with LiveBytes(*network.parameters(), *network.buffers(), batch, labels) as live, torch.no_grad():
 
             def layer(module: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
                 moment = self._moment(module, inputs[0], y, len(y))[0]
@@ -131,12 +130,12 @@ class _Walk:
 
             handles = [each.register_forward_hook(layer) for each in network.modules() if _is_layer(each)]
             try:
-                logits = network.eval()(batch.clone())
+                logits = network.eval()(batch)
             finally:
                 for handle in handles:
                     handle.remove()
             live.peak = live.now
-            count_batch(logits, labels.clone())
+            count_batch(logits, labels)
         self.evaluation = max(self.evaluation, live.peak)
 
     def _keep(self, tensor: Tensor) -> Tensor:

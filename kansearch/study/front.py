@@ -44,8 +44,9 @@ def hypervolume(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
 def knee(front: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> TrialRecord:
     """The point of a front, not empty, nearest to the ideal one, each cost scaled to [0, 1] over the front.
 
-    Accuracy and mean IoU count by the logarithm of the error, as parameters do: halving either is worth the same anywhere. Of
-    equally near points the last of the front is taken: a front without a knee gives its best, not its smallest trial.
+    Accuracy and mean IoU count by the logarithm of the error, as parameters do: halving either is worth the same
+    anywhere. Of equally near points the last of the front is taken: a front without a knee gives its best, not its
+    smallest trial.
     """
     points = np.array([costs(objectives, record.values) for record in front])
     for column, name in enumerate(objectives):

@@ -97,10 +97,8 @@ def measured(config: TrialConfig, device: str = "cpu") -> float:
 
 def _train(config: TrialConfig, device: str) -> None:
     held_out = round(config.data.limit * config.data.validation) if config.data.limit else 0
-    splits = [
-        random_split(config.data, count, torch.device(device))
-        for count in ((config.data.limit or 0) - held_out, held_out)
-    ]
+    counts = ((config.data.limit or 0) - held_out, held_out)
+    splits = [random_split(config.data, count, torch.device(device)) for count in counts]
     torch.manual_seed(config.seed)
     model = build_network(config).to(device)
     optimizer = build_optimizer(config.optimizer, model)
