@@ -152,3 +152,27 @@ def test_bfloat16_is_the_default_and_learns_what_float32_does() -> None:
     auto, half, single = (train(config_of(precision=name)) for name in ("auto", "bfloat16", "float32"))
     assert auto == half != single
     assert auto[-1].train_loss == pytest.approx(single[-1].train_loss, rel=0.1)
+
+
+PIXELS: dict[str, Any] = {
+    "data": {"dataset": "synthetic", "dense": True, "size": (21, 18), "samples": 300, "batch_size": 32},
+    "regularization": {"dice": 0.5, "side_weight": 0.5, "label_smoothing": 0.1},
+    "optimizer": {"name": "adamw", "lr": 1e-2},
+    "precision": "float32",
+    "epochs": 3,
+}
+
+
+@pytest.mark.parametrize("basis", ["gram", "none"])
+@pytest.mark.parametrize("family", ["unet", "u2net"])
+def test_classes_of_pixels_are_learnt_the_same_from_a_graph(family: str, basis: str, tmp_path: Path) -> None:
+    model = {"family": family, "size": "small", "width": 8, "basis": {"name": basis}}
+    config = TrialConfig.model_validate({**PIXELS, "model": model})
+    path = tmp_path / "checkpoint.pt"
+    replayed, eager = train(config, path), train(config, graphs=False)
+    for ours, theirs in zip(replayed, eager, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.05)
+        assert ours.mean_iou is not None and ours.mean_iou == pytest.approx(theirs.mean_iou, abs=0.1)
+    assert train(config) == replayed, "twice the same numbers"
+    assert replayed[-1].train_loss < replayed[0].train_loss
+    assert evaluate(config, path, device="cuda")["mean_iou"] > 0.3

@@ -86,7 +86,7 @@ def untimed(results: list[EpochResult]) -> list[EpochResult]:
 def test_shapes_are_learnt_better_than_the_most_frequent_class(basis: str, folder: Path) -> None:
     masks = np.load(folder / "train.npz")["y"]
     ground = (masks == 0).sum() / (masks != IGNORED).sum()
-    config = config_of(model={"basis": {"name": basis}}, regularization={"dice": 0.5, "side_weight": 0.5}, epochs=6)
+    config = config_of(model={"basis": {"name": basis}}, regularization={"dice": 0.5, "side_weight": 0.5}, epochs=5)
     results = list(run_trial(config, data_dir=folder, device="cpu"))
     last = results[-1]
     assert last.accuracy is not None and last.mean_iou is not None and last.validation_loss is not None
@@ -98,7 +98,7 @@ def test_shapes_are_learnt_better_than_the_most_frequent_class(basis: str, folde
 def test_a_trial_of_u2net_interrupted_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
     model = {"family": "u2net", "size": "small", "width": 4, "basis": {"name": "gram", "degree": 2}}
     fields = {**config_of().model_dump(), "model": model, "epochs": 2}
-    fields["data"] = {**DATA, "limit": 36, "augment": "crop_flip"}
+    fields["data"] = {**DATA, "limit": 24, "batch_size": 8, "augment": "crop_flip"}
     config = TrialConfig.model_validate(fields)
     whole = untimed(list(run_trial(config, data_dir=folder, device="cpu", checkpoint=tmp_path / "whole.pt")))
     interrupted = run_trial(config, data_dir=folder, device="cpu", checkpoint=tmp_path / "again.pt")
@@ -162,10 +162,9 @@ objectives: {{mean_iou: maximize, parameters: minimize}}
     assert [column.header for column in table.columns][:3] == ["trial", "mean iou", "parameters"]
 
 
-@pytest.mark.parametrize("family", ["unet", "u2net"])
-def test_sizes_and_times_are_estimated_without_files(family: str) -> None:
+def test_sizes_and_times_are_estimated_without_files() -> None:
     data = {"dataset": "segmentation", "image_size": 20, "classes": 3, "samples": 100, "batch_size": 1}
-    model = {"family": family, "size": "small", "width": 4, "basis": {"name": "gram"}}
+    model = {"family": "unet", "size": "small", "width": 4, "basis": {"name": "gram"}}
     config = TrialConfig.model_validate({"data": data, "model": model})
     sizes = measure(config, device="cpu")
     network = build_network(config)

@@ -44,7 +44,7 @@ def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     predicted, labels: (N, H, W), int64. Counted for each image first, so that few additions meet at one address;
     integers add up to the same in any order.
     """
-    cell = torch.where(labels == IGNORED, classes * classes, labels * classes + predicted).flatten(1)  # (N, H*W)
+    cell = (labels * classes + predicted).masked_fill(labels == IGNORED, classes * classes).flatten(1)  # (N, H*W)
     counts = cell.new_zeros(len(cell), classes * classes + 1)
     counts.scatter_add_(1, cell, cell.new_ones(()).expand_as(cell))
     return counts[:, :-1].sum(0).view(classes, classes)
