@@ -33,6 +33,10 @@ Home = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where to look for a data set's files first.")]
+TrustData = Annotated[
+    list[str] | None,
+    typer.Option(metavar="MODULE:FUNCTION", help="Let data.function of the search space run this code."),
+]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study.")]
 SpaceName = Annotated[str, typer.Argument(metavar="SPACE", help="A .yaml file, or the name of a shipped search space.")]
 Settings = Annotated[
@@ -85,6 +89,7 @@ def launch(
         bool, typer.Option("--deterministic", help="The same trials whatever the workers' timing.")
     ] = False,
     data_dir: DataDir = None,
+    trust_data: TrustData = None,
     home: Home = _STUDIES,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +102,7 @@ def launch(
     keys |= {"search.seed": seed, "epochs": epochs, "search.deterministic": "true" if deterministic else None}
     overrides = _overrides(settings, keys)
     searched = load_space(find_space(space), overrides)
-    options = commands.search_options(home, address, max_concurrent, data_dir)
+    options = commands.search_options(home, address, max_concurrent, data_dir, trust_data)
     places = {"storage_url": storage, "tracking_uri": tracking_uri, "checkpoints": checkpoints}
     commands.run_launch(searched, options, places, source, as_json)
 
@@ -110,6 +115,7 @@ def resume(
     address: Address = None,
     max_concurrent: MaxConcurrent = None,
     data_dir: DataDir = None,
+    trust_data: TrustData = None,
     home: Home = _STUDIES,
     as_json: Json = False,
 ) -> None:
@@ -117,7 +123,9 @@ def resume(
     from kansearch import commands
 
     overrides = _overrides(None, {"search.trials": trials, "search.time_budget": time_budget})
-    commands.run_resume(study, overrides, commands.search_options(home, address, max_concurrent, data_dir), as_json)
+    commands.run_resume(
+        study, overrides, commands.search_options(home, address, max_concurrent, data_dir, trust_data), as_json
+    )
 
 
 @app.command()
@@ -137,12 +145,15 @@ def plan(
     configurations: Annotated[int, typer.Option("-n", "--configurations", min=1, help="How many to draw.")] = 500,
     settings: Settings = None,
     data_dir: DataDir = None,
+    trust_data: TrustData = None,
     as_json: Json = False,
 ) -> None:
     """Draw configurations of a space: their sizes, the share a search would refuse, and the time it would take."""
     from kansearch import planning
     from kansearch.space import find_space, load_space
+    from trials.data import functions
 
+    functions.trust_data(*(trust_data or ()))
     planning.run_plan(load_space(find_space(space), settings or ()), configurations, data_dir, as_json)
 
 
@@ -214,11 +225,14 @@ def retrain(
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the configuration's.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train this many times, each with its own seed.")] = 1,
     data_dir: DataDir = None,
+    trust_data: TrustData = None,
     as_json: Json = False,
 ) -> None:
     """Train a configuration on the whole training split and measure it on the test split."""
     from kansearch import commands
+    from trials.data import functions
 
+    functions.trust_data(*(trust_data or ()))
     commands.run_retrain(config, output, epochs, seeds, data_dir, as_json)
 
 

@@ -31,8 +31,14 @@ _PICTURES = (".png", ".svg", ".pdf")
 _TRACKING = ("sqlite", "http", "https", "file", "postgresql", "mysql", "mssql", "databricks")
 
 
-def search_options(home: Path, address: str | None, max_concurrent: int | None, data_dir: Path | None) -> SearchOptions:
-    return SearchOptions(home=home, address=address, max_concurrent=max_concurrent, data_dir=data_dir)
+def search_options(
+    home: Path,
+    address: str | None,
+    max_concurrent: int | None,
+    data_dir: Path | None,
+    trusted: Sequence[str] | None = None,
+) -> SearchOptions:
+    return SearchOptions(home, address, max_concurrent, data_dir, tuple(trusted or ()))
 
 
 def open_study(home: Path, name: str) -> Study:

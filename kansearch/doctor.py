@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from kansearch.errors import KansearchError
+from trials.data.files import LAYOUTS, DataMissingError, locate
 
 __all__ = ["Check", "examine"]
 
@@ -37,7 +38,7 @@ def examine(home: Path, data_dir: Path | None) -> Iterator[Check]:
     yield Check("processors", True, f"{len(os.sched_getaffinity(0))} CPUs")
     yield _guarded("accelerators", _accelerators)
     yield _guarded("studies", lambda: _writable(home))
-    for dataset in ("digits", "mnist", "fashion_mnist", "kmnist"):
+    for dataset in ("digits", *LAYOUTS):
         yield _data(dataset, data_dir)
 
 
@@ -69,10 +70,9 @@ def _writable(home: Path) -> str:
 
 
 def _data(dataset: str, data_dir: Path | None) -> Check:
-    from trials.data.files import DataMissingError, locate
-
     try:
         folder = locate(dataset, data_dir, download=False)
     except DataMissingError:
-        return Check(f"data {dataset}", None, "not found; a search would try to download it")
+        way_out = "a search would try to download it" if LAYOUTS[dataset].fetched else "name its folder with --data-dir"
+        return Check(f"data {dataset}", None, f"not found; {way_out}")
     return Check(f"data {dataset}", True, str(folder) if folder else "part of scikit-learn")

@@ -24,7 +24,7 @@ _NAMES = {"parameters": "parameters", "flops": "FLOPs of an image", "peak_memory
 
 def run_plan(space: SearchSpace, configurations: int, data_dir: Path | None, as_json: bool) -> None:
     """Draw, count, time a few steps, print."""
-    plan = draw(space, configurations)
+    plan = draw(space, configurations, data_dir=data_dir)
     time, untimed = None, None
     try:
         time = estimate_duration(plan, data_dir)

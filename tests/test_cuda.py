@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from trials.capture import NotCapturable
+from trials.capture import NotCapturable, capture
 from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
+from trials.data.augment import AUGMENTATIONS, build_augmentation
+from trials.data.shape import DataShape
+from trials.data.splits import Split, random_split
 from trials.results import EpochResult
 from trials.run import evaluate, run_trial
 
@@ -152,6 +155,60 @@ def test_bfloat16_is_the_default_and_learns_what_float32_does() -> None:
     auto, half, single = (train(config_of(precision=name)) for name in ("auto", "bfloat16", "float32"))
     assert auto == half != single
     assert auto[-1].train_loss == pytest.approx(single[-1].train_loss, rel=0.1)
+
+
+# -- data ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dense", [False, True], ids=["classes", "masks"])
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_every_augmentation_is_captured_and_replayed_from_its_seed(name: str, dense: bool) -> None:
+    device, size = torch.device("cuda"), (64,) if name == "shift_scale" else (24, 20)
+    split = random_split(DataShape(3, size, 5, dense), 32, device)
+    augment, generator = build_augmentation(name, split), torch.Generator(device)
+    out, labels = torch.empty_like(split.images), torch.empty_like(split.labels)
+
+    def step() -> None:
+        samples, masks = augment(split.images, split.labels if dense else None, generator)
+        out.copy_(samples)
+        labels.copy_(split.labels if masks is None else masks)
+
+    graph = capture(step, step, device, [generator])
+    replays = []
+    for seed in (5, None, 5):
+        if seed is not None:
+            generator.manual_seed(seed)
+        graph.replay()
+        replays.append((out.clone(), labels.clone()))
+    assert all(torch.equal(a, b) for a, b in zip(replays[0], replays[2], strict=True))
+    assert torch.equal(replays[0][0], replays[1][0]) == (name == "none")
+    on_cpu = build_augmentation(name, Split(*(t.cpu() for t in (split.images, split.labels, split.mean, split.std))))
+    other, _ = on_cpu(split.images.cpu(), None, torch.Generator().manual_seed(0))
+    assert out.float().mean().item() == pytest.approx(other.float().mean().item(), rel=0.25)
+
+
+@pytest.mark.parametrize("name", ["none", "crop_flip", "affine_jitter", "cutout", "autoaugment_cifar"])
+def test_augmented_steps_are_replayed(name: str) -> None:
+    data = {"dataset": "synthetic", "channels": 3, "samples": 640, "batch_size": 64, "augment": name}
+    config = config_of(data=data, precision="float32", epochs=3)
+    replayed, eager = train(config), train(config, graphs=False)
+    for ours, theirs in zip(replayed, eager, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.05)
+    assert train(config) == replayed
+
+
+@pytest.mark.parametrize("graphs", [True, False], ids=["graph", "eager"])
+def test_streamed_data_have_the_numbers_of_resident_ones(graphs: bool) -> None:
+    def trained(streamed: bool) -> list[EpochResult]:
+        results = run_trial(config_of(epochs=3), device="cuda", graphs=graphs, streamed=streamed)
+        return [dataclasses.replace(result, **TIMINGS) for result in results]
+
+    for ours, theirs in zip(trained(True), trained(False), strict=True):
+        assert ours.train_loss == theirs.train_loss
+        assert ours.accuracy == pytest.approx(theirs.accuracy, abs=0.02)
+
+
+# -- a class for each pixel --------------------------------------------------------------------------------------------
 
 
 PIXELS: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """The most memory that a trial's tensors take at once, estimated on the meta device: nothing is allocated or trained.
 
-    weights, gradients, optimizer state, the data set as bytes      all the time
+    weights, gradients, optimizer state, the data set               all the time, unless it is streamed
     what autograd keeps of one batch                                until the backward pass has been there
     gradients and features of the layer at work                     for a moment
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from trials.config import BasisConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig, TrialConfig
 from trials.data.datasets import data_shape, training_images
+from trials.data.held import augmentation_bytes, held_bytes
 from trials.kan import Basis, build_basis
 from trials.kan.basis.basis import MOMENT_POINTS
 from trials.kan.layer import KANLayer
@@ -36,16 +38,21 @@ _ELEMENTS = 4096  # that a basis is tried on; its constants vanish beside them
 
 
 def estimate_memory(
-    config: TrialConfig, device: str | None = None, threads: int = 1, network: nn.Module | None = None
+    config: TrialConfig,
+    device: str | None = None,
+    threads: int = 1,
+    network: nn.Module | None = None,
+    data_dir: Path | None = None,
 ) -> float:
     """Peak memory of training `config`, MiB, as `torch.cuda.max_memory_allocated` counts it.
 
     device: "cpu" or "cuda"; None: the GPU where there is one. threads: the trial's CPU threads, on which the pieces of
-    a KAN layer depend. network: the trial's, where it is on the meta device already; it is used up. Raises what the
-    network raises where it cannot be built or run.
+    a KAN layer depend. network: the trial's, where it is on the meta device already; it is used up. data_dir: where a
+    data set's files are looked for, if their number is not known. Raises what the network raises where it cannot be
+    built or run.
     """
     kind = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    images = training_images(config.data)
+    images = training_images(config.data, data_dir)
     held_out = round(images * config.data.validation)
     if network is None:
         with torch.device("meta"):
@@ -66,12 +73,12 @@ def estimate_memory(
     weights = sum(parameters)
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
     cast = weights // 2 if mixed else 0
-    # samples and masks are bytes; labels, and the epoch's order, are not
-    data = images * (batch[0].numel() + (labels[0].numel() if shape.dense else 8) + 8)
+    data = held_bytes(config.data, images, kind, data_dir)
     drawn = config.model.basis.name != "none" and config.model.init == "variance"
     moments = _moment_bytes(config.model.basis) if drawn else 0
     training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
-    return (weights + data + max(training, moments)) / 2**20
+    augmenting = weights + state + augmentation_bytes(config.data, data_dir)
+    return (weights + data + max(training, moments, augmenting)) / 2**20
 
 
 def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ measure(config, ["parameters", "flops"])  # {"parameters": 17882.0, "flops": 199
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from trials.config import DENSE_FAMILIES, TrialConfig
-from trials.data.datasets import data_shape, training_images
+from trials.data.datasets import data_shape, known_images
 from trials.memory import estimate_memory
 from trials.models import build_network
 
@@ -24,20 +25,26 @@ SIZES = ("parameters", "flops", "peak_memory_mib")
 
 
 def measure(
-    config: TrialConfig, names: Iterable[str] = SIZES, *, device: str | None = None, threads: int = 1
+    config: TrialConfig,
+    names: Iterable[str] = SIZES,
+    *,
+    device: str | None = None,
+    threads: int = 1,
+    data_dir: Path | None = None,
 ) -> dict[str, float]:
     """The sizes `names` of a configuration, of one network that is built once.
 
-    parameters: trainable numbers. flops: `count_flops`. peak_memory_mib: `estimate_memory` on `device`. Raises
-    ValueError or RuntimeError where the configuration cannot be built, or cannot be trained.
+    parameters: trainable numbers. flops: `count_flops`. peak_memory_mib: `estimate_memory` on `device`. data_dir: where
+    a data set's files are looked for, if their number is not known. Raises ValueError or RuntimeError where the
+    configuration cannot be built, or cannot be trained, or where the memory depends on an unknown number of samples.
     """
-    check_batch(config, training_images(config.data))
+    check_batch(config, known_images(config.data, data_dir) or config.data.batch_size)
     with torch.device("meta"):
         network = build_network(config)
     count: dict[str, Callable[[], float]] = {
         "parameters": lambda: _parameters(network),
         "flops": lambda: _flops(config, network),
-        "peak_memory_mib": lambda: estimate_memory(config, device, threads, network),
+        "peak_memory_mib": lambda: estimate_memory(config, device, threads, network, data_dir),
     }
     wanted = set(names)
     return {name: float(count[name]()) for name in SIZES if name in wanted}  # memory last: it uses the network up

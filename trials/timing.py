@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from trials.config import DataConfig, LBFGSConfig, TrialConfig
-from trials.data.datasets import training_images
-from trials.data.files import DataMissingError, locate
+from trials.data.datasets import data_shape, training_images
+from trials.data.errors import DataError
+from trials.data.files import locate
+from trials.data.functions import check_trusted
 from trials.data.loader import steps_per_epoch, training_batches
 from trials.data.splits import Split, load_training, random_split
 from trials.models import build_network
@@ -51,9 +53,12 @@ class StepTime:
     """Whether the images were random, because the data set's files are not here."""
 
 
-def epoch_work(config: TrialConfig) -> EpochWork:
-    """Counted without data files. LBFGS evaluates the loss until 5/4 max_iter times are reached, and twice at least."""
-    images = training_images(config.data)
+def epoch_work(config: TrialConfig, data_dir: Path | None = None) -> EpochWork:
+    """Counted without data files, where `training_images` can do without.
+
+    LBFGS evaluates the loss until 5/4 max_iter times are reached, and twice at least.
+    """
+    images = training_images(config.data, data_dir)
     held_out = math.ceil(images * config.data.validation)
     training, batch = images - held_out, config.data.batch_size
     evaluations = max(2, 1.25 * config.optimizer.max_iter) if isinstance(config.optimizer, LBFGSConfig) else 1
@@ -126,6 +131,7 @@ def _images(config: DataConfig, device: torch.device, data_dir: Path | None) -> 
     """Training images, and whether they are random ones: as many as a batch has."""
     try:
         locate(config.source, data_dir, download=False)
-    except DataMissingError:
-        return random_split(config, config.batch_size, device), True
+        check_trusted(config)
+    except DataError:
+        return random_split(data_shape(config), config.batch_size, device), True
     return load_training(config, device, data_dir)[0], False

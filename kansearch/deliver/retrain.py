@@ -52,12 +52,15 @@ def retrain(
         KansearchError: the data is missing or damaged, the configuration can't be trained on it, training diverged,
             a file in `out` is damaged, or `out` can't be written.
     """
-    from trials.data.files import DataMissingError, locate
+    from trials.data.errors import DataError
+    from trials.data.files import locate
+    from trials.data.functions import check_trusted
     from trials.run import TrialDiverged
 
     try:
         locate(config.data.source, data_dir)
-    except DataMissingError as error:
+        check_trusted(config.data)
+    except DataError as error:
         raise KansearchError(str(error)) from error
     _claim(out, config)
     try:
@@ -69,7 +72,7 @@ def retrain(
         _write(out / "metrics.json", _json(metrics))
     except OSError as error:
         raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
-    except (TrialDiverged, RuntimeError, ValueError) as error:  # CheckpointError, IdxError, a damaged JSON file
+    except (TrialDiverged, DataError, RuntimeError, ValueError) as error:  # CheckpointError, a damaged JSON file
         raise KansearchError(
             f"cannot train in {out}: {(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error

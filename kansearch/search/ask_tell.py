@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from kansearch.errors import KansearchError
@@ -60,6 +61,7 @@ class AskTell:
         stopping: Callable[[], bool],
         changed: Callable[[TrialRecord], None],
         records: Sequence[TrialRecord] | None = None,
+        data_dir: Path | None = None,
     ) -> None:
         self._study = study
         self._settings = study.space.search
@@ -71,7 +73,7 @@ class AskTell:
         self._chosen = deque(study.chosen()[len(records) :])
         self._live: set[int] = set()
         bounds = {str(name): bound for name, bound in study.space.constraints.items()}
-        self._feasibility = Feasibility(bounds, threads=max(1, int(self._settings.cpus_per_trial)))
+        self._feasibility = Feasibility(bounds, threads=max(1, int(self._settings.cpus_per_trial)), data_dir=data_dir)
         self._proposer = Proposer.of_study(study, records)
         self.budget = Budget(self._settings, study.objectives, records)
         self.halving = build_halving(self._settings, study.objectives)

@@ -91,7 +91,7 @@ def estimate_duration(plan: Plan, data_dir: Path | None = None) -> Duration:
     device = "cuda" if gpus else "cpu"
     timed, synthetic = _time(spread_out(trainable), settings, device, data_dir)
     fitted = fit(timed)
-    trial = sum(_trial_seconds(each, fitted) for each in trainable) / len(trainable)
+    trial = sum(_trial_seconds(each, fitted, data_dir) for each in trainable) / len(trainable)
     total = trial * settings.trials / concurrent
     return Duration(
         seconds=total,
@@ -147,11 +147,11 @@ def _time(
     return timed, synthetic
 
 
-def _trial_seconds(drawn: Drawn, fitted: Fit) -> float:
+def _trial_seconds(drawn: Drawn, fitted: Fit, data_dir: Path | None) -> float:
     from trials.run import epoch_work
 
     config, flops = _config(drawn), _flops(drawn)
-    work = epoch_work(config)
+    work = epoch_work(config, data_dir)
     training = work.passes * fitted.seconds(flops * work.batch)
     return config.epochs * (training + fitted.b * flops * work.evaluated / 3)
 

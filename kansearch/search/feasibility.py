@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from trials.config import TrialConfig
 
@@ -15,9 +16,10 @@ class Feasibility:
     Peak memory is an estimate for a trial of `threads` CPU threads on a GPU, where this machine has one, else its CPU.
     """
 
-    def __init__(self, bounds: Mapping[str, float], threads: int = 1) -> None:
+    def __init__(self, bounds: Mapping[str, float], threads: int = 1, data_dir: Path | None = None) -> None:
         self._bounds = dict(bounds)
         self._threads = threads
+        self._data_dir = data_dir
 
     def excess(self, config: TrialConfig) -> dict[str, float]:
         """How far above each bound `config` lies; 0 or less keeps it. Empty where it cannot be built: its worker will
@@ -27,7 +29,7 @@ class Feasibility:
         from trials.run import measure
 
         try:
-            sizes = measure(config, self._bounds, threads=self._threads)
+            sizes = measure(config, self._bounds, threads=self._threads, data_dir=self._data_dir)
         except (ValueError, RuntimeError):
             return {}
         return self.over(sizes)

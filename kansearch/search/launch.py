@@ -28,7 +28,9 @@ from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study, home_option
-from trials.data.files import DataMissingError, locate
+from trials.data.errors import DataError
+from trials.data.files import locate
+from trials.data.functions import check_trusted, trust_data
 
 __all__ = ["Observer", "SearchOptions", "launch", "resume"]
 
@@ -55,6 +57,8 @@ class SearchOptions:
     address: str | None = None
     max_concurrent: int | None = None
     data_dir: Path | None = None
+    trusted: tuple[str, ...] = ()
+    """Functions, each `module:function`, that a configuration's `data.function` may name."""
 
     def __post_init__(self) -> None:
         if self.address is not None:
@@ -76,7 +80,7 @@ def launch(
         InputError: the study exists. StudyBusyError: another driver works on it.
         SearchInterrupted: a signal stopped the search. KansearchError: it can't run.
     """
-    _check_data(space, options.data_dir)
+    _check_data(space, options)
     folder = options.home / space.study
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,16 +104,18 @@ def resume(name: str, overrides: Sequence[str], options: SearchOptions, observer
     with driver_lock(study.folder):
         if overrides:
             study.add_overrides(overrides)
-        _check_data(study.space, options.data_dir)
+        _check_data(study.space, options)
         with resumable(study.name, options.home):
             _search(study, options, observers)
     return study
 
 
-def _check_data(space: SearchSpace, data_dir: Path | None) -> None:
+def _check_data(space: SearchSpace, options: SearchOptions) -> None:
+    trust_data(*options.trusted)
     try:
-        locate(space.data.source, data_dir)
-    except DataMissingError as error:
+        locate(space.data.source, options.data_dir)
+        check_trusted(space.data)
+    except DataError as error:
         raise KansearchError(str(error)) from error
 
 
@@ -182,7 +188,7 @@ def _tune(
 
     settings = study.space.search
     changed = partial(_changed, study, observers)
-    ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records)
+    ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records, options.data_dir)
     search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
     searcher = StudySearcher(search, _requests(study, options, cluster))
     scratch = study.folder.absolute() / "scratch"
@@ -216,6 +222,7 @@ def _requests(study: Study, options: SearchOptions, cluster: Cluster) -> Callabl
 
     def request(assignment: Assignment) -> Request:
         share = cluster.share(assignment.shares)
-        return Request(assignment.number, dict(assignment.config), study.checkpoints, data_dir, threads, *share)
+        config, trusted = dict(assignment.config), list(options.trusted)
+        return Request(assignment.number, config, study.checkpoints, data_dir, threads, *share, trusted=trusted)
 
     return request

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from kansearch.errors import InputError
@@ -130,18 +131,23 @@ class Plan:
         }
 
 
-def draw(space: SearchSpace, count: int, progress: Callable[[int], None] = lambda done: None) -> Plan:
+def draw(
+    space: SearchSpace,
+    count: int,
+    progress: Callable[[int], None] = lambda done: None,
+    data_dir: Path | None = None,
+) -> Plan:
     """`count` configurations drawn at random, by `search.seed`; each counted as a search would before it trains."""
     rng = random.Random(space.search.seed)
-    feasibility = Feasibility({str(name): bound for name, bound in space.constraints.items()})
+    feasibility = Feasibility({str(name): bound for name, bound in space.constraints.items()}, data_dir=data_dir)
     drawn = []
     for done in range(count):
-        drawn.append(_draw(space, rng, feasibility))
+        drawn.append(_draw(space, rng, feasibility, data_dir))
         progress(done + 1)
     return Plan(space, drawn)
 
 
-def _draw(space: SearchSpace, rng: random.Random, feasibility: Feasibility) -> Drawn:
+def _draw(space: SearchSpace, rng: random.Random, feasibility: Feasibility, data_dir: Path | None) -> Drawn:
     from trials.run import measure
 
     suggest = _Noting(rng)
@@ -150,7 +156,7 @@ def _draw(space: SearchSpace, rng: random.Random, feasibility: Feasibility) -> D
     except InputError as error:
         return Drawn(suggest.noted, problem=str(error).removeprefix(f"{space.file}: "))
     try:
-        sizes = measure(config, threads=max(1, int(space.search.cpus_per_trial)))
+        sizes = measure(config, threads=max(1, int(space.search.cpus_per_trial)), data_dir=data_dir)
     except (ValueError, RuntimeError) as error:
         return Drawn(suggest.noted, config, problem=one_line(error))
     return Drawn(suggest.noted, config, sizes, feasibility.over(sizes))

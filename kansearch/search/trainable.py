@@ -34,6 +34,7 @@ class Request:
     threads: int
     cpus: float
     gpus: float
+    trusted: list[str] = dataclasses.field(default_factory=list)
 
     def as_ray_config(self) -> dict[str, Any]:
         """One JSON string, so that Ray Tune flattens and tags nothing."""
@@ -87,9 +88,11 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
     from trials.config import TrialConfig
+    from trials.data.functions import trust_data
     from trials.run import run_trial, use_threads
 
     use_threads(request.threads)
+    trust_data(*request.trusted)
     config = TrialConfig.model_validate(request.config)
     data_dir = Path(request.data_dir) if request.data_dir else None
     with checkpoints.folder(request.number) as folder:

@@ -13,6 +13,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from trials.config import TrialConfig
+from trials.data.datasets import data_shape
 from trials.data.splits import random_split
 from trials.memory import estimate_memory
 from trials.models import build_network
@@ -98,7 +99,7 @@ def measured(config: TrialConfig, device: str = "cpu") -> float:
 def _train(config: TrialConfig, device: str) -> None:
     held_out = round(config.data.limit * config.data.validation) if config.data.limit else 0
     counts = ((config.data.limit or 0) - held_out, held_out)
-    splits = [random_split(config.data, count, torch.device(device)) for count in counts]
+    splits = [random_split(data_shape(config.data), count, torch.device(device)) for count in counts]
     torch.manual_seed(config.seed)
     model = build_network(config).to(device)
     optimizer = build_optimizer(config.optimizer, model)

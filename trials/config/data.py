@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from trials.config.base import Config
 
@@ -69,6 +69,16 @@ class DataConfig(Config):
     def source(self) -> str:
         """The name under which `trials.data.files` knows its files."""
         return self.dataset
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        signals = len(getattr(self, "size", (1, 1))) == 1
+        if self.augment != "none" and signals != (self.augment == "shift_scale"):
+            kind, other = ("signals", "shift_scale or none") if signals else ("images", "crop_flip or none")
+            raise ValueError(f"augment: {self.augment} cannot vary {kind}; use {other}")
+        if getattr(self, "dense", False) and getattr(self, "classes", 0) > 255:
+            raise ValueError("classes: at most 255 where dense is true, as 255 is the label of no class")
+        return self
 
 
 class KnownDataConfig(DataConfig):

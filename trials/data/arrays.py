@@ -29,7 +29,7 @@ def read_arrays(config: ArraysDataConfig, shape: DataShape, folder: Path) -> tup
 
 def _read(path: Path, shape: DataShape) -> Images:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             x, y = content["x"], content["y"]
     except KeyError as error:
         raise DataFileError(f"{path}: has no array {error.args[0].split()[0]}; x and y are needed") from error

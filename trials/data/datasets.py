@@ -20,12 +20,12 @@ from trials.data.folders import (
     read_tiny_imagenet,
 )
 from trials.data.functions import read_function
-from trials.data.images import IGNORED, Images
+from trials.data.images import Images
 from trials.data.mnist import EMNIST, read_digits, read_emnist, read_mnist
 from trials.data.shape import DataShape
 from trials.data.synthetic import read_synthetic
 
-__all__ = ["DATASETS", "Dataset", "Images", "data_shape", "read", "training_images", "value_bytes"]
+__all__ = ["DATASETS", "Dataset", "Images", "data_shape", "known_images", "read", "training_images", "value_bytes"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,6 @@ def _masks(config: Any) -> DataShape:
 
 
 def _stated(config: Any) -> DataShape:
-    if config.dense and config.classes > IGNORED:
-        raise ValueError(f"data.classes={config.classes}: at most {IGNORED} where data.dense is true")
     return DataShape(config.channels, config.size, config.classes, config.dense)
 
 
@@ -102,27 +100,31 @@ def training_images(config: DataConfig, data_dir: Path | None = None) -> int:
     Files are looked at only where neither the data set nor the configuration says it. Raises ValueError where nothing
     does.
     """
-    count = _samples(config, data_dir)
-    return min(config.limit or count, count)
-
-
-def _samples(config: Any, data_dir: Path | None) -> int:
-    dataset = DATASETS[config.dataset]
-    if isinstance(config, EMNISTDataConfig):
-        return EMNIST[config.split][1]
-    if dataset.samples is not None:
-        return dataset.samples
-    if dataset.count is None:
-        return int(config.samples)
-    try:
-        folder = locate(config.source, data_dir, download=False)
-    except DataMissingError as error:
-        if config.samples is not None:
-            return int(config.samples)
+    known = known_images(config, data_dir)
+    if known is None:
         raise ValueError(
             f"data.samples: how many samples {config.dataset} has is not known, as its files are not found; state it, "
             f"or name their folder with --data-dir or $KANSEARCH_DATA"
-        ) from error
+        )
+    return known
+
+
+def known_images(config: DataConfig, data_dir: Path | None = None) -> int | None:
+    """`training_images`, or None where nothing says it."""
+    count = _samples(config, data_dir)
+    return count if count is None or config.limit is None else min(config.limit, count)
+
+
+def _samples(config: Any, data_dir: Path | None) -> int | None:
+    dataset = DATASETS[config.dataset]
+    if isinstance(config, EMNISTDataConfig):
+        return EMNIST[config.split][1]
+    if dataset.count is None:
+        return dataset.samples or int(config.samples)
+    try:
+        folder = locate(config.source, data_dir, download=False)
+    except DataMissingError:
+        return config.samples  # type: ignore[no-any-return]
     assert folder is not None
     return dataset.count(folder)
 

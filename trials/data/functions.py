@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from trials.config import FunctionDataConfig
+from trials.config import DataConfig, FunctionDataConfig
 from trials.data.errors import DataError, DataFileError
 from trials.data.images import Images, checked
 from trials.data.shape import DataShape
@@ -21,9 +21,9 @@ def trust_data(*functions: str) -> None:
     _TRUSTED.update(functions)
 
 
-def check_trusted(config: FunctionDataConfig) -> None:
-    """Raises DataError where the configuration's function is not trusted."""
-    if config.function not in _TRUSTED:
+def check_trusted(config: DataConfig) -> None:
+    """Raises DataError where the data are a function that is not trusted."""
+    if isinstance(config, FunctionDataConfig) and config.function not in _TRUSTED:
         raise DataError(
             f"data.function: {config.function} is code, and runs only where the command line names it too: "
             f"--trust-data {config.function}"

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from trials.config import DataConfig, FunctionDataConfig
 from trials.data import stream
-from trials.data.datasets import data_shape, read
+from trials.data.datasets import read
 from trials.data.files import locate
 from trials.data.images import IGNORED, Images
+from trials.data.shape import DataShape
 from trials.data.statistics import channel_statistics, kept_statistics
 from trials.data.stream import does_not_fit
 
@@ -51,7 +52,8 @@ class Split:
             for chosen in order:
                 yield self.images[chosen], self.labels[chosen]
             return
-        rows = [self.rows[chosen.cpu()] for chosen in order]
+        host = order.cpu() if isinstance(order, Tensor) else [chosen.cpu() for chosen in order]
+        rows = [self.rows[chosen] for chosen in host]
         if self.labels.dim() > 1:
             for images, labels in stream.batches((self.images, self.labels), rows, self.device):
                 yield images, labels
@@ -98,11 +100,10 @@ def load_test(
     return _split(test, np.arange(len(test.labels)), _statistics(everything), device, streamed)
 
 
-def random_split(config: DataConfig, count: int, device: torch.device) -> Split:
-    """Random bytes in the shape of a data set's samples, and labels: what a step takes can be measured on them."""
-    shape = data_shape(config)
+def random_split(shape: DataShape, count: int, device: torch.device, dtype: torch.dtype = torch.uint8) -> Split:
+    """Random samples of a shape, 0 to 255, and labels: what a step takes can be measured on them."""
     middle = torch.full((shape.channels,), 127.5, device=device)
-    pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=torch.uint8, device=device)
+    pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=dtype, device=device)
     labels = torch.randint(shape.classes, (count, *shape.size) if shape.dense else (count,), device=device)
     return Split(pixels, labels.to(torch.uint8) if shape.dense else labels, middle, middle / 3**0.5)
 

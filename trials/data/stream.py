@@ -6,17 +6,19 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import torch
 from torch import Tensor
 
-__all__ = ["SHARE", "batches", "does_not_fit"]
+__all__ = ["AHEAD", "SHARE", "batches", "does_not_fit"]
 
 SHARE = 0.25
 """Of a device's memory: larger data sets are streamed, not copied there."""
 
 _THREADS = 4
-_AHEAD = 6
+AHEAD = 6
+"""Batches that are read before they are asked for."""
 
 
 def does_not_fit(size: int, device: torch.device) -> bool:
@@ -43,11 +45,11 @@ def batches(sources: tuple[Tensor, ...], order: Iterable[Tensor], device: torch.
 
     rest = iter(order)
     with ThreadPoolExecutor(_THREADS) as pool:
-        waiting = deque(pool.submit(gather, rows) for rows, _ in zip(rest, range(_AHEAD), strict=False))
+        waiting = deque(pool.submit(gather, rows) for rows in islice(rest, AHEAD))
         try:
             while waiting:
                 ready = waiting.popleft().result()
-                waiting.extend(pool.submit(gather, rows) for rows, _ in zip(rest, range(1), strict=False))
+                waiting.extend(pool.submit(gather, rows) for rows in islice(rest, 1))
                 yield tuple(each.to(device, non_blocking=True) for each in ready)
         finally:
             for each in waiting:

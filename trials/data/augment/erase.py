@@ -49,4 +49,4 @@ def _cover(
     inside = ((rows >= 0) & (rows < tall[:, None]))[:, :, None] & ((columns >= 0) & (columns < wide[:, None]))[:, None]
     fill = (colour.round() if images.dtype == torch.uint8 else colour).to(images.dtype).view(1, -1, 1, 1)
     covered = torch.where(inside[:, None], fill, images)
-    return covered, None if masks is None else torch.where(inside, IGNORED, masks)
+    return covered, None if masks is None else masks.masked_fill(inside, IGNORED)

@@ -79,5 +79,5 @@ def warp(images: Tensor, masks: Tensor | None, source: Tensor, nearest: bool = F
     if masks is not None:
         raised = masks[:, None].float() + 1  # so that 0 means outside
         raised = F.grid_sample(raised, grid, mode="nearest", padding_mode="zeros", align_corners=False)[:, 0]
-        masks = torch.where(raised == 0, IGNORED, raised - 1).to(masks.dtype)
+        masks = (raised - 1).masked_fill(raised == 0, IGNORED).to(masks.dtype)
     return moved.to(images.dtype), masks

@@ -87,19 +87,19 @@ def _stretched(images: Tensor, value: Tensor) -> Tensor:
     flat = images.flatten(2).float()
     low, high = flat.amin(2, keepdim=True), flat.amax(2, keepdim=True)
     flat_channel = low == high
-    scale = torch.where(flat_channel, 1.0, 255 / (high - low))
-    return (value - torch.where(flat_channel, 0.0, low)) * scale
+    scale = (255 / (high - low)).masked_fill(flat_channel, 1.0)
+    return (value - low.masked_fill(flat_channel, 0.0)) * scale
 
 
 def _equalised(histogram: Tensor, value: Tensor) -> Tensor:
     """So that all values are about as frequent; a channel of too few pixels or values stays as it is."""
     places = torch.arange(256, device=histogram.device)
-    last = torch.where(histogram > 0, places, 0).amax(2, keepdim=True)
+    last = (places * (histogram > 0)).amax(2, keepdim=True)
     step = (histogram.sum(2, keepdim=True) - histogram.gather(2, last)).div(255, rounding_mode="floor")
     safe = step.clamp(min=1)
     before = histogram.cumsum(2) - histogram  # pixels of smaller values
     spread = (before + safe.div(2, rounding_mode="floor")).div(safe, rounding_mode="floor")
-    spread = torch.where(places == 0, 0, spread)
+    spread = spread.masked_fill(places == 0, 0)
     return torch.where(step == 0, value, spread.clamp(0, 255).float())
 
 

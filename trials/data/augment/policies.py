@@ -77,9 +77,9 @@ class AutoAugment(_Policy):
         count, device = len(images), images.device
         pair = torch.randint(len(self.operations), (count,), generator=generator, device=device)
         for step in range(2):
-            done = torch.rand(count, generator=generator, device=device) <= self.chances[pair, step]
-            operation = torch.where(done, self.operations[pair, step], 0)
-            images, masks = self.operate(images, masks, operation, self.levels[pair, step], generator)
+            done = torch.rand(count, generator=generator, device=device) <= self.chances[:, step][pair]
+            operation = self.operations[:, step][pair].masked_fill(~done, 0)
+            images, masks = self.operate(images, masks, operation, self.levels[:, step][pair], generator)
         return images, masks
 
 
