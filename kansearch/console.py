@@ -117,15 +117,17 @@ class SearchDisplay:
 
     def _table(self) -> Table:
         front = front_of(self._records.values(), self._objectives)
-        accuracies = [record.metrics["accuracy"] for record in front if "accuracy" in record.metrics]
+        best = "mean_iou" if "mean_iou" in self._objectives else "accuracy"
+        found = [record.metrics[best] for record in front if best in record.metrics]
         table = _plain_table()
-        for heading in ("done", "running", "failed", "best accuracy", "front", "hypervolume", "elapsed", "left"):
+        headings = ("done", "running", "failed", f"best {best.replace('_', ' ')}", "front", "hypervolume", "elapsed")
+        for heading in (*headings, "left"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_row(
             f"{self._count(*FINISHED)}/{self._study.space.search.trials}",
             str(self._count("running")),
             str(self._count("fail")),
-            f"{max(accuracies):.4f}" if accuracies else "-",
+            f"{max(found):.4f}" if found else "-",
             str(len(front)),
             f"{hypervolume(front, self._objectives):.4f}",
             duration(time.monotonic() - self._began),

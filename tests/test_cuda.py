@@ -206,3 +206,30 @@ def test_streamed_data_have_the_numbers_of_resident_ones(graphs: bool) -> None:
     for ours, theirs in zip(trained(True), trained(False), strict=True):
         assert ours.train_loss == theirs.train_loss
         assert ours.accuracy == pytest.approx(theirs.accuracy, abs=0.02)
+
+
+# -- a class for each pixel --------------------------------------------------------------------------------------------
+
+
+PIXELS: dict[str, Any] = {
+    "data": {"dataset": "synthetic", "dense": True, "size": (21, 18), "samples": 300, "batch_size": 32},
+    "regularization": {"dice": 0.5, "side_weight": 0.5, "label_smoothing": 0.1},
+    "optimizer": {"name": "adamw", "lr": 1e-2},
+    "precision": "float32",
+    "epochs": 3,
+}
+
+
+@pytest.mark.parametrize("basis", ["gram", "none"])
+@pytest.mark.parametrize("family", ["unet", "u2net"])
+def test_classes_of_pixels_are_learnt_the_same_from_a_graph(family: str, basis: str, tmp_path: Path) -> None:
+    model = {"family": family, "size": "small", "width": 8, "basis": {"name": basis}}
+    config = TrialConfig.model_validate({**PIXELS, "model": model})
+    path = tmp_path / "checkpoint.pt"
+    replayed, eager = train(config, path), train(config, graphs=False)
+    for ours, theirs in zip(replayed, eager, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=0.05)
+        assert ours.mean_iou is not None and ours.mean_iou == pytest.approx(theirs.mean_iou, abs=0.1)
+    assert train(config) == replayed, "twice the same numbers"
+    assert replayed[-1].train_loss < replayed[0].train_loss
+    assert evaluate(config, path, device="cuda")["mean_iou"] > 0.3

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kansearch.search.plan import draw
 from kansearch.space import load_space, random_config, shipped_spaces
 from kansearch.space.distributions import Choice
-from trials.config import TrialConfig
+from trials.config import SyntheticDataConfig, TrialConfig
 from trials.kan import BASES
 from trials.run import count_parameters, run_trial, time_step
 
@@ -19,9 +20,11 @@ SPACES = {name: path for name, _, path in shipped_spaces()}
 
 
 def one_step(config: TrialConfig) -> TrialConfig:
-    """The same network and optimizer, on a few digits."""
-    data = config.data.model_copy(update={"dataset": "digits", "limit": 100, "validation": 0.2, "batch_size": 40})
-    return config.model_copy(update={"data": data, "epochs": 1})
+    """The same network and optimizer, on a few digits, or a few small images where each pixel has a class."""
+    few: dict[str, Any] = {"dataset": "digits", "limit": 100, "validation": 0.2, "batch_size": 40}
+    if isinstance(config.data, SyntheticDataConfig):
+        few |= {"dataset": "synthetic", "size": (12, 12)}
+    return config.model_copy(update={"data": config.data.model_copy(update=few), "epochs": 1})
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))

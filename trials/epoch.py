@@ -24,6 +24,7 @@ from trials.step import backward, measure, train_step, working_precision
 
 __all__ = ["EagerEpoch", "EagerValidation", "GraphedEpoch", "GraphedValidation", "build_epoch", "build_validation"]
 
+_MEASURED = ("validation_loss", "accuracy", "mean_iou")
 _log = logging.getLogger(__name__)
 
 
@@ -141,15 +142,15 @@ def build_epoch(
 
 
 class EagerValidation:
-    """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split."""
+    """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split, by their names in
+    `EpochResult`; where there is a class for each pixel the mean intersection over union too."""
 
     def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
         self.model, self.split = model, split
         self.precision = working_precision(config.precision, split.device)
 
-    def __call__(self) -> tuple[float, float]:
-        loss, accuracy = self.measure().tolist()
-        return loss, accuracy
+    def __call__(self) -> dict[str, float]:
+        return dict(zip(_MEASURED, self.measure().tolist(), strict=False))
 
     def measure(self) -> Tensor:
         return measure(self.model, self.split, self.precision)
@@ -160,7 +161,8 @@ class GraphedValidation(EagerValidation):
 
     def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
         super().__init__(config, model, split)
-        self.result = torch.zeros(2, device=split.device)
+        count, dtype = (3, torch.float64) if split.labels.dim() > 1 else (2, torch.float32)
+        self.result = torch.zeros(count, dtype=dtype, device=split.device)
         self.graph = capture(self._step, self._step, split.device)
 
     def measure(self) -> Tensor:

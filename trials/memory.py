@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from trials.config import BasisConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig, TrialConfig
 from trials.data.datasets import data_shape, training_images
@@ -28,7 +27,9 @@ from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
 from trials.live import LiveBytes
+from trials.losses import losses
 from trials.models import build_network
+from trials.pixels import count_batch, evaluation_batch
 from trials.step import EVALUATION_BATCH, activation_penalties, working_precision
 
 __all__ = ["estimate_memory"]
@@ -58,13 +59,18 @@ def estimate_memory(
             network = build_network(config)
     parameters = [p.numel() * 4 for p in network.parameters() if p.requires_grad]
     frozen = sum(p.numel() * 4 for p in network.parameters() if not p.requires_grad)
-    walk = _Walk(piece_bytes(kind, threads), min(EVALUATION_BATCH, held_out))
+    shape = data_shape(config.data)
+    evaluated = evaluation_batch(EVALUATION_BATCH, shape.size) if shape.dense else EVALUATION_BATCH
+    walk = _Walk(piece_bytes(kind, threads), min(evaluated, held_out))
     mixed = working_precision(config.precision, kind) == torch.bfloat16
     if mixed:
         _compute_in_bfloat16(network)
-    shape = data_shape(config.data)
     batch = torch.empty(min(config.data.batch_size, images - held_out), shape.channels, *shape.size, device="meta")
-    walk.through(network, batch, config.regularization)
+    labels = torch.empty(len(batch), *(shape.size if shape.dense else ()), dtype=torch.int64, device="meta")
+    walk.through(network, batch, labels, config.regularization)
+    if shape.dense:
+        count = min(evaluated, held_out)
+        walk.evaluating(network, *(each.new_empty(count, *each.shape[1:]) for each in (batch, labels)))
     weights = sum(parameters)
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
     cast = weights // 2 if mixed else 0
@@ -105,7 +111,7 @@ class _Walk:
         self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other takes its place
         self._parameters: set[int] = set()
 
-    def through(self, network: nn.Module, batch: Tensor, regularization: RegularizationConfig) -> None:
+    def through(self, network: nn.Module, batch: Tensor, labels: Tensor, regularization: RegularizationConfig) -> None:
         """Run the network forwards, in training."""
         self._parameters = {p.untyped_storage()._cdata for p in network.parameters()}
         self._keep(batch)
@@ -115,12 +121,30 @@ class _Walk:
                 torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept),
                 activation_penalties(network.train(), regularization) as penalties,
             ):
-                logits = network(batch)
-                losses = [F.cross_entropy(logits.float(), batch.new_empty(len(batch), dtype=torch.int64)), *penalties]
+                terms = [losses(network(batch), labels, regularization)[1], *penalties]
         finally:
             for handle in handles:
                 handle.remove()
-        self.backward = max(self.backward, self._sum() + sum(loss.nbytes for loss in losses))
+        self.backward = max(self.backward, self._sum() + sum(term.nbytes for term in terms))
+
+    def evaluating(self, network: nn.Module, batch: Tensor, labels: Tensor) -> None:
+        """Run the network forwards, in evaluation, where a class is given to each pixel: what its skip connections hold
+        is counted, and what counting pixels takes."""
+        with LiveBytes(*network.parameters(), *network.buffers(), batch, labels) as live, torch.no_grad():
+
+            def layer(module: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
+                moment = self._moment(module, inputs[0], y, len(y))[0]
+                self.evaluation = max(self.evaluation, live.now + moment)
+
+            handles = [each.register_forward_hook(layer) for each in network.modules() if _is_layer(each)]
+            try:
+                logits = network.eval()(batch)
+            finally:
+                for handle in handles:
+                    handle.remove()
+            live.peak = live.now
+            count_batch(logits, labels)
+        self.evaluation = max(self.evaluation, live.peak)
 
     def _keep(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["classification_metrics"]
+__all__ = ["classification_metrics", "segmentation_metrics"]
 
 
 def classification_metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, Any]:
@@ -44,6 +44,34 @@ def classification_metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> d
         "per_class_accuracy": [float(h / n) if n else None for h, n in zip(hits, support, strict=True)],
         "confusion_matrix": confusion.tolist(),
         "images": len(labels),
+    }
+
+
+def segmentation_metrics(loss: float, confusion: NDArray[np.int64], images: int) -> dict[str, Any]:
+    """Metrics of a confusion matrix of pixels, row = label, column = prediction, JSON-able. Rates are in [0, 1].
+
+    loss: mean cross-entropy over the labelled pixels, nats, as given. accuracy: share of these classified rightly.
+    mean_iou, dice: averages over the classes that occur in the labels or the predictions. per_class_iou: None for the
+    others. Raises ValueError for a loss that is not finite, or where no pixel is labelled.
+    """
+    if not np.isfinite(loss):
+        raise ValueError("the logits are not finite: the model has diverged")
+    if not confusion.any():
+        raise ValueError("no pixel of the test split is labelled")
+    hits, sizes = np.diagonal(confusion), confusion.sum(0) + confusion.sum(1)
+    present = sizes > 0
+    iou, dice = hits[present] / (sizes - hits)[present], 2 * hits[present] / sizes[present]
+    by_class: list[float | None] = [None] * len(confusion)
+    for index, value in zip(np.flatnonzero(present), iou, strict=True):
+        by_class[index] = float(value)
+    return {
+        "loss": loss,
+        "accuracy": float(hits.sum() / confusion.sum()),
+        "mean_iou": float(iou.mean()),
+        "dice": float(dice.mean()),
+        "per_class_iou": by_class,
+        "confusion_matrix": confusion.tolist(),
+        "images": images,
     }
 
 

@@ -11,17 +11,18 @@ __all__ = ["EpochResult"]
 class EpochResult:
     """Measurements at the end of one epoch.
 
-    `validation_loss` and `accuracy` are None when nothing is held out (retraining on the whole training split).
+    `validation_loss`, `accuracy` and `mean_iou` are None when nothing is held out (retraining on the whole training
+    split).
     """
 
     epoch: int
     """Epochs trained so far, from 1."""
     train_loss: float
-    """Mean over the epoch's images of the loss without penalties, nats."""
+    """Mean over the epoch's images of the loss without penalties, nats; of the output proper under deep supervision."""
     validation_loss: float | None
-    """Mean cross-entropy on the held-out images, nats."""
+    """Mean cross-entropy on the held-out images, or their labelled pixels, nats."""
     accuracy: float | None
-    """Share of held-out images classified rightly, in [0, 1]."""
+    """Share of held-out images, or of their labelled pixels, classified rightly, in [0, 1]."""
     images_per_second: float
     """Training images a second, validation excluded."""
     seconds: float
@@ -34,3 +35,6 @@ class EpochResult:
     """Multiply-adds times two, forward, one image (torch.utils.flop_counter: convolutions and matrix products)."""
     peak_memory_mib: float
     """Peak memory on the device since the trial began (CUDA), or the process' peak resident set (CPU), MiB."""
+    mean_iou: float | None = None
+    """Segmentation: intersection over union of the held-out pixels with a class in the labels and in the predictions,
+    averaged over the classes that occur in either, in [0, 1]. None for one class a sample."""

@@ -21,12 +21,12 @@ from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.config import LBFGSConfig, TrialConfig
 from trials.data.splits import load_test, load_training
 from trials.memory import estimate_memory
-from trials.metrics import classification_metrics
+from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
 from trials.optim import build_optimizer, load_optimizer
 from trials.results import EpochResult
 from trials.sizes import check_batch, count_flops, count_parameters, count_preset, measure
-from trials.step import predict, working_precision
+from trials.step import measure_pixels, predict, working_precision
 from trials.timing import epoch_work, time_step
 from trials.training import TrialDiverged, train
 from trials.weights import load_pretrained
@@ -109,13 +109,18 @@ def run_trial(
 def evaluate(
     config: TrialConfig, checkpoint: Path, *, data_dir: Path | None = None, device: str | None = None
 ) -> dict[str, Any]:
-    """`classification_metrics` on the test split, of the weights in a checkpoint. Raises CheckpointError."""
+    """`classification_metrics` or `segmentation_metrics` on the test split, of the weights in a checkpoint. Raises
+    CheckpointError, and ValueError where the outputs are not finite."""
     target = _device(device)
     state = load_checkpoint(checkpoint, target)
     model = _build_on(config, target)
     _load(checkpoint, state, config, model)
     split = load_test(config.data, target, data_dir)
-    logits = predict(model, split, working_precision(config.precision, target))
+    precision = working_precision(config.precision, target)
+    if split.labels.dim() > 1:
+        loss, confusion = measure_pixels(model, split, precision)
+        return segmentation_metrics(float(loss), confusion.cpu().numpy(), len(split))
+    logits = predict(model, split, precision)
     return classification_metrics(logits.cpu().numpy(), split.labels.cpu().numpy())
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from trials.config import TrialConfig
+from trials.config import DENSE_FAMILIES, TrialConfig
 from trials.data.datasets import data_shape, known_images
 from trials.data.shape import DataShape
 from trials.memory import estimate_memory
@@ -53,7 +53,10 @@ def measure(
 
 
 def check_batch(config: TrialConfig, images: int) -> None:
-    """Raises ValueError where the batches of so many training images are too small for the normalisation."""
+    """Raises ValueError where the batches of so many training images are too small for the normalisation: a vector of
+    each image. (Networks that give a class to each pixel normalise over pixels alone.)"""
+    if config.model.family in DENSE_FAMILIES:
+        return
     names = (config.model.normalization, getattr(config.model, "classifier_normalization", None))
     if "batch" in names and min(config.data.batch_size, images) < 2:
         raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")

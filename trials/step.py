@@ -15,6 +15,8 @@ from trials.data.loader import evaluation_batches
 from trials.data.splits import Split
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
+from trials.losses import losses
+from trials.pixels import count_pixels, scores
 
 __all__ = [
     "EVALUATION_BATCH",
@@ -23,6 +25,7 @@ __all__ = [
     "backward",
     "l1_penalty",
     "measure",
+    "measure_pixels",
     "predict",
     "train_step",
     "working_precision",
@@ -59,11 +62,10 @@ def train_step(
 def backward(
     model: nn.Module, regularization: RegularizationConfig, images: Tensor, labels: Tensor, precision: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Add the gradients of the loss with its penalties to the parameters'; the loss without them, and with."""
+    """Add the gradients of the loss with its penalties to the parameters'; the output's own loss, and all of it."""
     with autocast(images.device, precision), activation_penalties(model, regularization) as penalties:
-        logits = model(images)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=regularization.label_smoothing)
-    penalised = loss
+        outputs = model(images)
+    loss, penalised = losses(outputs, labels, regularization)
     if regularization.l1_weight:
         penalised = penalised + regularization.l1_weight * l1_penalty(model)
     for penalty in penalties:
@@ -110,10 +112,20 @@ def activation_penalties(model: nn.Module, regularization: RegularizationConfig)
 
 @torch.no_grad()
 def measure(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> Tensor:
-    """Mean cross-entropy (nats) and accuracy of the model in eval mode: (2,), on the device."""
+    """Mean cross-entropy (nats) and accuracy of the model in eval mode: (2,), on the device. Where there is a class for
+    each pixel, (3,) float64: `trials.pixels.scores`."""
+    if split.labels.dim() > 1:
+        return scores(*measure_pixels(model, split, precision))
     logits = predict(model, split, precision)
     accuracy = (logits.argmax(1) == split.labels).float().mean()
     return torch.stack([F.cross_entropy(logits, split.labels), accuracy])
+
+
+def measure_pixels(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """`count_pixels` of the model in eval mode."""
+    model.eval()
+    with autocast(split.device, precision):
+        return count_pixels(model, split, EVALUATION_BATCH)
 
 
 @torch.no_grad()

@@ -50,7 +50,7 @@ def train(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     train_epoch = build_epoch(config, model, optimizer, training, graphs)
-    validate = build_validation(config, model, held_out, graphs) if held_out else lambda: (None, None)
+    validate = build_validation(config, model, held_out, graphs) if held_out else dict
     for epoch in range(epochs_done, config.epochs):
         start = time.perf_counter()
         rates = [
@@ -59,15 +59,16 @@ def train(
         ]
         train_loss = train_epoch(epoch, rates).item()  # the one wait for the device in an epoch
         trained = time.perf_counter()
-        validation_loss, accuracy = validate()
-        for name, loss in (("training", train_loss), ("validation", validation_loss)):
+        measured: dict[str, float] = validate()
+        for name, loss in (("training", train_loss), ("validation", measured.get("validation_loss"))):
             if loss is not None and not math.isfinite(loss):
                 raise TrialDiverged(f"{name} loss is {loss} in epoch {epoch + 1}")
         result = EpochResult(
             epoch=epoch + 1,
             train_loss=train_loss,
-            validation_loss=validation_loss,
-            accuracy=accuracy,
+            validation_loss=measured.get("validation_loss"),
+            accuracy=measured.get("accuracy"),
+            mean_iou=measured.get("mean_iou"),
             images_per_second=steps * min(config.data.batch_size, len(training)) / (trained - start),
             seconds=time.perf_counter() - start,
             learning_rate=rates[-1],

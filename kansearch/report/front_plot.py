@@ -47,7 +47,7 @@ def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction
     front = front_of(records, objectives)
     _draw(axes, [record for record in records if record.state == "complete"], front, across, up)
     axes.set_xlabel(across.replace("_", " "))
-    axes.set_ylabel(("validation " if up == "accuracy" else "") + up.replace("_", " "))
+    axes.set_ylabel(("validation " if up in ("accuracy", "mean_iou") else "") + up.replace("_", " "))
     if across in _COUNTS:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from kansearch.errors import SpaceError
 from kansearch.space.check import Checker
-from kansearch.space.distributions import Scalar
+from kansearch.space.distributions import Branch, Scalar, Tree
 from kansearch.space.enqueue import enqueued_points
 from kansearch.space.files import read_text
 from kansearch.space.grammar import space_grammar
@@ -28,6 +28,7 @@ from kansearch.space.settings import DEFAULT_OBJECTIVES, SearchSettings
 from kansearch.space.weights import pin_weights
 from kansearch.space.wording import describe
 from trials.config import TrialConfig
+from trials.task import task_problem
 
 __all__ = ["load_space", "parse_space"]
 
@@ -62,6 +63,7 @@ def parse_space(text: str, file: str, overrides: Sequence[str] = ()) -> SearchSp
             _check_sampler(space, root, issues)
             _check_deterministic(space, root, issues)
             _check_together(space, root, issues)
+            _check_task(space, root, issues)
             if not issues.found:
                 return space
     raise SpaceError(issues.found)
@@ -127,6 +129,33 @@ def _check_deterministic(space: SearchSpace, root: MapNode, issues: Issues) -> N
         if name in _VARIABLE:
             reason = f"{name} differs from run to run, so a deterministic search cannot have it for an objective"
             issues.add(*place(root, ("objectives", name)), reason)
+
+
+def _check_task(space: SearchSpace, root: MapNode, issues: Issues) -> None:
+    """Networks and objectives must be made for what the data set asks: a class for each sample, or for each pixel."""
+    from trials.data.datasets import data_shape
+
+    if issues.found:
+        return
+    try:
+        dense = data_shape(space.data).dense
+    except ValueError as error:
+        issues.add(*place(root, ("data", "classes")), str(error))
+        return
+    if "mean_iou" in space.objectives and not dense:
+        reason = f"{space.dataset} has a class for each sample, not for each pixel; maximize accuracy instead"
+        issues.add(*place(root, ("objectives", "mean_iou")), reason)
+    for family in _families(space.tree.get("model", {})):
+        problem = task_problem(family, dense)
+        if problem is not None:
+            issues.add(*place(root, ("model", "family")), problem)
+
+
+def _families(model: Tree) -> list[str]:
+    """The families of networks that can be drawn."""
+    if isinstance(model, Branch):
+        return [family for each in model.options.values() for family in _families(each)]
+    return [str(model.get("family", "plain"))] if isinstance(model, Mapping) else []
 
 
 def _check_together(space: SearchSpace, root: MapNode, issues: Issues) -> None:

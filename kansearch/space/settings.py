@@ -22,6 +22,7 @@ __all__ = [
 Direction: TypeAlias = Literal["maximize", "minimize"]
 ObjectiveName: TypeAlias = Literal[
     "accuracy",
+    "mean_iou",
     "validation_loss",
     "train_loss",
     "parameters",

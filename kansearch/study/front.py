@@ -44,12 +44,13 @@ def hypervolume(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
 def knee(front: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> TrialRecord:
     """The point of a front, not empty, nearest to the ideal one, each cost scaled to [0, 1] over the front.
 
-    Accuracy counts by the logarithm of the error, as parameters do: halving either is worth the same anywhere. Of
-    equally near points the last of the front is taken: a front without a knee gives its best, not its smallest trial.
+    Accuracy and mean IoU count by the logarithm of the error, as parameters do: halving either is worth the same
+    anywhere. Of equally near points the last of the front is taken: a front without a knee gives its best, not its
+    smallest trial.
     """
     points = np.array([costs(objectives, record.values) for record in front])
     for column, name in enumerate(objectives):
-        if name == "accuracy":
+        if name in ("accuracy", "mean_iou"):
             points[:, column] = np.log10(np.maximum(points[:, column], _SMALLEST_ERROR))
     low, high = points.min(axis=0), points.max(axis=0)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)

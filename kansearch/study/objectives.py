@@ -3,7 +3,7 @@
 Hypervolume needs one reference point. Every objective is mapped to a cost in [0, 1] with fixed bounds, so that the
 figure means the same in every study, at any time of a search, whatever its trials found:
 
-    accuracy           1 - a
+    accuracy, IoU      1 - a
     losses             v / (1 + v)
     counts and sizes   log10(v) / log10(largest), largest = 1e9 parameters, 1e13 FLOPs, 1e6 MiB, 1e7 s
     images a second    1 - log10(1 + v) / 8
@@ -32,6 +32,7 @@ def _ratio(value: float) -> float:
 
 COSTS: dict[str, Callable[[float], float]] = {
     "accuracy": lambda value: 1.0 - value,
+    "mean_iou": lambda value: 1.0 - value,
     "validation_loss": _ratio,
     "train_loss": _ratio,
     "parameters": _logarithmic(1e9),
@@ -42,7 +43,7 @@ COSTS: dict[str, Callable[[float], float]] = {
 }
 """Cost in [0, 1] of an objective's value when it is wanted in its natural direction; 0 is best, 1 the reference."""
 
-_NATURAL_MAXIMIZE = frozenset({"accuracy", "images_per_second"})
+_NATURAL_MAXIMIZE = frozenset({"accuracy", "mean_iou", "images_per_second"})
 
 
 def costs(objectives: Mapping[str, Direction], values: Mapping[str, float]) -> list[float]:

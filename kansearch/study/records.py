@@ -12,7 +12,7 @@ State = Literal["running", "complete", "pruned", "fail", "infeasible"]
 FINISHED: frozenset[State] = frozenset({"complete", "pruned", "fail"})
 """States that use up the budget of trials; an infeasible configuration trains nothing and uses none."""
 
-EPOCH_METRICS = ("train_loss", "validation_loss", "accuracy", "images_per_second", "learning_rate")
+EPOCH_METRICS = ("train_loss", "validation_loss", "accuracy", "mean_iou", "images_per_second", "learning_rate")
 """Metrics that change from epoch to epoch; the others are the trial's own."""
 
 

@@ -159,7 +159,7 @@ class MlflowStore:
                 _metric(name, row[name], int(row["epoch"]))
                 for row in rows[start : start + _EPOCHS_IN_A_BATCH]
                 for name in EPOCH_METRICS
-                if row[name] is not None
+                if row.get(name) is not None
             ]
             for start in range(0, len(rows), _EPOCHS_IN_A_BATCH)
         ]
@@ -181,9 +181,9 @@ class MlflowStore:
             "failed_trials": sum(record.state == "fail" for record in records),
             "device_seconds": sum(record.seconds for record in records),
         }
-        best = [record.values["accuracy"] for record in front if "accuracy" in record.values]
-        if best:
-            figures["best_accuracy"] = max(best)
+        for name in ("accuracy", "mean_iou"):
+            if name in self._study.objectives and front:
+                figures[f"best_{name}"] = max(record.values[name] for record in front)
         self._client.log_batch(
             self._parent, metrics=[_metric(name, value, finished) for name, value in figures.items()]
         )

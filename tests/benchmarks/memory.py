@@ -14,13 +14,14 @@ from torch.profiler import ProfilerActivity, profile
 
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
-from trials.data.splits import Split
+from trials.data.splits import random_split
 from trials.memory import estimate_memory
 from trials.models import build_network
 from trials.optim import build_optimizer
 from trials.training import train
 
 LBFGS = {"name": "lbfgs", "history_size": 5}
+PIXELS = {"dataset": "synthetic", "dense": True, "size": (24, 24), "classes": 5}
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"model": {"basis": {"name": "none"}, "width": 24}},
     "plain, bottleneck": {"model": {"basis": {"name": "none"}, "width": 32, "bottleneck": 2}},
@@ -55,6 +56,13 @@ CASES: dict[str, dict[str, Any]] = {
         "model": {"basis": {"name": "bspline"}, "head": "flatten", "classifier": "kan", "width": 48, "depth": 2},
         "batch_size": 8,
     },
+    "unet, plain": {"model": {"family": "unet", "width": 8, "depth": 3, "basis": {"name": "none"}}, "data": PIXELS},
+    "unet, bspline, dice": {
+        "model": {"family": "unet", "width": 8, "depth": 2, "size": "small"},
+        "data": PIXELS,
+        "regularization": {"dice": 1.0},
+        "batch_size": 8,
+    },
 }
 
 
@@ -62,8 +70,9 @@ def config_of(case: dict[str, Any]) -> TrialConfig:
     """A case as a trial of one epoch of eight batches."""
     batch = case.get("batch_size", 32)
     images = 8 * batch + 64
-    data = {"dataset": "fashion_mnist", "batch_size": batch, "limit": images, "validation": 64 / images}
-    rest = {key: value for key, value in case.items() if key != "batch_size"}
+    data = {"batch_size": batch, "limit": images, "validation": 64 / images}
+    data |= case.get("data", {"dataset": "fashion_mnist"})
+    rest = {key: value for key, value in case.items() if key not in ("batch_size", "data")}
     return TrialConfig.model_validate({"data": data, "epochs": 1, **rest})
 
 
@@ -85,19 +94,13 @@ def measured(config: TrialConfig, device: str = "cpu") -> float:
 
 def _train(config: TrialConfig, device: str) -> None:
     held_out = round(config.data.limit * config.data.validation) if config.data.limit else 0
-    splits = [_split(config, count, device) for count in ((config.data.limit or 0) - held_out, held_out)]
+    counts = ((config.data.limit or 0) - held_out, held_out)
+    splits = [random_split(data_shape(config.data), count, torch.device(device)) for count in counts]
     torch.manual_seed(config.seed)
     model = build_network(config).to(device)
     optimizer = build_optimizer(config.optimizer, model)
     for _ in train(config, model, optimizer, splits[0], splits[1], flops=0):
         pass
-
-
-def _split(config: TrialConfig, count: int, device: str) -> Split:
-    shape = data_shape(config.data)
-    pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=torch.uint8, device=device)
-    middle = torch.full((shape.channels,), 128.0, device=device)
-    return Split(pixels, torch.randint(shape.classes, (count,), device=device), middle, middle / 2)
 
 
 def main() -> None:

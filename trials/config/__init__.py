@@ -41,8 +41,10 @@ from trials.config.model import ModelConfig, PlainModelConfig, VGGConfig
 from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig
 from trials.config.residual import DenseNetConfig, ResNetConfig
 from trials.config.simple import SimpleConfig
+from trials.config.unet import DENSE_FAMILIES, U2NetConfig, UNetConfig
 
 __all__ = [
+    "DENSE_FAMILIES",
     "AdamWConfig",
     "AlexNetConfig",
     "ArraysDataConfig",
@@ -69,6 +71,8 @@ __all__ = [
     "SimpleConfig",
     "SyntheticDataConfig",
     "TrialConfig",
+    "U2NetConfig",
+    "UNetConfig",
     "VGGConfig",
 ]
 

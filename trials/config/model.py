@@ -11,6 +11,7 @@ from trials.config.kanc import KancConfig
 from trials.config.layer import LayerConfig
 from trials.config.residual import DenseNetConfig, ResNetConfig
 from trials.config.simple import SimpleConfig
+from trials.config.unet import U2NetConfig, UNetConfig
 
 __all__ = ["ModelConfig", "PlainModelConfig", "VGGConfig"]
 
@@ -75,7 +76,15 @@ def _named(value: Any) -> Any:
 
 ModelConfig = Annotated[
     Annotated[
-        PlainModelConfig | VGGConfig | KancConfig | SimpleConfig | AlexNetConfig | ResNetConfig | DenseNetConfig,
+        PlainModelConfig
+        | VGGConfig
+        | KancConfig
+        | SimpleConfig
+        | AlexNetConfig
+        | ResNetConfig
+        | DenseNetConfig
+        | UNetConfig
+        | U2NetConfig,
         Field(discriminator="family"),
     ],
     BeforeValidator(_named),

@@ -25,6 +25,12 @@ class RegularizationConfig(Config):
         default=0.01, ge=0, le=1, description="times the load-balance loss of each mixture of experts (1 when balanced)"
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of the cross-entropy loss")
+    dice: float = Field(
+        default=0.0, ge=0, le=10, description="segmentation: times the soft Dice loss, which all classes share alike"
+    )
+    side_weight: float = Field(
+        default=1.0, ge=0, le=10, description="segmentation: times the loss of each output under deep supervision"
+    )
 
 
 class AdamWConfig(Config):

@@ -16,7 +16,10 @@ from trials.models.kanc import Kanc
 from trials.models.plain import Plain
 from trials.models.resnet import ResNet
 from trials.models.simple import Simple
+from trials.models.u2net import U2Net
+from trials.models.unet import UNet
 from trials.models.vgg import VGG
+from trials.task import task_problem
 
 __all__ = ["MODELS", "build_model", "build_network"]
 
@@ -27,6 +30,8 @@ MODELS: dict[str, Callable[[Any, DataShape], nn.Module]] = {
     "plain": Plain,
     "resnet": ResNet,
     "simple": Simple,
+    "u2net": U2Net,
+    "unet": UNet,
     "vgg": VGG,
 }
 """A family's network, from its own configuration."""
@@ -36,10 +41,13 @@ _SIGNALS = ("plain",)
 
 
 def build_model(config: ModelConfig, shape: DataShape) -> nn.Module:
-    """The network that a configuration describes: (N, channels, *size) -> (N, classes) logits.
+    """The network that a configuration describes: (N, channels, *size) -> (N, classes) logits, or (N, classes, *size)
+    where there is a class for each pixel, and in training a tuple of those where there is deep supervision.
 
-    Raises ValueError where the family cannot take samples of that shape.
+    Raises ValueError where the family cannot take samples of that shape, or is made for another task.
     """
+    if problem := task_problem(config.family, shape.dense):
+        raise ValueError(problem)
     if len(shape.size) != 2 and config.family not in _SIGNALS:
         raise ValueError(f"model.family={config.family} takes images, not signals; use {' or '.join(_SIGNALS)}")
     return MODELS[config.family](config, shape)

@@ -38,6 +38,7 @@ __all__ = [
     "build_layer",
     "build_linear",
     "build_norm",
+    "build_pixel_head",
     "is_plain",
 ]
 
@@ -115,13 +116,13 @@ def _sequential(parts: list[nn.Module]) -> nn.Sequential:
 
 def build_convolution(
     config: LayerConfig, channels: int, out: int, *, kernel_size: int, stride: int = 1, first: bool = False,
-    padding: int | None = None, dims: int = 2, groups: int = 1, plain_bias: bool = True,
+    padding: int | None = None, dims: int = 2, groups: int = 1, dilation: int = 1, plain_bias: bool = True,
 ) -> nn.Module:  # fmt: skip
     """A convolution that keeps the size, or divides it by its stride, unless `padding` is given: KAN, a mixture of
     them, behind a bottleneck, or native, then with a bias if `plain_bias`. The `first` of a network has neither
     bottleneck nor experts, dropout or noise."""
-    where: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "groups": groups}
-    where["padding"] = kernel_size // 2 if padding is None else padding
+    where: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "groups": groups, "dilation": dilation}
+    where["padding"] = dilation * (kernel_size // 2) if padding is None else padding
     narrow = None if first else config.bottleneck
     if is_plain(config):
         if narrow:
@@ -175,6 +176,19 @@ def build_head(
         norm = build_norm(config, channels, len(size))
         return nn.Sequential(norm, ACTIVATIONS[config.base_activation](), shrink, classifier)
     return nn.Sequential(shrink, build_norm(config, features, dims=0), classifier)
+
+
+def build_pixel_head(config: LayerConfig, channels: int, classes: int, kernel_size: int, *, kan: bool) -> nn.Sequential:
+    """(N, channels, H, W) -> (N, classes, H, W): normalisation -> activation, in a control -> convolution, a KAN one
+    where `kan` holds and the network is no control."""
+    parts: list[nn.Module] = [build_norm(config, channels)]
+    if is_plain(config):
+        parts.append(ACTIVATIONS[config.base_activation]())
+    if kan and not is_plain(config):
+        parts.append(KANConv2d(channels, classes, kernel_size, padding=kernel_size // 2, **layer_options(config)))
+    else:
+        parts.append(nn.Conv2d(channels, classes, kernel_size, padding=kernel_size // 2))
+    return nn.Sequential(*[part for part in parts if not isinstance(part, nn.Identity)])
 
 
 def build_norm(config: LayerConfig, channels: int, dims: int = 2) -> nn.Module:
