@@ -5,7 +5,8 @@
     gradients and features of the layer at work                     for a moment
 
 The peak is the largest sum over the layers in a backward pass, in an evaluation, and in an optimizer's step. What is
-no tensor is not in it: the workspaces of libraries, the interpreter, a CUDA context.
+no tensor is not in it: the interpreter, a CUDA context, the workspaces of libraries. Only cuBLAS' are, as torch counts
+them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from trials.step import EVALUATION_BATCH, activation_penalties, working_precisio
 
 __all__ = ["estimate_memory"]
 
+_CUBLAS_BYTES = 64 * 2**20  # that torch gives cuBLAS and cuBLASLt on a Hopper GPU, and less on others
 _ELEMENTS = 4096  # that a basis is tried on; its constants vanish beside them
 
 
@@ -65,7 +67,8 @@ def estimate_memory(
     drawn = config.model.basis.name != "none" and config.model.init == "variance"
     moments = _moment_bytes(config.model.basis) if drawn else 0
     training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
-    return (weights + data + max(training, moments)) / 2**20
+    library = _CUBLAS_BYTES if kind.type == "cuda" else 0
+    return (weights + data + max(training, moments) + library) / 2**20
 
 
 def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tuple[int, int]:
