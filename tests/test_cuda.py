@@ -148,6 +148,19 @@ def test_asked_for_a_graph_a_model_that_waits_raises_and_harms_no_later_trial(mo
     assert train(config_of()) == expected
 
 
+def test_other_sizes_of_a_basis_and_other_widths_compile_no_other_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    from triton import knobs
+
+    compiled: list[str] = []
+    monkeypatch.setattr(knobs.runtime, "jit_post_compile_hook", lambda **call: compiled.append(call["fn"].name))
+    sizes = {"bspline": "grid_size", "fourier": "grid_size", "relu": "grid_size", "gram": "degree", "jacobi": "degree"}
+    for size, width in ((3, 8), (7, 40), (12, 16)):
+        before = len(compiled)
+        for name, field in sizes.items():
+            train(config_of(model={"depth": 2, "width": width, "basis": {"name": name, field: size}}, epochs=1))
+    assert len(compiled) == before, "all were there after the first round"
+
+
 def test_bfloat16_is_the_default_and_learns_what_float32_does() -> None:
     auto, half, single = (train(config_of(precision=name)) for name in ("auto", "bfloat16", "float32"))
     assert auto == half != single

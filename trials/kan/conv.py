@@ -20,7 +20,7 @@ Size = int | Sequence[int]
 class KANConv(KANLayer):
     """A KAN convolution of `dims` dimensions: (N, C, *spatial) -> (N, O, *spatial'), torch.nn's argument names.
 
-    The input is expanded into C·P channels and ONE native convolution follows. `pad` says what is padded with zeros:
+    The input is expanded into P·C channels and ONE native convolution follows. `pad` says what is padded with zeros:
     the "features" after expansion, or the "input" before it, as Convolutional-KANs does. Parameters: O · C/groups · P ·
     kernel elements + O. `KANLayer` has the formula and the initial weights. Raises ValueError where `groups` does not
     divide C and O.
