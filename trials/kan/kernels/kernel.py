@@ -13,8 +13,7 @@ from trials.kan.kernels.program import MEXICAN_HAT, NO_BASE, RELU_PAIR, Program
 __all__ = ["Kernel"]
 
 _EIGHT = 8  # neighbours of a lane: of bfloat16 what one instruction loads or stores
-LANES = {"planes": 128, "narrow": 128, "pullback": 128, "learnt": 64}
-WARPS = {"planes": 4, "narrow": 4, "pullback": 4, "learnt": 2}
+_LANES, _WARPS = 128, 4
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,11 @@ class Kernel:
 
         last = z.movedim(1, -1).contiguous()  # (N, *spatial, C)
         result = torch.empty(*last.shape[:-1], self.width * z.shape[1], dtype=dtype, device=z.device)
-        if self._span(last) % _EIGHT:
-            programs = -(-result.numel() // (_EIGHT * LANES["narrow"]))
-            self._launch(narrow_planes_program, "narrow", programs, last, inner, outer, [result], 1, VECTOR=_EIGHT)
-        else:
-            programs = -(-last.numel() // (_EIGHT * LANES["planes"]))
-            self._launch(planes_program, "planes", programs, last, inner, outer, [result], _EIGHT, VECTOR=_EIGHT)
+        narrow = self._span(last) % _EIGHT > 0
+        program, unit = (narrow_planes_program, 1) if narrow else (planes_program, _EIGHT)
+        programs = -(-(result if narrow else last).numel() // (_EIGHT * _LANES))
+        compiled = {"VECTOR": _EIGHT, "LANES": _LANES, "num_warps": _WARPS}
+        self._launch(program, programs, last, inner, outer, [result], unit, compiled)
         return result.movedim(-1, 1)
 
     def pullback(self, z: Tensor, inner: Tensor | None, outer: Tensor | None, grad: Tensor) -> tuple[Tensor, ...]:
@@ -60,14 +58,12 @@ class Kernel:
 
         last, grad = z.movedim(1, -1).contiguous(), grad.movedim(1, -1).contiguous()
         result = torch.empty_like(last)
-        kind = "learnt" if self.learnt else "pullback"
         vector = 1 if self._span(last) % _EIGHT else _EIGHT
-        programs = -(-last.numel() // (vector * LANES[kind]))
+        lanes, warps = (_LANES, _WARPS) if not self.learnt else (128 if vector == 1 else 32, 1)  # sums want one warp
+        programs = -(-last.numel() // (vector * lanes))
         partial = torch.empty(programs if self.learnt else 0, 2, self.features, device=z.device)
-        self._launch(
-            pullback_program, kind, programs, last, inner, outer, [grad, result, partial], vector, VECTOR=vector,
-            LEARNT=self.learnt,
-        )  # fmt: skip
+        compiled = {"VECTOR": vector, "LANES": lanes, "num_warps": warps, "LEARNT": self.learnt}
+        self._launch(pullback_program, programs, last, inner, outer, [grad, result, partial], vector, compiled)
         return result.movedim(-1, 1), *(partial.sum(0) if self.learnt else ())
 
     def _span(self, last: Tensor) -> int:
@@ -75,8 +71,8 @@ class Kernel:
         return last.shape[-1] // self.groups
 
     def _launch(
-        self, program: Any, kind: str, programs: int, last: Tensor, inner: Tensor | None, outer: Tensor | None,
-        tensors: list[Tensor], unit: int, **options: Any,
+        self, program: Any, programs: int, last: Tensor, inner: Tensor | None, outer: Tensor | None,
+        tensors: list[Tensor], unit: int, compiled: dict[str, Any],
     ) -> None:  # fmt: skip
         """Run a program on z (N, *spatial, C), whose channels it counts in units of `unit`."""
         if not programs:
@@ -89,5 +85,5 @@ class Kernel:
                 last, *factors, first, second, *tensors, rows, self._span(last) // unit, self.features, self.groups,
                 rows // len(last), self.program.scale,
                 KIND=self.program.kind, ORDER=self.program.order, CONSTANT=self.program.constant, BASE=self.base,
-                INNER=inner is not None, OUTER=outer is not None, LANES=LANES[kind], num_warps=WARPS[kind], **options,
+                INNER=inner is not None, OUTER=outer is not None, **compiled,
             )  # fmt: skip
