@@ -12,7 +12,18 @@ pytest.importorskip("triton", reason="Triton is not installed: the kernels canno
 from torch import nn
 from torch.nn import functional as F
 
-from trials.kan import BASES, Basis, KANConv1d, KANConv2d, KANConv3d, KANLinear, MixtureKANConv1d, Perturbation, kernels
+from trials.kan import (
+    BASES,
+    Basis,
+    KANConv1d,
+    KANConv2d,
+    KANConv3d,
+    KANLinear,
+    MixtureKANConv1d,
+    Perturbation,
+    conv,
+    kernels,
+)
 from trials.kan.kernels import find
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # the interpreter's; 1/inf is meant
@@ -123,6 +134,25 @@ def test_a_layer_with_kernels_is_the_layer_without(basis: str, kind: str, placem
             torch.manual_seed(2)
             y.backward(torch.randn(y.shape, device=DEVICE))
         results.append([y.detach(), leaf.grad, *(p.grad for p in layer.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"bias": False, "stride": 2}, {"recompute": False, "padding": 1}], ids=str)
+def test_a_convolution_with_more_outputs_than_asked_for_is_the_same(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = KANConv2d(3, 4, 3, **options).to(DEVICE, memory_format=torch.channels_last)
+    x = inputs(2, 3, 6, 5)
+    results = []
+    for filled in (True, False):
+        monkeypatch.setattr(conv, "few_outputs", lambda planes, weight, answer=filled: answer)
+        layer.zero_grad()
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            y = layer(x)
+            y.square().sum().backward()
+        assert y.is_contiguous(memory_format=torch.channels_last) or not filled
+        results.append([y.detach(), *(p.grad for p in layer.parameters())])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
