@@ -23,6 +23,7 @@ from trials.config import BasisConfig, LBFGSConfig, LionConfig, OptimizerConfig,
 from trials.data.datasets import DATASETS
 from trials.kan import Basis, build_basis
 from trials.kan.basis.basis import MOMENT_POINTS
+from trials.kan.kernels.program import base_number, program_of
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
@@ -32,7 +33,7 @@ from trials.step import EVALUATION_BATCH, activation_penalties, working_precisio
 
 __all__ = ["estimate_memory"]
 
-_CUBLAS_BYTES = 64 * 2**20  # that torch gives cuBLAS and cuBLASLt on a Hopper GPU, and less on others
+_CUBLAS_BYTES = 32 * 2**20  # that torch gives cuBLASLt, and cuBLAS for each stream, on a Hopper GPU; less on others
 _ELEMENTS = 4096  # that a basis is tried on; its constants vanish beside them
 
 
@@ -53,7 +54,7 @@ def estimate_memory(
         with torch.device("meta"):
             network = build_network(config)
     parameters = [p.numel() * 4 for p in network.parameters() if p.requires_grad]
-    walk = _Walk(config.model.basis, piece_bytes(kind, threads), min(EVALUATION_BATCH, held_out))
+    walk = _Walk(config.model.basis, piece_bytes(kind, threads), min(EVALUATION_BATCH, held_out), kind.type == "cuda")
     mixed = working_precision(config.precision, kind) == torch.bfloat16
     if mixed:
         _compute_in_bfloat16(network)
@@ -67,7 +68,8 @@ def estimate_memory(
     drawn = config.model.basis.name != "none" and config.model.init == "variance"
     moments = _moment_bytes(config.model.basis) if drawn else 0
     training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
-    library = _CUBLAS_BYTES if kind.type == "cuda" else 0
+    streams = 2 if isinstance(config.optimizer, LBFGSConfig) else 1  # its steps are in no graph
+    library = (1 + streams) * _CUBLAS_BYTES if kind.type == "cuda" else 0
     return (weights + data + max(training, moments) + library) / 2**20
 
 
@@ -90,13 +92,14 @@ def _moment_bytes(basis: BasisConfig) -> float:
 class _Walk:
     """One batch's way through a network on the meta device: the most bytes of its backward pass, and of an evaluation.
 
-    piece: bytes of features that a KAN layer makes at a time. evaluated: images of an evaluation's batch.
+    piece: bytes of features that a KAN layer makes at a time. evaluated: images of an evaluation's batch. kernels:
+    whether Triton programs make the features, where there are any.
     """
 
-    def __init__(self, basis: BasisConfig, piece: int, evaluated: int) -> None:
+    def __init__(self, basis: BasisConfig, piece: int, evaluated: int, kernels: bool) -> None:
         self.backward = 0.0
         self.evaluation = 0.0
-        self._basis, self._piece, self._evaluated = basis, piece, evaluated
+        self._basis, self._piece, self._evaluated, self._kernels = basis, piece, evaluated, kernels
         self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other takes its place
         self._parameters: set[int] = set()
 
@@ -148,16 +151,25 @@ class _Walk:
             weights = 0
         else:
             return 0.0, 0.0
-        placement = expert.perturbation.placement if expert.perturbation else "full"
-        base: Callable[[], nn.Module] | None = type(expert.base) if isinstance(expert.base, nn.Module) else None
-        forward, backward = _feature_bytes(_sizes_of(self._basis), base, placement, z.dtype)
-        copies = expert.planes * expert.weight.itemsize if z.dim() > 2 else 0
+        planes = expert.planes * expert.weight.itemsize
+        if self._kernels and layer is expert and _has_kernel(self._basis, expert):
+            forward, backward, copies = float(planes), float(2 * planes + z.itemsize), 0
+        else:
+            placement = expert.perturbation.placement if expert.perturbation else "full"
+            base: Callable[[], nn.Module] | None = type(expert.base) if isinstance(expert.base, nn.Module) else None
+            forward, backward = _feature_bytes(_sizes_of(self._basis), base, placement, z.dtype)
+            copies = planes if z.dim() > 2 else 0
         elements = rows * z[0].numel()
         joined = samples / len(z) if rows < samples else 0.0  # what the pieces yield is put together in the end
         return (
             (forward + copies) * elements + weights + joined * y.nbytes,
             (backward + copies) * elements + weights + joined * z.nbytes,
         )
+
+
+def _has_kernel(basis: BasisConfig, layer: KANLayer) -> bool:
+    built = build_basis(basis)
+    return program_of(built, [*built.parameters()]) is not None and base_number(layer.base) is not None
 
 
 def _blocked(x: Tensor) -> float:
