@@ -40,7 +40,11 @@ MEMBERS: list[tuple[str, dict[str, Any]]] = [
     *(("wavelet", {"kind": kind, "count": 5}) for kind in ("mexican_hat", "morlet", "dog")),
     *(("relu", {"grid_size": g, "spline_order": s}) for g, s in [(1, 0), (5, 3)]),
 ]  # fmt: skip
-EVERY_MEMBER = pytest.mark.parametrize(("name", "options"), MEMBERS, ids=str)
+SHAPES = [(7, 3), (3, 16)]
+"""For the programs of narrow and of wide rows, of which each family has one or the other member."""
+EVERY_MEMBER = pytest.mark.parametrize(
+    ("name", "options", "shape"), [(*member, SHAPES[i % 2]) for i, member in enumerate(MEMBERS)], ids=str
+)
 BASE_BRANCHES = [None, F.silu, nn.SiLU(), nn.ReLU(), nn.GELU(), nn.Identity()]
 
 
@@ -65,7 +69,6 @@ def twin(basis: Basis, base: Any, z: torch.Tensor) -> torch.Tensor:
     return (torch.cat([features, base(z)[..., None]], -1) if base else features).mT.flatten(1)
 
 
-@pytest.mark.parametrize("shape", [(7, 3), (3, 16)], ids=str)  # channel by channel, and eight at a time
 @EVERY_MEMBER
 def test_planes_and_gradients_are_those_of_the_float64_twin(
     name: str, options: dict[str, Any], shape: tuple[int, int]
