@@ -13,6 +13,7 @@ import torch
 from trials.capture import NotCapturable
 from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
+from trials.kan import KANConv2d, kernels
 from trials.results import EpochResult
 from trials.run import evaluate, run_trial
 
@@ -146,6 +147,26 @@ def test_asked_for_a_graph_a_model_that_waits_raises_and_harms_no_later_trial(mo
         train(config_of())
     monkeypatch.undo()
     assert train(config_of()) == expected
+
+
+@pytest.mark.parametrize("basis", BASES[:-1])
+@pytest.mark.parametrize("sizes", [(64, 64, 32), (16, 16, 28), (13, 21, 28)], ids=str)
+def test_a_layer_in_bfloat16_is_near_its_float32_twin(sizes: tuple[int, int, int], basis: str) -> None:
+    channels, out, pixels = sizes
+    torch.manual_seed(0)
+    layer = KANConv2d(channels, out, 3, padding=1, basis=basis).to("cuda", memory_format=torch.channels_last)
+    x = torch.randn(32, channels, pixels, pixels, device="cuda").to(memory_format=torch.channels_last)
+    weights = torch.randn(32, out, pixels, pixels, device="cuda")
+    results = []
+    for ours in (True, False):
+        leaf = x.clone().requires_grad_()
+        layer.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16, enabled=ours), kernels.force(None if ours else False):
+            y = layer(leaf)
+        (y.float() * weights).sum().backward()
+        results.append([y.float(), leaf.grad, *(p.grad for p in layer.parameters())])
+    for half, single in zip(*results, strict=True):
+        assert (half - single).norm() < 0.02 * single.norm()
 
 
 def test_other_sizes_of_a_basis_and_other_widths_compile_no_other_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
