@@ -166,7 +166,7 @@ def test_a_layer_in_bfloat16_is_near_its_float32_twin(sizes: tuple[int, int, int
         (y.float() * weights).sum().backward()
         results.append([y.float(), leaf.grad, *(p.grad for p in layer.parameters())])
     for half, single in zip(*results, strict=True):
-        assert (half - single).norm() < 0.02 * single.norm()
+        assert (half - single).norm() < 0.05 * single.norm()
 
 
 def test_other_sizes_of_a_basis_and_other_widths_compile_no_other_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
