@@ -16,6 +16,7 @@ from trials.config import TrialConfig
 from trials.data.augment import AUGMENTATIONS, build_augmentation
 from trials.data.shape import DataShape
 from trials.data.splits import Split, random_split
+from trials.kan import KANConv2d, kernels
 from trials.results import EpochResult
 from trials.run import evaluate, run_trial
 
@@ -149,6 +150,39 @@ def test_asked_for_a_graph_a_model_that_waits_raises_and_harms_no_later_trial(mo
         train(config_of())
     monkeypatch.undo()
     assert train(config_of()) == expected
+
+
+@pytest.mark.parametrize("basis", BASES[:-1])
+@pytest.mark.parametrize("sizes", [(64, 64, 32), (16, 16, 28), (13, 21, 28)], ids=str)
+def test_a_layer_in_bfloat16_is_near_its_float32_twin(sizes: tuple[int, int, int], basis: str) -> None:
+    channels, out, pixels = sizes
+    torch.manual_seed(0)
+    layer = KANConv2d(channels, out, 3, padding=1, basis=basis).to("cuda", memory_format=torch.channels_last)
+    x = torch.randn(32, channels, pixels, pixels, device="cuda").to(memory_format=torch.channels_last)
+    weights = torch.randn(32, out, pixels, pixels, device="cuda")
+    results = []
+    for ours in (True, False):
+        leaf = x.clone().requires_grad_()
+        layer.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16, enabled=ours), kernels.force(None if ours else False):
+            y = layer(leaf)
+        (y.float() * weights).sum().backward()
+        results.append([y.float(), leaf.grad, *(p.grad for p in layer.parameters())])
+    for half, single in zip(*results, strict=True):
+        assert (half - single).norm() < 0.05 * single.norm()
+
+
+def test_other_sizes_of_a_basis_and_other_widths_compile_no_other_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    from triton import knobs
+
+    compiled: list[str] = []
+    monkeypatch.setattr(knobs.runtime, "jit_post_compile_hook", lambda **call: compiled.append(call["fn"].name))
+    sizes = {"bspline": "grid_size", "fourier": "grid_size", "relu": "grid_size", "gram": "degree", "jacobi": "degree"}
+    for size, width in ((3, 8), (7, 40), (12, 16)):
+        before = len(compiled)
+        for name, field in sizes.items():
+            train(config_of(model={"depth": 2, "width": width, "basis": {"name": name, field: size}}, epochs=1))
+    assert len(compiled) == before, "all were there after the first round"
 
 
 def test_bfloat16_is_the_default_and_learns_what_float32_does() -> None:

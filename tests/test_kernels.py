@@ -12,7 +12,18 @@ pytest.importorskip("triton", reason="Triton is not installed: the kernels canno
 from torch import nn
 from torch.nn import functional as F
 
-from trials.kan import BASES, Basis, KANConv1d, KANConv2d, KANConv3d, KANLinear, Perturbation, kernels
+from trials.kan import (
+    BASES,
+    Basis,
+    KANConv1d,
+    KANConv2d,
+    KANConv3d,
+    KANLinear,
+    MixtureKANConv1d,
+    Perturbation,
+    conv,
+    kernels,
+)
 from trials.kan.kernels import find
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # the interpreter's; 1/inf is meant
@@ -29,7 +40,11 @@ MEMBERS: list[tuple[str, dict[str, Any]]] = [
     *(("wavelet", {"kind": kind, "count": 5}) for kind in ("mexican_hat", "morlet", "dog")),
     *(("relu", {"grid_size": g, "spline_order": s}) for g, s in [(1, 0), (5, 3)]),
 ]  # fmt: skip
-EVERY_MEMBER = pytest.mark.parametrize(("name", "options"), MEMBERS, ids=str)
+SHAPES = [(7, 3), (3, 16)]
+"""For the programs of narrow and of wide rows, of which each family has one or the other member."""
+EVERY_MEMBER = pytest.mark.parametrize(
+    ("name", "options", "shape"), [(*member, SHAPES[i % 2]) for i, member in enumerate(MEMBERS)], ids=str
+)
 BASE_BRANCHES = [None, F.silu, nn.SiLU(), nn.ReLU(), nn.GELU(), nn.Identity()]
 
 
@@ -49,16 +64,18 @@ def perturbed(name: str, options: dict[str, Any]) -> Basis:
 
 
 def twin(basis: Basis, base: Any, z: torch.Tensor) -> torch.Tensor:
-    """(N, C) -> (N, C * P)"""
+    """(N, C) -> (N, P * C)"""
     features = basis.expand(z)
-    return (torch.cat([features, base(z)[..., None]], -1) if base else features).flatten(1)
+    return (torch.cat([features, base(z)[..., None]], -1) if base else features).mT.flatten(1)
 
 
 @EVERY_MEMBER
-def test_planes_and_gradients_are_those_of_the_float64_twin(name: str, options: dict[str, Any]) -> None:
+def test_planes_and_gradients_are_those_of_the_float64_twin(
+    name: str, options: dict[str, Any], shape: tuple[int, int]
+) -> None:
     basis = perturbed(name, options)
     base = BASE_BRANCHES[basis.n_features % len(BASE_BRANCHES)]
-    z = inputs(7, 3)
+    z = inputs(*shape)
     with kernels.force(True):
         kernel = find(basis, base, list(basis.parameters()), z)
     assert kernel is not None
@@ -95,6 +112,7 @@ LAYERS = {
     "linear": (lambda **o: KANLinear(6, 4, **o), (5, 6)),
     "conv1d": (lambda **o: KANConv1d(4, 6, 3, padding=1, groups=2, **o), (3, 4, 7)),
     "conv2d": (lambda **o: KANConv2d(3, 4, 3, stride=2, padding=1, **o), (3, 3, 6, 5)),
+    "eight at a time": (lambda **o: KANConv2d(16, 4, 1, groups=2, **o), (3, 16, 2, 3)),
     "conv3d": (lambda **o: KANConv3d(2, 3, 2, **o), (2, 2, 3, 4, 3)),
 }
 
@@ -123,6 +141,25 @@ def test_a_layer_with_kernels_is_the_layer_without(basis: str, kind: str, placem
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"bias": False, "stride": 2}, {"recompute": False, "padding": 1}], ids=str)
+def test_a_convolution_with_more_outputs_than_asked_for_is_the_same(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = KANConv2d(3, 4, 3, **options).to(DEVICE, memory_format=torch.channels_last)
+    x = inputs(2, 3, 6, 5)
+    results = []
+    for filled in (True, False):
+        monkeypatch.setattr(conv, "few_outputs", lambda planes, weight, answer=filled: answer)
+        layer.zero_grad()
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            y = layer(x)
+            y.square().sum().backward()
+        assert y.is_contiguous(memory_format=torch.channels_last) or not filled
+        results.append([y.detach(), *(p.grad for p in layer.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
 def test_planes_lie_with_the_channels_last_and_are_rounded_at_the_end() -> None:
     basis = BASES["bspline"]().to(DEVICE)
     z = inputs(2, 3, 4, 5).to(memory_format=torch.channels_last)
@@ -146,3 +183,20 @@ def test_what_has_no_kernel_is_left_to_the_twin() -> None:
     with kernels.force(False):
         assert find(BASES["rbf"]().to(DEVICE), None, [], z) is None
     assert (find(BASES["rbf"]().to(DEVICE), None, [], z) is not None) == (DEVICE == "cuda")
+
+
+def test_that_the_twin_runs_where_a_kernel_was_wanted_is_said_once_with_the_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kernels.log_twin.cache_clear()
+    layer, quick = (KANLinear(3, 2, basis=BASES["wavelet"](kind=kind)).to(DEVICE) for kind in ("shannon", "dog"))
+    mixture = MixtureKANConv1d(3, 2, 1, basis="gram").to(DEVICE)
+    with kernels.force(True):
+        for _ in range(2):
+            layer(inputs(4, 3)).sum().backward()
+            quick(inputs(4, 3)).sum().backward()
+            mixture(inputs(4, 3, 2)).sum().backward()
+    with kernels.force(False):
+        KANLinear(3, 2, basis=BASES["wavelet"](kind="meyer")).to(DEVICE)(inputs(4, 3))
+    assert len(caplog.messages) == 2
+    assert "Wavelet shannon has none" in caplog.messages[0] and "mixture" in caplog.messages[1]

@@ -52,7 +52,7 @@ def direct(layer: Any, z: Tensor) -> Tensor:
     padded = F.pad(z, pads)
     present = F.pad(torch.ones_like(z), pads)
     out_channels, per_group = layer.out_channels, layer.in_channels // layer.groups
-    weight = layer.weight.view(out_channels, per_group, -1, *layer.kernel_size)
+    weight = layer.weight.view(out_channels, -1, per_group, *layer.kernel_size)
     sizes = [
         (padded.shape[2 + i] - layer.dilation[i] * (layer.kernel_size[i] - 1) - 1) // layer.stride[i] + 1
         for i in range(layer.dims)
@@ -68,7 +68,7 @@ def direct(layer: Any, z: Tensor) -> Tensor:
                 values = functions(layer, padded[source])
                 if layer.pad == "features":
                     values = values * present[source]
-                total = total + (weight[(o, c, slice(None), *entry)] * values).sum()
+                total = total + (weight[(o, slice(None), c, *entry)] * values).sum()
             y[(n, o, *place)] = total
     return y
 
@@ -287,9 +287,9 @@ def test_l1_reaches_the_basis_weights_and_not_the_base_branch() -> None:
     layer = KANConv2d(2, 3, 3, basis="rbf")
     layer.basis_weight().abs().sum().backward()
     assert layer.weight.grad is not None
-    gradient = layer.weight.grad.view(3, 2, 9, 3, 3)
-    assert torch.equal(gradient[:, :, :8], layer.basis_weight().sign())
-    assert not gradient[:, :, 8].any()
+    gradient = layer.weight.grad.view(3, 9, 2, 3, 3)
+    assert torch.equal(gradient[:, :8].transpose(1, 2), layer.basis_weight().sign())
+    assert not gradient[:, 8].any()
 
 
 @pytest.mark.parametrize(
@@ -326,9 +326,9 @@ def test_power_law_weights_have_the_deviations_of_their_exponents(basis: str) ->
     torch.manual_seed(0)
     layer = KANConv2d(16, 64, 3, basis=basis, init="power_law")
     terms = 16 * 9 * layer.planes
-    weight = layer.weight.detach().unflatten(1, (16, layer.planes))
-    assert weight[:, :, :-1].std().item() == pytest.approx(terms**-1.75, rel=0.05)
-    assert weight[:, :, -1].std().item() == pytest.approx(terms**-0.25, rel=0.05)
+    weight = layer.weight.detach().unflatten(1, (layer.planes, 16))
+    assert weight[:, :-1].std().item() == pytest.approx(terms**-1.75, rel=0.05)
+    assert weight[:, -1].std().item() == pytest.approx(terms**-0.25, rel=0.05)
     assert layer.bias is not None and not layer.bias.any()
 
 
@@ -341,7 +341,7 @@ def test_the_spline_scaler_multiplies_the_basis_branch_of_its_edge() -> None:
     assert torch.equal(layer(x), plain(x))
     with torch.no_grad():
         layer.spline_scaler[1, 0, 2, 1] = 3.0
-        plain.weight.unflatten(1, (2, 9))[1, 0, :8, 2, 1] *= 3.0
+        plain.basis_weight()[1, 0, :, 2, 1] *= 3.0
     torch.testing.assert_close(layer(x), plain(x))
     layer(x).sum().backward()
     assert layer.spline_scaler.grad is not None and layer.spline_scaler.grad.all()

@@ -272,9 +272,8 @@ def test_the_l1_penalty_pulls_at_every_basis_weight_the_head_included(bottleneck
         owner = layers.get(name.removesuffix(".weight"))
         expected = torch.zeros_like(difference)
         if owner is not None and name.endswith(".weight"):
-            out, channels, *kernel = owner.weight.shape
-            signs = expected.view(out, channels // owner.planes, owner.planes, *kernel)
-            signs[:, :, : owner.basis.n_features] = 0.01 * owner.basis_weight().detach().sign()
+            signs = 0.01 * owner.basis_weight().detach().sign().transpose(1, 2).flatten(1, 2)
+            expected[:, : signs.shape[1]] = signs
         torch.testing.assert_close(difference, expected, atol=1e-6, rtol=0, msg=name)
 
 

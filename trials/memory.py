@@ -5,7 +5,8 @@
     gradients and features of the layer at work                     for a moment
 
 The peak is the largest sum over the layers in a backward pass, in an evaluation, and in an optimizer's step. What is
-no tensor is not in it: the workspaces of libraries, the interpreter, a CUDA context.
+no tensor is not in it: the interpreter, a CUDA context, the workspaces of libraries. Only cuBLAS' are, as torch counts
+them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from trials.data.datasets import data_shape, training_images
 from trials.data.held import augmentation_bytes, held_bytes
 from trials.kan import Basis, build_basis
 from trials.kan.basis.basis import MOMENT_POINTS
+from trials.kan.kernels.program import base_number, program_of
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
@@ -34,6 +36,7 @@ from trials.step import EVALUATION_BATCH, activation_penalties, working_precisio
 
 __all__ = ["estimate_memory"]
 
+_CUBLAS_BYTES = 32 * 2**20  # that torch gives cuBLASLt, and cuBLAS for each stream, on a Hopper GPU; less on others
 _ELEMENTS = 4096  # that a basis is tried on; its constants vanish beside them
 
 
@@ -61,7 +64,7 @@ def estimate_memory(
     frozen = sum(p.numel() * 4 for p in network.parameters() if not p.requires_grad)
     shape = data_shape(config.data)
     evaluated = evaluation_batch(EVALUATION_BATCH, shape.size) if shape.dense else EVALUATION_BATCH
-    walk = _Walk(piece_bytes(kind, threads), min(evaluated, held_out))
+    walk = _Walk(piece_bytes(kind, threads), min(evaluated, held_out), kind.type == "cuda")
     mixed = working_precision(config.precision, kind) == torch.bfloat16
     if mixed:
         _compute_in_bfloat16(network)
@@ -79,7 +82,9 @@ def estimate_memory(
     moments = max(map(_moment_bytes, bases), default=0) if config.model.init == "variance" else 0
     training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
     augmenting = weights + state + augmentation_bytes(config.data, len(batch), data_dir)
-    return (weights + frozen + data + max(training, moments, augmenting)) / 2**20
+    streams = 2 if isinstance(config.optimizer, LBFGSConfig) else 1  # its steps are in no graph
+    library = (1 + streams) * _CUBLAS_BYTES if kind.type == "cuda" else 0
+    return (weights + frozen + data + max(training, moments, augmenting) + library) / 2**20
 
 
 def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tuple[int, int]:
@@ -101,13 +106,14 @@ def _moment_bytes(basis: BasisConfig) -> float:
 class _Walk:
     """One batch's way through a network on the meta device: the most bytes of its backward pass, and of an evaluation.
 
-    piece: bytes of features that a KAN layer makes at a time. evaluated: images of an evaluation's batch.
+    piece: bytes of features that a KAN layer makes at a time. evaluated: images of an evaluation's batch. kernels:
+    whether Triton programs make the features, where there are any.
     """
 
-    def __init__(self, piece: int, evaluated: int) -> None:
+    def __init__(self, piece: int, evaluated: int, kernels: bool) -> None:
         self.backward = 0.0
         self.evaluation = 0.0
-        self._piece, self._evaluated = piece, evaluated
+        self._piece, self._evaluated, self._kernels = piece, evaluated, kernels
         self._kept: dict[int, torch.UntypedStorage] = {}  # held, so that no other takes its place
         self._parameters: set[int] = set()
 
@@ -177,16 +183,25 @@ class _Walk:
             weights = 0
         else:
             return 0.0, 0.0
-        placement = expert.perturbation.placement if expert.perturbation else "full"
-        base: Callable[[], nn.Module] | None = type(expert.base) if isinstance(expert.base, nn.Module) else None
-        forward, backward = _feature_bytes(_basis_of(expert), base, placement, z.dtype)
-        copies = expert.planes * expert.weight.itemsize if z.dim() > 2 else 0
+        planes = expert.planes * expert.weight.itemsize
+        if self._kernels and layer is expert and _has_kernel(_basis_of(expert), expert):
+            forward, backward, copies = float(planes), float(2 * planes + z.itemsize), 0
+        else:
+            placement = expert.perturbation.placement if expert.perturbation else "full"
+            base: Callable[[], nn.Module] | None = type(expert.base) if isinstance(expert.base, nn.Module) else None
+            forward, backward = _feature_bytes(_basis_of(expert), base, placement, z.dtype)
+            copies = planes if z.dim() > 2 else 0
         elements = rows * z[0].numel()
         joined = samples / len(z) if rows < samples else 0.0  # what the pieces yield is put together in the end
         return (
             (forward + copies) * elements + weights + joined * y.nbytes,
             (backward + copies) * elements + weights + joined * z.nbytes,
         )
+
+
+def _has_kernel(basis: BasisConfig, layer: KANLayer) -> bool:
+    built = build_basis(basis)
+    return program_of(built, [*built.parameters()]) is not None and base_number(layer.base) is not None
 
 
 def _blocked(x: Tensor) -> float:

@@ -79,6 +79,7 @@ def config_of(case: dict[str, Any]) -> TrialConfig:
 def measured(config: TrialConfig, device: str = "cpu") -> float:
     """Most MiB of tensors at once while the configuration is trained on random images."""
     if device == "cuda":
+        torch._C._cuda_clearCublasWorkspaces()  # those of the streams that earlier cases used
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         _train(config, device)

@@ -1,7 +1,7 @@
-"""The networks of published measurements, made of our layers: `SMALL_NETS` and `DEEP_NETS` by name.
+"""The networks of published measurements, made of our layers: `SMALL_NETS`, `DEEP_NETS` and `SHALLOW_NETS` by name.
 
-The small ones are those of Convolutional-KANs for 28x28 pixels, with the same parameters; the deep ones the eight
-convolutions 16-32-64-128-256-256-512-512, strides 1, 2, 2, 1, 1, 2, 1, 1, that torch-conv-kan's layers are timed in.
+The small ones are those of Convolutional-KANs for 28x28 pixels, with the same parameters. torch-conv-kan's layers are
+timed in the deep ones, of eight convolutions, and in the shallow ones, of four.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from trials.kan import BASES, KANConv2d, KANLinear
+from trials.kan import BASES, BottleneckKANConv2d, KANConv2d, KANLinear
 from trials.models.layers import GlobalAverage
 
-__all__ = ["DEEP_NETS", "SMALL_NETS"]
+__all__ = ["DEEP_NETS", "SHALLOW_NETS", "SMALL_NETS"]
 
 
 def efficient(grid_size: int) -> dict[str, Any]:
@@ -64,24 +64,33 @@ SMALL_NETS: dict[str, Callable[[], nn.Module]] = {
     "KKAN (Medium), gs 10": lambda: small(WIDE, kan=10, head=kan(10)),
 }
 
-WIDTHS, STRIDES = (16, 32, 64, 128, 256, 256, 512, 512), (1, 2, 2, 1, 1, 2, 1, 1)
+EIGHT = ((16, 32, 64, 128, 256, 256, 512, 512), (1, 2, 2, 1, 1, 2, 1, 1))
+FOUR = ((32, 64, 128, 256), (1, 2, 2, 1))
+"""Widths and strides."""
 
 
-def deep(basis: str | None) -> nn.Module:
-    """Normalisation and KAN convolution eight times, or convolution, normalisation and ReLU; then the mean and a linear
-    classifier."""
+def stacked(shape: tuple[tuple[int, ...], tuple[int, ...]], basis: str | None, **options: Any) -> nn.Module:
+    """Normalisation and KAN convolution (with a bottleneck where `reduction` is given) again and again, or convolution,
+    normalisation and ReLU; then the mean and a linear classifier."""
     layers: list[nn.Module] = []
-    for channels, out, stride in zip((3, *WIDTHS), WIDTHS, STRIDES, strict=False):
+    widths, strides = shape
+    for channels, out, stride in zip((3, *widths), widths, strides, strict=False):
         if basis is None:
             convolution = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
             layers += [convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
         else:
-            normalisation = nn.BatchNorm2d(channels, affine=False)
-            layers += [normalisation, KANConv2d(channels, out, 3, stride, 1, basis=BASES[basis]())]
-    return nn.Sequential(*layers, GlobalAverage(), nn.Linear(WIDTHS[-1], 10))
+            build: Any = BottleneckKANConv2d if options else KANConv2d
+            convolution = build(channels, out, 3, stride, 1, basis=BASES[basis](), **options)
+            layers += [nn.BatchNorm2d(channels, affine=False), convolution]
+    return nn.Sequential(*layers, GlobalAverage(), nn.Linear(widths[-1], 10))
 
 
-DEEP_NETS: dict[str, Callable[[], nn.Module]] = {
-    "conv-BN-ReLU": lambda: deep(None),
-    **{name: (lambda name=name: deep(name)) for name in BASES},
-}
+def nets(shape: tuple[tuple[int, ...], tuple[int, ...]]) -> dict[str, Callable[[], nn.Module]]:
+    return {
+        "conv-BN-ReLU": lambda: stacked(shape, None),
+        **{name: (lambda name=name: stacked(shape, name)) for name in BASES},
+        "gram, bottleneck": lambda: stacked(shape, "gram", reduction=4),
+    }
+
+
+DEEP_NETS, SHALLOW_NETS = nets(EIGHT), nets(FOUR)

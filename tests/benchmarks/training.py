@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from tests.benchmarks.networks import DEEP_NETS, SMALL_NETS
+from tests.benchmarks.networks import DEEP_NETS, SHALLOW_NETS, SMALL_NETS
 from trials.config import AdamWConfig, TrialConfig
 from trials.data.splits import Split
 from trials.epoch import EagerEpoch, build_epoch
@@ -26,6 +26,7 @@ from trials.optim import build_optimizer
 GROUPS = {
     "small": (SMALL_NETS, "fashion_mnist", 1, 28, 128, 60_000),
     "deep": (DEEP_NETS, "cifar10", 3, 32, 64, 50_000),
+    "shallow": (SHALLOW_NETS, "cifar10", 3, 32, 64, 50_000),
 }
 """Networks, what their data are as large as, channels, pixels, batch and images of an epoch."""
 

@@ -44,8 +44,9 @@ class LayerOptions(TypedDict, total=False):
 class KANLayer(nn.Module):
     """y_o = Σ_i [Σ_k w_{o,i,k} φ_k(z_i) + w_{o,i,b} b(z_i)] + bias_o: a native linear map of the expanded input.
 
-    `weight` has shape (out, in/groups · P, *kernel): P = F basis functions and, where there is a base branch, b last;
-    the channels are ordered input-major, c·P + k, so that native `groups=` splits them rightly.
+    `weight` has shape (out, P · in/groups, *kernel): P = F basis functions and, where there is a base branch, b last.
+    Function k of the c-th channel of a group is at k · in/groups + c: native `groups=` splits the planes rightly, and
+    the planes of one function lie beside each other in memory, as a GPU writes and reads them best.
 
     init="variance": z ~ N(0, 1) gives outputs of mean 0 and variance 1 whatever the basis is. With fan = in/groups ·
     kernel elements, std(w_k) = √(α / (fan · Σ_k Var φ_k)), std(w_b) = √((1-α) / (fan · Var b)), and bias = -Σ w E[φ];
@@ -56,6 +57,7 @@ class KANLayer(nn.Module):
     weight: nn.Parameter
     bias: nn.Parameter | None
     spline_scaler: nn.Parameter | None
+    groups: int = 1
 
     def __init__(
         self,
@@ -82,7 +84,7 @@ class KANLayer(nn.Module):
 
     def basis_weight(self) -> Tensor:
         """The weights of the basis branch, shape (out, in/groups, F, *kernel): a view of `weight`."""
-        return self._by_plane()[:, :, : self.basis.n_features]
+        return self._by_plane()[:, : self.basis.n_features].transpose(1, 2)
 
     def effective_weight(self) -> Tensor:
         """`weight` with the scaler, where there is one, multiplied into the basis branch."""
@@ -90,8 +92,8 @@ class KANLayer(nn.Module):
             return self.weight
         planes = self._by_plane()
         features = self.basis.n_features
-        scaled = planes[:, :, :features] * self.spline_scaler[:, :, None]
-        return torch.cat([scaled, planes[:, :, features:]], dim=2).flatten(1, 2)
+        scaled = planes[:, :features] * self.spline_scaler[:, None]
+        return torch.cat([scaled, planes[:, features:]], dim=1).flatten(1, 2)
 
     def reset_parameters(self) -> None:
         """Draw the weights anew, as the class says. On the meta device nothing is done."""
@@ -100,8 +102,9 @@ class KANLayer(nn.Module):
         mean, scale = self._power_law() if self.init == "power_law" else self._variance_preserving()
         with torch.no_grad():
             weight = self._by_plane()
-            shape = (-1,) + (1,) * (weight.dim() - 3)
-            weight.normal_().mul_(scale.to(weight).view(shape))
+            shape = (-1,) + (1,) * (weight.dim() - 2)
+            drawn = torch.randn_like(weight.transpose(1, 2), memory_format=torch.contiguous_format)
+            weight.copy_(drawn.transpose(1, 2).mul_(scale.to(weight).view(shape)))
             if self.bias is not None:
                 self.bias.copy_(-(weight * mean.to(weight).view(shape)).flatten(1).sum(1))
             if self.spline_scaler is not None:
@@ -135,9 +138,9 @@ class KANLayer(nn.Module):
         it."""
         with torch.no_grad():
             features = self.basis.n_features
-            planes = torch.unflatten(self.effective_weight(), 1, (-1, self.planes))
-            weight = torch.einsum("jk,ock...->ocj...", matrix.to(planes), planes[:, :, :features])
-            weight = torch.cat([weight, planes[:, :, features:]], dim=2).flatten(1, 2)
+            planes = torch.unflatten(self.effective_weight(), 1, (self.planes, -1))
+            weight = torch.einsum("jk,okc...->ojc...", matrix.to(planes), planes[:, :features])
+            weight = torch.cat([weight, planes[:, features:]], dim=1).flatten(1, 2)
         self.basis, self.planes = basis.to(weight.device), basis.n_features + (self.base is not None)
         self.weight = nn.Parameter(weight)
         if self.spline_scaler is not None:
@@ -152,7 +155,7 @@ class KANLayer(nn.Module):
         def empty(*sizes: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(sizes, device=device, dtype=dtype))
 
-        self.weight = empty(out, channels * self.planes, *kernel)
+        self.weight = empty(out, self.planes * channels, *kernel)
         self.bias = empty(out) if bias else None
         self.spline_scaler = empty(*shape) if self.scaled else None
         self.basis.to(device=device)
@@ -166,7 +169,7 @@ class KANLayer(nn.Module):
             dtype = torch.get_autocast_dtype(z.device.type)
             weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
         z, inner, outer = self._perturb(z)
-        expansion = Expansion(self.basis, self.base)
+        expansion = Expansion(self.basis, self.base, self.groups)
         if self.recompute and not torch.compiler.is_compiling() and not learns(self.base):
             y: Tensor = Recomputed.apply(expansion, product, z, weight, bias, inner, outer, *self.basis.parameters())
             return y
@@ -184,7 +187,8 @@ class KANLayer(nn.Module):
         return z, None, self.perturbation.factors(samples, channels * self.basis.n_features, z)
 
     def _by_plane(self) -> Tensor:
-        return torch.unflatten(self.weight, 1, (-1, self.planes))
+        """`weight` as (out, P, in/groups, *kernel)."""
+        return torch.unflatten(self.weight, 1, (self.planes, -1))
 
     def _power_law(self) -> tuple[Tensor, Tensor]:
         """Means to take out with the bias: none; and the standard deviation of each plane's weights; each (P,)."""

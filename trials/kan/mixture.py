@@ -56,15 +56,16 @@ class MixtureKANConv(nn.Module):
         experts = cast(list[KANConv], list(self.experts))
         first = experts[0]
         gates = self._gates(self._logits(z))
-        weight = self._mixed(gates, [expert.effective_weight() for expert in experts])  # (N, O, C*P/g, *kernel)
+        weight = self._mixed(gates, [expert.effective_weight() for expert in experts])  # (N, O, P*C/g, *kernel)
         bias = self._mixed(gates, [e.bias for e in experts if e.bias is not None]) if first.bias is not None else None
         z, inner, outer = first._perturb(z)
-        planes = Expansion(first.basis, first.base).planes(z, inner, outer, weight.dtype)  # (N, C, *S) -> (N, C*P, *S)
+        expansion = Expansion(first.basis, first.base, first.groups)
+        planes = expansion.planes(z, inner, outer, weight.dtype)  # (N, C, *S) -> (N, P*C, *S)
         product = Convolution(first.stride, first.padding, first.dilation, first.groups * len(z))
         weight = weight.flatten(0, 1)
         y = product.forward(
             planes.flatten(0, 1)[None], weight, None if bias is None else bias.flatten()
-        )  # (1, N*C*P, *S) -> (1, N*O, *S')
+        )  # (1, N*P*C, *S) -> (1, N*O, *S')
         return y.view(len(z), first.out_channels, *y.shape[2:])
 
     def load_balance(self, z: Tensor) -> Tensor:

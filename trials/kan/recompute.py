@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,23 +29,26 @@ class Product(Protocol):
 
 @dataclass(frozen=True)
 class Expansion:
-    """z (N, C, *spatial) -> planes (N, C·P, *spatial): the basis' features of each channel, then its base branch.
+    """z (N, C, *spatial) -> planes (N, P·C, *spatial): each function of the basis, then the base branch, of a group's
+    channels one after the other, and so group by group.
 
-    `inner` (N, C) multiplies the input of the basis, `outer` (N, C·F) its features; None: nothing.
+    `inner` (N, C) multiplies the input of the basis, `outer` (N, F·C) its features; None: nothing.
     """
 
     basis: Basis
     base: Callable[[Tensor], Tensor] | None
+    groups: int = 1
 
     def planes(self, z: Tensor, inner: Tensor | None, outer: Tensor | None, dtype: torch.dtype) -> Tensor:
         """The planes, in `dtype`; differentiable where gradients are enabled."""
-        kernel = None if torch.is_grad_enabled() else kernels.find(self.basis, self.base, [*self.basis.parameters()], z)
-        if kernel is not None:
-            return kernel.planes(z, inner, outer, dtype)
-        column = _column(widened(z))
-        features = self.basis.columns(column if inner is None else column * inner.reshape(-1, 1, 1))
-        if outer is not None:
-            features = features * outer.reshape(-1, self.basis.n_features, 1)
+        if not torch.is_grad_enabled():
+            kernel = self._kernel(z, [*self.basis.parameters()])
+            if kernel is not None:
+                return kernel.planes(z, inner, outer, dtype)
+        elif kernels.wanted(z):
+            kernels.log_twin("in training a mixture of experts, and a layer that keeps its features, have none")
+        column = self._column(widened(z))
+        features = self._times(self.basis.columns(self._times(column, inner, z)), outer, z)
         if self.base is not None:
             features = torch.cat([features, self.base(column)], dim=1)  # (A, P, B)
         return _spread(features, z).to(dtype)
@@ -59,27 +62,39 @@ class Expansion:
         self, z: Tensor, inner: Tensor | None, outer: Tensor | None, dtype: torch.dtype, parameters: list[Tensor]
     ) -> tuple[Tensor, Pullback]:
         """`planes`, and the map from their gradient to those of z and of the basis' parameters."""
-        kernel = kernels.find(self.basis, self.base, parameters, z)
+        kernel = self._kernel(z, parameters)
         if kernel is not None:
             return kernel.planes(z, inner, outer, dtype), lambda grad: kernel.pullback(z, inner, outer, grad)
-        column = _column(widened(z))
-        gated = column if inner is None else column * inner.reshape(-1, 1, 1)
-        features, pull = vjp_at(self.basis, gated, parameters)
-        scale = None if outer is None else outer.reshape(-1, self.basis.n_features, 1)
-        features = features if scale is None else features * scale
+        column = self._column(widened(z))
+        features, pull = vjp_at(self.basis, self._times(column, inner, z), parameters)
+        features = self._times(features, outer, z)
         base, pull_base = _base_vjp(self.base, column) if self.base is not None else (None, None)
         planes = features if base is None else torch.cat([features, base], dim=1)
 
         def pull_both(grad: Tensor) -> tuple[Tensor, ...]:
             grad = grad.reshape(planes.shape).to(column.dtype)
-            of_features = grad[:, : self.basis.n_features]
-            grad_z, *rest = pull(of_features if scale is None else of_features * scale)
-            grad_z = grad_z if inner is None else grad_z * inner.reshape(-1, 1, 1)
+            grad_z, *rest = pull(self._times(grad[:, : self.basis.n_features], outer, z))
+            grad_z = self._times(grad_z, inner, z)
             if pull_base is not None:
                 grad_z = grad_z + pull_base(grad[:, self.basis.n_features :])
             return grad_z.view_as(z).to(z.dtype), *rest
 
         return _spread(planes, z).to(dtype), pull_both
+
+    def _kernel(self, z: Tensor, parameters: Sequence[Tensor]) -> kernels.Kernel | None:
+        return kernels.find(self.basis, self.base, parameters, z, self.groups)
+
+    def _column(self, z: Tensor) -> Tensor:
+        """(N, C, *spatial) -> (N·groups, 1, C/groups · elements of spatial)."""
+        return z.reshape(z.shape[0] * self.groups, 1, z.shape[1] // self.groups * math.prod(z.shape[2:]))
+
+    def _times(self, columns: Tensor, factors: Tensor | None, z: Tensor) -> Tensor:
+        """Columns (A, K, B) of z times factors (N, K·C); None: nothing."""
+        if factors is None:
+            return columns
+        sizes = (*columns.shape[:2], z.shape[1] // self.groups)
+        spread = columns.reshape(*sizes, math.prod(z.shape[2:]))
+        return (spread * factors.reshape(*sizes, 1)).view_as(columns)
 
 
 class Recomputed(torch.autograd.Function):
@@ -136,7 +151,7 @@ class Recomputed(torch.autograd.Function):
                 grads_z += [] if of_z is None else [of_z]
                 for i, term in enumerate([of_weight, *of_parameters]):
                     sums[i] = _plus(sums[i], term)
-        of_bias = grad.sum([i for i in range(grad.dim()) if i != 1]) if ctx.has_bias and needs[4] else None
+        of_bias = _bias_gradient(grad) if ctx.has_bias and needs[4] else None
         return None, None, _joined(grads_z), sums[0], of_bias, None, None, *sums[1:]
 
 
@@ -163,13 +178,8 @@ def _joined(pieces: list[Tensor]) -> Any:
     return torch.cat(pieces) if len(pieces) > 1 else next(iter(pieces), None)
 
 
-def _column(z: Tensor) -> Tensor:
-    """(N, C, *spatial) -> (N·C, 1, elements of spatial)."""
-    return z.reshape(z.shape[0] * z.shape[1], 1, math.prod(z.shape[2:]))
-
-
 def _spread(planes: Tensor, z: Tensor) -> Tensor:
-    """(N·C, P, elements of spatial) -> (N, C·P, *spatial)."""
+    """(N·groups, P, C/groups · elements of spatial) -> (N, P·C, *spatial)."""
     return planes.reshape(z.shape[0], z.shape[1] * planes.shape[1], *z.shape[2:])
 
 
@@ -184,6 +194,14 @@ def _plus(total: Tensor | None, term: Any) -> Any:
     if total is None:
         return term
     return total if term is None else total.add_(term)
+
+
+def _bias_gradient(grad: Tensor) -> Tensor:
+    """The sum of (N, O, *spatial) over all but O; on CUDA as a matrix product, which is up to four times faster."""
+    if not grad.is_cuda:
+        return grad.sum([i for i in range(grad.dim()) if i != 1])
+    rows = grad.movedim(1, -1).reshape(-1, grad.shape[1])
+    return (rows.new_ones(1, len(rows)) @ rows)[0]
 
 
 def learns(base: Callable[[Tensor], Tensor] | None) -> bool:

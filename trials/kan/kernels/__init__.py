@@ -6,12 +6,14 @@
 
 The twin in plain PyTorch (`Basis`, `Expansion`) runs everywhere and gives the same numbers to float32's precision.
 `find` chooses for each call: the kernel on CUDA where Triton is installed, else None; `force` overrules it in tests.
+Where the twin must run on CUDA, `log_twin` says why.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,24 +24,45 @@ from trials.kan.basis import Basis
 from trials.kan.kernels.kernel import Kernel
 from trials.kan.kernels.program import base_number, program_of
 
-__all__ = ["Kernel", "find", "force"]
+__all__ = ["Kernel", "find", "force", "log_twin", "wanted"]
 
+_log = logging.getLogger(__name__)
 _forced: bool | None = None
 
 
 def find(
-    basis: Basis, base: Callable[[Tensor], Tensor] | None, parameters: Sequence[Tensor], z: Tensor
+    basis: Basis, base: Callable[[Tensor], Tensor] | None, parameters: Sequence[Tensor], z: Tensor, groups: int = 1
 ) -> Kernel | None:
     """The kernel that expands z by `basis`, at these values of its parameters, and `base`; None: use the twin."""
-    if _forced is False or not (_forced or (z.is_cuda and _triton_is_installed())):
+    if not wanted(z):
+        return None
+    if not (_forced or _triton_is_installed()):
+        log_twin("Triton is not installed")
         return None
     program, number = program_of(basis, parameters), base_number(base)
     planes = basis.n_features + (base is not None)
-    if program is None or number is None or z.numel() * planes >= 2**31:
-        return None
     if z.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        return None
-    return Kernel(program, number, basis.n_features)
+        log_twin(f"there is none for {z.dtype}")
+    elif program is None:
+        log_twin(f"{type(basis).__name__} {getattr(basis, 'kind', '')}".strip() + " has none")
+    elif number is None:
+        log_twin(f"the base branch {getattr(base, '__name__', base)} has none")
+    elif z.numel() * planes >= 2**31:
+        log_twin("a batch has more than 2**31 features")
+    else:
+        return Kernel(program, number, basis.n_features, groups)
+    return None
+
+
+def wanted(z: Tensor) -> bool:
+    """Whether z is to be expanded by a kernel, if there is one."""
+    return z.is_cuda if _forced is None else _forced
+
+
+@functools.cache
+def log_twin(reason: str) -> None:
+    """Log, once in a process, that a basis is evaluated in plain PyTorch where a kernel was wanted."""
+    _log.warning("no Triton kernel, so a basis takes several times longer: %s", reason)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""The basis functions and their slopes as Triton device functions, one pair a family, in float32.
+"""The basis functions and their slopes as Triton device functions, in float32.
 
-Each takes `u` or `z` and the index `k` of a function, of shapes that broadcast, and what `Program` says of the basis:
-`SIZE` and `CONSTANT` (known to the compiler), `scale` and up to two tables in memory. Formulas: the basis' own module.
+`prepare` computes once for each element what all functions share. From it `value` and `slope` make any function k, and
+`turn` and `polynomial` the next one from those before it. `scale` and up to two tables in memory are what `Program`
+says of the basis. Formulas: the basis' own module.
 """
 
 # mypy: ignore-errors
@@ -24,72 +25,113 @@ _HAT = tl.constexpr(0.8673250705840776)  # 2/(√3 π^¼)
 
 
 @triton.jit
-def domain(z, KIND: tl.constexpr):
-    """u: z on the interval where the functions are defined."""
+def prepare(z, KIND: tl.constexpr):
+    """Two numbers of z from which every function is made."""
     if KIND == _FOURIER:
-        return tl.erf(z * 0.7071067811865476)
-    elif KIND == _RECURRENCE:
-        return tanh(z)
-    elif KIND == _BERNSTEIN:
-        return tl.sigmoid(2 * z)
-    else:
-        return z
-
-
-@triton.jit
-def value(u, k, scale, first, second, KIND: tl.constexpr, F: tl.constexpr, SIZE: tl.constexpr, CONSTANT: tl.constexpr):
-    """φ_k at u = domain(z)."""
-    if KIND == _BSPLINE:
-        return bspline(u, k, scale, F, SIZE)
-    elif KIND == _RADIAL:
-        t = u * scale - (k - (F - 1) / 2)
-        return tl.exp(-t * t)
-    elif KIND == _FOURIER:
-        turns, phase = frequency(k, SIZE)
-        return sine(turns * u + phase)
-    elif KIND == _RECURRENCE:
-        return polynomial(u, k + (1 - CONSTANT), first, SIZE)
-    elif KIND == _BERNSTEIN:
-        return tl.load(first + k, k < F, 0.0) * powers(u, k, SIZE)
-    elif KIND == _RELU_PAIR:
-        low, high = tl.load(first + k, k < F, 0.0), tl.load(second + k, k < F, 1.0)
-        narrowing = 2 * tl.rsqrt((high - low) * (high - low))
-        root = tl.maximum(u - low, 0.0) * tl.maximum(high - u, 0.0) * (narrowing * narrowing)
-        return root * root
-    else:
-        return wavelet((u - tl.load(first + k, k < F, 0.0)) * tl.exp(-tl.load(second + k, k < F, 0.0)), KIND)
-
-
-@triton.jit
-def slope(z, k, scale, first, second, KIND: tl.constexpr, F: tl.constexpr, SIZE: tl.constexpr, CONSTANT: tl.constexpr):
-    """dφ_k/dz, and the derivatives by the basis' first and second parameter, 0 where it has none."""
-    if KIND == _BSPLINE:
-        return bspline_slope(z, k, scale, F, SIZE), 0.0, 0.0
-    elif KIND == _RADIAL:
-        t = z * scale - (k - (F - 1) / 2)
-        return -2 * scale * t * tl.exp(-t * t), 0.0, 0.0
-    elif KIND == _FOURIER:
-        turns, phase = frequency(k, SIZE)
-        stretch = 2.5066282746310002 * tl.exp(-0.5 * z * z)
-        return turns * sine(turns * tl.erf(z * 0.7071067811865476) + phase + 0.5) * stretch, 0.0, 0.0
+        u = tl.erf(z * 0.7071067811865476)
+        return sine(u + 0.5), sine(u)
     elif KIND == _RECURRENCE:
         u = tanh(z)
-        return polynomial_slope(u, k + (1 - CONSTANT), first, SIZE) * (1 - u * u), 0.0, 0.0
+        return u, u
     elif KIND == _BERNSTEIN:
-        t = tl.sigmoid(2 * z)
-        rising, falling = k * powers(t, k - 1, SIZE - 1), (SIZE - k) * powers(t, k, SIZE - 1)
-        return tl.load(first + k, k < F, 0.0) * (rising - falling) * (2 * t * (1 - t)), 0.0, 0.0
+        return log2_sigmoid(2 * z), log2_sigmoid(-2 * z)
+    else:
+        return z, z
+
+
+@triton.jit
+def chain(z, a, KIND: tl.constexpr):
+    """du/dz, where the slopes are those by u; a: the first number that was prepared."""
+    if KIND == _FOURIER:
+        return 2.5066282746310002 * tl.exp(-0.5 * z * z)  # with the π of sin(kπu)
+    elif KIND == _RECURRENCE:
+        return 1 - a * a
+    else:
+        return 1.0
+
+
+@triton.jit
+def value(a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER: tl.constexpr):
+    """φ_k, of a basis whose functions are computed one by one."""
+    if KIND == _BSPLINE:
+        return bspline(a * scale - (k - (functions - 1) * 0.5), ORDER)
+    elif KIND == _RADIAL:
+        t = a * scale - (k - (functions - 1) * 0.5)
+        return tl.exp(-t * t)
+    elif KIND == _BERNSTEIN:
+        return tl.load(first + k) * tl.exp2(k * a + (functions - 1 - k) * b)
     elif KIND == _RELU_PAIR:
-        low, high = tl.load(first + k, k < F, 0.0), tl.load(second + k, k < F, 1.0)
+        low, high = tl.load(first + k), tl.load(second + k)
+        root = tl.maximum(a - low, 0.0) * tl.maximum(high - a, 0.0) * (4 / ((high - low) * (high - low)))
+        return root * root
+    else:
+        return wavelet((a - tl.load(first + k)) * tl.exp(-tl.load(second + k)), KIND)
+
+
+@triton.jit
+def any_value(
+    z, k, functions, scale, first, second, KIND: tl.constexpr, ORDER: tl.constexpr, CONSTANT: tl.constexpr
+):  # fmt: skip
+    """φ_k(z) for k of the shape of z: each element has a function of its own."""
+    if KIND == _FOURIER:
+        half = functions // 2
+        turns, phase = tl.where(k < half, k + 1, k - half + 1), tl.where(k < half, 0.5, 0.0)
+        return sine(turns * tl.erf(z * 0.7071067811865476) + phase)
+    elif KIND == _RECURRENCE:
+        u = tanh(z)
+        here, before = tl.zeros_like(u) + 1, tl.zeros_like(u)
+        result = here
+        for n in range(functions - CONSTANT):
+            here, before = polynomial(here, before, u, first + 3 * n)
+            result = tl.where(k == n + CONSTANT, here, result)
+        return result
+    else:
+        a, b = prepare(z, KIND)
+        return value(a, b, k, functions, scale, first, second, KIND, ORDER)
+
+
+@triton.jit
+def slope(z, a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER: tl.constexpr):
+    """dφ_k/dz, and the derivatives by the basis' first and second parameter, 0 where it has none."""
+    if KIND == _BSPLINE:
+        return scale * bspline_slope(z * scale - (k - (functions - 1) * 0.5), ORDER), 0.0, 0.0
+    elif KIND == _RADIAL:
+        t = z * scale - (k - (functions - 1) * 0.5)
+        return -2 * scale * t * tl.exp(-t * t), 0.0, 0.0
+    elif KIND == _BERNSTEIN:
+        here = value(a, b, k, functions, scale, first, second, KIND, ORDER)
+        return 2 * here * (k - (functions - 1) * tl.exp2(a)), 0.0, 0.0
+    elif KIND == _RELU_PAIR:
+        low, high = tl.load(first + k), tl.load(second + k)
         left, right, width = tl.maximum(z - low, 0.0), tl.maximum(high - z, 0.0), high - low
-        outer = 2 * left * right * (4 / (width * width)) * (4 / (width * width))
-        widening = 2 * outer * left * right / width
+        outer = left * right * (32 / (width * width * width * width))
+        widening = outer * left * right * (2 / width)
         return outer * (right - left), widening - outer * right, outer * left - widening
     else:
-        narrowing = tl.exp(-tl.load(second + k, k < F, 0.0))
-        v = (z - tl.load(first + k, k < F, 0.0)) * narrowing
+        narrowing = tl.exp(-tl.load(second + k))
+        v = (z - tl.load(first + k)) * narrowing
         by_v = wavelet_slope(v, KIND)
         return by_v * narrowing, -by_v * narrowing, -by_v * v
+
+
+@triton.jit
+def turn(cosine, sine, a, b):
+    """cos(nπu) and sin(nπu) for the next n; a and b are those for n = 1."""
+    return cosine * a - sine * b, sine * a + cosine * b
+
+
+@triton.jit
+def polynomial(here, before, u, row):
+    """p_{n+1} and p_n from p_n and p_{n-1}; at `row` lie (a_n, b_n, c_n)."""
+    return (tl.load(row) * u + tl.load(row + 1)) * here - tl.load(row + 2) * before, here
+
+
+@triton.jit
+def polynomial_slope(here, before, rise, rise_before, u, row):
+    """The same, and the derivatives of both."""
+    a, b, c = tl.load(row), tl.load(row + 1), tl.load(row + 2)
+    factor = a * u + b
+    return factor * here - c * before, here, a * here + factor * rise - c * rise_before, rise
 
 
 @triton.jit
@@ -137,9 +179,9 @@ def sine(halves):
 
 
 @triton.jit
-def frequency(k, SIZE: tl.constexpr):
-    """Half turns over the domain, and the phase in half turns: cosines 1..SIZE, then sines."""
-    return tl.where(k < SIZE, k + 1, k - SIZE + 1).to(tl.float32), tl.where(k < SIZE, 0.5, 0.0)
+def log2_sigmoid(x):
+    """log2 of 1/(1 + exp(-x)), to float32's precision of the sigmoid itself."""
+    return tl.minimum(x, 0.0) * 1.4426950408889634 - tl.log2(1 + tl.exp(-tl.abs(x)))
 
 
 @triton.jit
@@ -171,8 +213,8 @@ def one_over_factorial(S: tl.constexpr):
 
 
 @triton.jit
-def bspline(z, k, scale, F: tl.constexpr, S: tl.constexpr):
-    t = z * scale - (k - (F - 1) / 2)
+def bspline(t, S: tl.constexpr):
+    """M_S(|t|), t in intervals from the spline's middle."""
     if S == 0:
         return tl.where((t >= -0.5) & (t < 0.5), 1.0, 0.0)
     else:
@@ -180,50 +222,14 @@ def bspline(z, k, scale, F: tl.constexpr, S: tl.constexpr):
 
 
 @triton.jit
-def bspline_slope(z, k, scale, F: tl.constexpr, S: tl.constexpr):
-    t = z * scale - (k - (F - 1) / 2)
+def bspline_slope(t, S: tl.constexpr):
     sign = tl.where(t > 0, 1.0, 0.0) - tl.where(t < 0, 1.0, 0.0)
     if S == 0:
         return tl.zeros_like(t)
     elif S == 1:
-        return -scale * sign * tl.where(tl.abs(t) < 1, 1.0, 0.0)
+        return -sign * tl.where(tl.abs(t) < 1, 1.0, 0.0)
     else:
-        return -scale * sign * pieces(tl.abs(t), S, S - 1) * one_over_factorial(S - 1)
-
-
-@triton.jit
-def polynomial(u, n, table, DEGREE: tl.constexpr):
-    """p_n(u) by the recurrence whose (a, b, c) are the table's rows."""
-    before, here = tl.zeros_like(u), tl.zeros_like(u) + 1
-    result = tl.where(n == 0, here, 0.0)
-    for i in tl.static_range(DEGREE):
-        step = (tl.load(table + 3 * i) * u + tl.load(table + 3 * i + 1)) * here - tl.load(table + 3 * i + 2) * before
-        before, here = here, step
-        result = tl.where(n == i + 1, here, result)
-    return result
-
-
-@triton.jit
-def polynomial_slope(u, n, table, DEGREE: tl.constexpr):
-    before, here = tl.zeros_like(u), tl.zeros_like(u) + 1
-    slope_before, slope_here = tl.zeros_like(u), tl.zeros_like(u)
-    result = tl.where(n == 0, slope_here, 0.0)
-    for i in tl.static_range(DEGREE):
-        a, b, c = tl.load(table + 3 * i), tl.load(table + 3 * i + 1), tl.load(table + 3 * i + 2)
-        slope_step = a * here + (a * u + b) * slope_here - c * slope_before
-        step = (a * u + b) * here - c * before
-        before, here, slope_before, slope_here = here, step, slope_here, slope_step
-        result = tl.where(n == i + 1, slope_here, result)
-    return result
-
-
-@triton.jit
-def powers(t, k, N: tl.constexpr):
-    """t^k (1-t)^(N-k)."""
-    result = tl.zeros_like(t) + tl.where(k < 0, 0.0, 1.0)
-    for i in tl.static_range(N):
-        result *= tl.where(i < k, t, 1 - t)
-    return result
+        return -sign * pieces(tl.abs(t), S, S - 1) * one_over_factorial(S - 1)
 
 
 @triton.jit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,70 +12,78 @@ from trials.kan.kernels.program import MEXICAN_HAT, NO_BASE, RELU_PAIR, Program
 
 __all__ = ["Kernel"]
 
-_LANES = 128  # lanes of eight planes a program of the forward pass
+_EIGHT = 8  # neighbours of a lane: of bfloat16 what one instruction loads or stores
+_LANES, _WARPS = 128, 4
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """z (N, C, *spatial) -> planes (N, C·P, *spatial), and back. Memory of both has the channels last.
+    """z (N, C, *spatial) -> planes (N, P·C, *spatial), and back; `Expansion` has their order. Memory of both has the
+    channels last.
 
-    `inner` (N, C) multiplies the input of the basis, `outer` (N, C·F) its features; None: nothing.
+    `inner` (N, C) multiplies the input of the basis, `outer` (N, F·C) its features; None: nothing.
     """
 
     program: Program
     base: int
     features: int
+    groups: int = 1
 
     @property
     def width(self) -> int:
         """P, the planes of one channel."""
         return self.features + (self.base != NO_BASE)
 
+    @property
+    def learnt(self) -> bool:
+        """Whether the basis has parameters."""
+        return self.program.kind >= MEXICAN_HAT or self.program.kind == RELU_PAIR
+
     def planes(self, z: Tensor, inner: Tensor | None, outer: Tensor | None, dtype: torch.dtype) -> Tensor:
         """φ_k(z) and b(z), computed in float32 and rounded to `dtype`."""
-        from trials.kan.kernels.programs import planes_program
+        from trials.kan.kernels.programs import narrow_planes_program, planes_program
 
         last = z.movedim(1, -1).contiguous()  # (N, *spatial, C)
-        result = torch.empty(*last.shape[:-1], z.shape[1] * self.width, dtype=dtype, device=z.device)
-        programs = -(-result.numel() // (8 * _LANES))
-        if programs:
-            with torch.cuda.device_of(z):  # type: ignore[no-untyped-call]
-                planes_program[(programs,)](
-                    last, *self._inputs(inner, outer), result, result.numel(), *self._sizes(z),
-                    **self._compiled(inner, outer), SPAN=(6 + self.width) // self.width + 1, BLOCK=_LANES,
-                )  # fmt: skip
+        result = torch.empty(*last.shape[:-1], self.width * z.shape[1], dtype=dtype, device=z.device)
+        narrow = self._span(last) % _EIGHT > 0
+        program, unit = (narrow_planes_program, 1) if narrow else (planes_program, _EIGHT)
+        programs = -(-(result if narrow else last).numel() // (_EIGHT * _LANES))
+        compiled = {"VECTOR": _EIGHT, "LANES": _LANES, "num_warps": _WARPS}
+        self._launch(program, programs, last, inner, outer, [result], unit, compiled)
         return result.movedim(-1, 1)
 
     def pullback(self, z: Tensor, inner: Tensor | None, outer: Tensor | None, grad: Tensor) -> tuple[Tensor, ...]:
-        """Gradients of z, and of each parameter of the basis from that of the planes, (N, C·P, *spatial)."""
+        """Gradients of z, and of each parameter of the basis from that of the planes, (N, P·C, *spatial)."""
         from trials.kan.kernels.programs import pullback_program
 
         last, grad = z.movedim(1, -1).contiguous(), grad.movedim(1, -1).contiguous()
         result = torch.empty_like(last)
-        learnt = self.program.kind >= MEXICAN_HAT or self.program.kind == RELU_PAIR
-        rows = 512 if learnt else 256 if self.width <= 12 else 128  # elements a program: as the cache and sums want
-        programs = -(-z.numel() // rows)
-        partial = torch.empty(programs if learnt else 0, 2, self.features, device=z.device)
-        if programs:
-            with torch.cuda.device_of(z):  # type: ignore[no-untyped-call]
-                pullback_program[(programs,)](
-                    last, *self._inputs(inner, outer), grad, result, partial, z.numel(), *self._sizes(z),
-                    **self._compiled(inner, outer), LEARNT=learnt, ROWS=rows,
-                )  # fmt: skip
-        return result.movedim(-1, 1), *(partial.sum(0) if learnt else ())
+        vector = 1 if self._span(last) % _EIGHT else _EIGHT
+        lanes, warps = (_LANES, _WARPS) if not self.learnt else (128 if vector == 1 else 32, 1)  # sums want one warp
+        programs = -(-last.numel() // (vector * lanes))
+        partial = torch.empty(programs if self.learnt else 0, 2, self.features, device=z.device)
+        compiled = {"VECTOR": vector, "LANES": lanes, "num_warps": warps, "LEARNT": self.learnt}
+        self._launch(pullback_program, programs, last, inner, outer, [grad, result, partial], vector, compiled)
+        return result.movedim(-1, 1), *(partial.sum(0) if self.learnt else ())
 
-    def _inputs(self, inner: Tensor | None, outer: Tensor | None) -> tuple[Tensor | None, ...]:
+    def _span(self, last: Tensor) -> int:
+        """Channels of a group."""
+        return last.shape[-1] // self.groups
+
+    def _launch(
+        self, program: Any, programs: int, last: Tensor, inner: Tensor | None, outer: Tensor | None,
+        tensors: list[Tensor], unit: int, compiled: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """Run a program on z (N, *spatial, C), whose channels it counts in units of `unit`."""
+        if not programs:
+            return
         first, second = (*self.program.tables, None, None)[:2]
         factors = (None if factor is None else factor.float().contiguous() for factor in (inner, outer))
-        return (*factors, first, second)
-
-    def _sizes(self, z: Tensor) -> tuple[int, int, float]:
-        """Elements of one sample, channels, and intervals a unit."""
-        return math.prod(z.shape[1:]), z.shape[1], self.program.scale
-
-    def _compiled(self, inner: Tensor | None, outer: Tensor | None) -> dict[str, Any]:
-        return {
-            "KIND": self.program.kind, "F": self.features, "P": self.width, "SIZE": self.program.size,
-            "CONSTANT": self.program.constant, "BASE": self.base, "INNER": inner is not None,
-            "OUTER": outer is not None,
-        }  # fmt: skip
+        rows = last.numel() // self._span(last)
+        with torch.cuda.device_of(last):  # type: ignore[no-untyped-call]
+            program[(programs,)](
+                last, *factors, first, second, *tensors, rows, self._span(last) // unit, self.features, self.groups,
+                rows // len(last), self.program.scale,
+                KIND=self.program.kind, ORDER=self.program.order, CONSTANT=self.program.constant, BASE=self.base,
+                INNER=inner is not None, OUTER=outer is not None, **compiled,
+            )  # fmt: skip

@@ -33,8 +33,8 @@ class Program:
     """A family's number, what is compiled in, and what is passed."""
 
     kind: int
-    size: int
-    """Spline order, degree or number of frequencies: compiled in, as F is."""
+    order: int = 0
+    """Of a spline: compiled in."""
     constant: int = 0
     """Whether a recurrence begins at p_0: compiled in."""
     scale: float = 1.0
@@ -72,28 +72,28 @@ def _bspline(basis: Any, parameters: tuple[Tensor, ...]) -> Program | None:
 
 
 def _rbf(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(RADIAL, 0, scale=basis.per_unit)
+    return Program(RADIAL, scale=basis.per_unit)
 
 
 def _fourier(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(FOURIER, basis.grid_size)
+    return Program(FOURIER)
 
 
 def _recurrence(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(RECURRENCE, basis.degree, int(basis.constant), tables=(basis.table,))
+    return Program(RECURRENCE, constant=int(basis.constant), tables=(basis.table,))
 
 
 def _bernstein(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(BERNSTEIN, basis.degree, tables=(basis.binomials,))
+    return Program(BERNSTEIN, tables=(basis.binomials,))
 
 
 def _relu_pair(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(RELU_PAIR, 0, tables=parameters)
+    return Program(RELU_PAIR, tables=parameters)
 
 
 def _wavelet(basis: Any, parameters: tuple[Tensor, ...]) -> Program | None:
     kind = {"mexican_hat": MEXICAN_HAT, "morlet": MORLET, "dog": DOG}.get(basis.kind)
-    return None if kind is None else Program(kind, 0, tables=parameters)
+    return None if kind is None else Program(kind, tables=parameters)
 
 
 _PROGRAMS: dict[type[Basis], Callable[[Any, tuple[Tensor, ...]], Program | None]] = {

@@ -1,7 +1,8 @@
-"""The two Triton programs of every basis: its planes, and their vector-Jacobian product.
+"""The Triton programs of every basis: its planes, of wide or of narrow rows, and their vector-Jacobian product.
 
-Both see the input as E elements with the channels last, and the planes of one element as P neighbours in memory: its F
-features, then its base branch. Factors are those of dropout and noise: `inner` (N, C) and `outer` (N, C*F).
+A row is a group's channels at one place; its planes are P such rows one after the other: function by function, then the
+base branch. How many functions, channels and places there are is not compiled in.
+Factors are those of dropout and noise: `inner` (N, C) and `outer` (N, F*C).
 """
 
 # mypy: ignore-errors
@@ -11,99 +12,187 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from trials.kan.kernels.functions import base_slope, base_value, domain, slope, value
+from trials.kan.kernels import program
+from trials.kan.kernels.functions import (
+    any_value,
+    base_slope,
+    base_value,
+    chain,
+    polynomial,
+    polynomial_slope,
+    prepare,
+    slope,
+    turn,
+    value,
+)
+
+_FOURIER, _RECURRENCE = tl.constexpr(program.FOURIER), tl.constexpr(program.RECURRENCE)
+_NO_BASE = tl.constexpr(program.NO_BASE)
+_SIZES = ["rows", "units", "functions", "groups", "rows_of_sample"]  # values that are not compiled in
 
 
-@triton.jit(do_not_specialize=["per_sample", "channels"])
+@triton.jit(do_not_specialize=_SIZES)
 def planes_program(
-    z_at, inner_at, outer_at, first, second, planes_at, total, per_sample, channels, scale,
-    KIND: tl.constexpr, F: tl.constexpr, P: tl.constexpr, SIZE: tl.constexpr, CONSTANT: tl.constexpr,
-    BASE: tl.constexpr, INNER: tl.constexpr, OUTER: tl.constexpr, SPAN: tl.constexpr, BLOCK: tl.constexpr,
+    z_at, inner_at, outer_at, first, second, planes_at, rows, units, functions, groups, rows_of_sample, scale,
+    KIND: tl.constexpr, ORDER: tl.constexpr, CONSTANT: tl.constexpr, BASE: tl.constexpr, INNER: tl.constexpr,
+    OUTER: tl.constexpr, VECTOR: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
-    """Eight planes a lane, so that the stores are dense whatever P is. They are of at most SPAN elements, for each of
-    which the domain map and the base branch are computed once."""
-    start = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)) * 8
-    element = start // P
-    run = (start - element * P)[:, None] + tl.arange(0, 8)[None, :]  # planes since the first element's first
-    at = start[:, None] + tl.arange(0, 8)[None, :]
-    k, u, base, channel = run, tl.zeros((BLOCK, 8), tl.float32), tl.zeros((BLOCK, 8), tl.float32), run
-    for j in tl.static_range(SPAN):
-        here = element + j
-        inside = here * P < total
-        z = tl.load(z_at + here, inside, 0.0).to(tl.float32)
-        own = run >= j * P  # of this element, or of a later one
-        if P > F:
-            base = from_here(base, base_value(z, BASE), own, j)
-        if INNER or OUTER:
-            row = (here // per_sample) * channels + here % channels  # of (N, C)
-            channel = from_here(channel, row, own, j)
-            if INNER:
-                z *= tl.load(inner_at + row, inside, 0.0)
-        u = from_here(u, domain(z, KIND), own, j)
-        if j > 0:
-            k = tl.where(own, run - j * P, k)
-    result = value(u, k, scale, first, second, KIND, F, SIZE, CONSTANT)
-    if OUTER:
-        result *= tl.load(outer_at + channel * F + k, (at < total) & (k < F), 0.0)
-    if P > F:
-        result = tl.where(k < F, result, base)
-    tl.store(planes_at + at, result.to(planes_at.dtype.element_ty), at < total)
+    """The planes of LANES * VECTOR elements, for rows of `units` * VECTOR channels.
 
-
-@triton.jit
-def from_here(before, of_element, own, j: tl.constexpr):
-    """The element's value from its first plane on, (BLOCK, 8)."""
-    wide = tl.broadcast_to(of_element[:, None], before.shape)
-    if j > 0:
-        wide = tl.where(own, wide, before)
-    return wide
-
-
-@triton.jit(do_not_specialize=["per_sample", "channels"])
-def pullback_program(
-    z_at, inner_at, outer_at, first, second, grad_at, grad_z_at, partial_at, elements, per_sample, channels, scale,
-    KIND: tl.constexpr, F: tl.constexpr, P: tl.constexpr, SIZE: tl.constexpr, CONSTANT: tl.constexpr,
-    BASE: tl.constexpr, INNER: tl.constexpr, OUTER: tl.constexpr, LEARNT: tl.constexpr, ROWS: tl.constexpr,
-):  # fmt: skip
-    """Gradient of z from that of the planes, one element a lane; with LEARNT the parameters' over these elements too.
-
-    A lane reads its P planes one after the other: they lie in lines that its neighbours have brought into the cache.
+    A lane holds VECTOR neighbouring channels, and goes through the functions, writing as many neighbours of each.
     """
-    element = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    inside = element < elements
-    z = tl.load(z_at + element, inside, 0.0).to(tl.float32)
-    channel = (element // per_sample) * channels + element % channels  # of (N, C)
-    factor = 1.0
-    if INNER:
-        factor = tl.load(inner_at + channel, inside, 0.0)
-    grad_z = tl.zeros_like(z)
-    if F <= 48:
-        for k in tl.static_range(F):
-            grad = feature_gradient(grad_at, outer_at, element * P + k, channel * F + k, inside, OUTER)
-            by_z, by_first, by_second = slope(z * factor, k, scale, first, second, KIND, F, SIZE, CONSTANT)
-            grad_z += grad * by_z
+    lane = tl.program_id(0) * LANES + tl.arange(0, LANES)
+    row = lane // units
+    inside = (row < rows)[:, None]
+    z = tl.load(z_at + neighbours(lane, VECTOR), inside, 0.0).to(tl.float32)
+    span = units * VECTOR
+    to = planes_at + neighbours(lane + row * (functions - (BASE == _NO_BASE)) * units, VECTOR)
+    if BASE != _NO_BASE:
+        write(to + functions * span, base_value(z, BASE), inside)
+    factor = z_at  # not read without OUTER
+    if INNER or OUTER:
+        group = row // rows_of_sample * groups + row % groups  # of (N, groups)
+        if INNER:
+            z *= tl.load(inner_at + neighbours(lane + (group - row) * units, VECTOR), inside, 0.0)
+        if OUTER:
+            factor = outer_at + neighbours(lane + (group * functions - row) * units, VECTOR)
+    a, b = prepare(z, KIND)
+    here, other = tl.zeros_like(z) + 1, tl.zeros_like(z)
+    if CONSTANT:
+        write(to, scaled(here, factor, inside, OUTER), inside)
+        to += span
+        factor += span
+    steps = functions // 2 if KIND == _FOURIER else functions - CONSTANT
+    for k in range(steps):
+        if KIND == _FOURIER:
+            here, other = turn(here, other, a, b)
+            write(to + (k + steps) * span, scaled(other, factor + (k + steps) * span, inside, OUTER), inside)
+        elif KIND == _RECURRENCE:
+            here, other = polynomial(here, other, a, first + 3 * k)
+        else:
+            here = value(a, b, k, functions, scale, first, second, KIND, ORDER)
+        write(to + k * span, scaled(here, factor + k * span, inside, OUTER), inside)
+
+
+@triton.jit(do_not_specialize=_SIZES)
+def narrow_planes_program(
+    z_at, inner_at, outer_at, first, second, planes_at, rows, units, functions, groups, rows_of_sample, scale,
+    KIND: tl.constexpr, ORDER: tl.constexpr, CONSTANT: tl.constexpr, BASE: tl.constexpr, INNER: tl.constexpr,
+    OUTER: tl.constexpr, VECTOR: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    """LANES * VECTOR planes, for rows of any number of channels, `units`.
+
+    A lane writes VECTOR neighbours, of whatever functions and channels they are: dense where rows are short.
+    """
+    planes = functions + (BASE != _NO_BASE)
+    start = (tl.program_id(0) * LANES + tl.arange(0, LANES)) * VECTOR
+    row = start // (planes * units)
+    k = (start - row * planes * units) // units
+    channel = neighbours(start - (row * planes + k) * units, 1) + tl.arange(0, VECTOR)[None, :]
+    ahead = quotient(channel, units)
+    channel -= ahead * units
+    k = k[:, None] + ahead
+    ahead = quotient(k, planes)
+    k -= ahead * planes
+    row = row[:, None] + ahead
+    inside = row < rows
+    z = tl.load(z_at + row * units + channel, inside, 0.0).to(tl.float32)
+    base = z
+    if BASE != _NO_BASE:
+        base = base_value(z, BASE)
+    if INNER or OUTER:
+        group = row // rows_of_sample * groups + row % groups  # of (N, groups)
+        if INNER:
+            z *= tl.load(inner_at + group * units + channel, inside, 0.0)
+    feature = tl.minimum(k, functions - 1)
+    result = any_value(z, feature, functions, scale, first, second, KIND, ORDER, CONSTANT)
+    if OUTER:
+        result *= tl.load(outer_at + (group * functions + feature) * units + channel, inside, 0.0)
+    if BASE != _NO_BASE:
+        result = tl.where(k < functions, result, base)
+    write(planes_at + neighbours(start, 1) + tl.arange(0, VECTOR)[None, :], result, inside)
+
+
+@triton.jit(do_not_specialize=_SIZES)
+def pullback_program(
+    z_at, inner_at, outer_at, first, second, grad_at, grad_z_at, partial_at, rows, units, functions, groups,
+    rows_of_sample, scale,
+    KIND: tl.constexpr, ORDER: tl.constexpr, CONSTANT: tl.constexpr, BASE: tl.constexpr, INNER: tl.constexpr,
+    OUTER: tl.constexpr, LEARNT: tl.constexpr, VECTOR: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    """Gradient of z from that of the planes; with LEARNT the parameters' over these elements too. Lanes as those of
+    `planes_program`, each with the gradients of the next functions on their way."""
+    lane = tl.program_id(0) * LANES + tl.arange(0, LANES)
+    row = lane // units
+    inside = (row < rows)[:, None]
+    span = units * VECTOR
+    grad_at += neighbours(lane + row * (functions - (BASE == _NO_BASE)) * units, VECTOR)
+    steps = functions // 2 if KIND == _FOURIER else functions - CONSTANT
+    now = read(grad_at + CONSTANT * span, inside & (steps > 0))
+    soon = read(grad_at + (CONSTANT + 1) * span, inside & (steps > 1))
+    later = read(grad_at + (CONSTANT + 2) * span, inside & (steps > 2))
+    z = tl.load(z_at + neighbours(lane, VECTOR), inside, 0.0).to(tl.float32)
+    of_base = tl.zeros_like(z)
+    if BASE != _NO_BASE:
+        of_base = read(grad_at + functions * span, inside).to(tl.float32) * base_slope(z, BASE)
+    factor, inner = z_at, 1.0  # the first is not read without OUTER
+    if INNER or OUTER:
+        group = row // rows_of_sample * groups + row % groups  # of (N, groups)
+        if INNER:
+            inner = tl.load(inner_at + neighbours(lane + (group - row) * units, VECTOR), inside, 0.0)
+        if OUTER:
+            factor = outer_at + neighbours(lane + (group * functions - row) * units, VECTOR)
+    x = z * inner
+    a, b = prepare(x, KIND)
+    total = tl.zeros_like(z)
+    here, other = tl.zeros_like(z) + 1, tl.zeros_like(z)
+    rise, rise_before = tl.zeros_like(z), tl.zeros_like(z)
+    for k in range(steps):
+        plane = (k + CONSTANT) * span
+        grad = scaled(now.to(tl.float32), factor + plane, inside, OUTER)
+        now, soon, later = soon, later, read(grad_at + plane + 3 * span, inside & (k + 3 < steps))
+        if KIND == _FOURIER:
+            plane += steps * span
+            of_sine = scaled(read(grad_at + plane, inside).to(tl.float32), factor + plane, inside, OUTER)
+            here, other = turn(here, other, a, b)
+            total += (k + 1) * (of_sine * here - grad * other)
+        elif KIND == _RECURRENCE:
+            here, other, rise, rise_before = polynomial_slope(here, other, rise, rise_before, a, first + 3 * k)
+            total += grad * rise
+        else:
+            by_z, by_first, by_second = slope(x, a, b, k, functions, scale, first, second, KIND, ORDER)
+            total += grad * by_z
             if LEARNT:
-                here = partial_at + tl.program_id(0) * 2 * F + k
-                tl.store(here, tl.sum(grad * by_first, 0))
-                tl.store(here + F, tl.sum(grad * by_second, 0))
-    else:
-        for k in range(F):
-            grad = feature_gradient(grad_at, outer_at, element * P + k, channel * F + k, inside, OUTER)
-            by_z, by_first, by_second = slope(z * factor, k, scale, first, second, KIND, F, SIZE, CONSTANT)
-            grad_z += grad * by_z
-            if LEARNT:
-                here = partial_at + tl.program_id(0) * 2 * F + k
-                tl.store(here, tl.sum(grad * by_first, 0))
-                tl.store(here + F, tl.sum(grad * by_second, 0))
-    grad_z *= factor
-    if P > F:
-        grad_z += tl.load(grad_at + element * P + F, inside, 0.0).to(tl.float32) * base_slope(z, BASE)
-    tl.store(grad_z_at + element, grad_z.to(grad_z_at.dtype.element_ty), inside)
+                sums = tl.sum(tl.join(tl.sum(grad * by_first, 1), tl.sum(grad * by_second, 1)), 0)
+                tl.store(partial_at + (2 * tl.program_id(0) + tl.arange(0, 2)) * functions + k, sums)
+    grad_z = total * chain(x, a, KIND) * inner + of_base
+    tl.store(grad_z_at + neighbours(lane, VECTOR), grad_z.to(grad_z_at.dtype.element_ty), inside)
 
 
 @triton.jit
-def feature_gradient(grad_at, outer_at, plane, factor, inside, OUTER: tl.constexpr):
-    grad = tl.load(grad_at + plane, inside, 0.0).to(tl.float32)
+def neighbours(unit, VECTOR: tl.constexpr):
+    """Places of the VECTOR elements of each unit, (LANES, VECTOR)."""
+    return (unit * VECTOR)[:, None] + tl.arange(0, VECTOR)[None, :]
+
+
+@triton.jit
+def quotient(n, divisor):
+    """n // divisor, for small numbers: exact while n < 2**20."""
+    return ((n + 0.5) * (1.0 / divisor)).to(tl.int32)
+
+
+@triton.jit
+def read(at, inside):
+    return tl.load(at, inside, 0.0)
+
+
+@triton.jit
+def write(to, plane, inside):
+    tl.store(to, plane.to(to.dtype.element_ty), inside)
+
+
+@triton.jit
+def scaled(x, factor_at, inside, OUTER: tl.constexpr):
     if OUTER:
-        grad *= tl.load(outer_at + factor, inside, 0.0)
-    return grad
+        x *= tl.load(factor_at, inside, 0.0)
+    return x
