@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kansearch.space import Direction
+from kansearch.study.figures import describe, duration, number, values
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from kansearch.search.cluster import Cluster
     from kansearch.study.study import Study
 
-__all__ = ["SearchDisplay", "duration", "front_table", "layers_table", "list_trials", "terminal"]
+__all__ = ["SearchDisplay", "front_table", "layers_table", "list_trials", "terminal"]
 
 _STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "dim", "running": "cyan"}
 _REFRESH_SECONDS = 0.5
@@ -100,7 +101,7 @@ class SearchDisplay:
     def _line(self, record: TrialRecord) -> str:
         place = f"{self._count(*FINISHED)}/{self._study.space.search.trials}"
         if record.state == "complete":
-            text = f"{_values(record.values)}; {_describe(record.config)}"
+            text = f"{values(record.values)}; {describe(record.config)}"
         else:
             text = record.reason or "no reason noted"
         return escape(f"[{place}] trial {record.number} {record.state}: {text}")
@@ -144,8 +145,8 @@ def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
     table.add_column("")
     for record in front:
         mark = "knee" if record is knee else ""
-        cells = [_number(name, record.values[name]) for name in objectives]
-        table.add_row(str(record.number), *cells, _describe(record.config), mark, style="bold" if mark else "")
+        cells = [number(name, record.values[name]) for name in objectives]
+        table.add_row(str(record.number), *cells, describe(record.config), mark, style="bold" if mark else "")
     return table
 
 
@@ -188,43 +189,10 @@ def _trials_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Tab
 
 def _trial_row(record: TrialRecord, objectives: Mapping[str, Direction]) -> tuple[str, ...]:
     shown = record.values or record.metrics
-    cells = [_number(name, shown[name]) if name in shown else "-" for name in objectives]
-    text = record.reason or _describe(record.config)
+    cells = [number(name, shown[name]) if name in shown else "-" for name in objectives]
+    text = record.reason or describe(record.config)
     return (str(record.number), record.state, str(record.epochs), *cells, duration(record.seconds), text)
 
 
 def _plain_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
-
-
-def duration(seconds: float) -> str:
-    """`3.2s`, `4m05s`, `2h07m`."""
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
-
-
-def _number(name: str, value: float) -> str:
-    return f"{value:,.0f}" if name in ("parameters", "flops") else f"{value:.4f}"
-
-
-def _values(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_number(name, value)}" for name, value in values.items())
-
-
-def _describe(config: Mapping[str, Any]) -> str:
-    """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer."""
-    if not config:
-        return ""
-    model = config["model"]
-    sizes = [
-        str(value)
-        for key, value in model["basis"].items()
-        if key != "name" and isinstance(value, (int, str)) and not isinstance(value, bool)
-    ]
-    basis = "plain" if model["basis"]["name"] == "none" else f"{model['basis']['name']}({','.join(sizes)})"
-    family = "" if model["family"] == "plain" else f"{model['family']} "
-    shape = "x".join(str(model[size]) for size in ("depth", "width") if size in model)
-    bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
-    return f"{family}{basis} {shape}{bottleneck} {config['optimizer']['name']}"
