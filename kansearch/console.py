@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -182,8 +182,8 @@ def _trials_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Tab
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "state" else "right")
     table.columns[-1].justify, table.columns[-1].overflow = "left", "fold"
-    for number, state, *cells in rows:
-        table.add_row(number, f"[{_STYLES[state]}]{state}[/]", *map(escape, cells))
+    for trial, state, *cells in rows:
+        table.add_row(trial, f"[{_STYLES[state]}]{state}[/]", *map(escape, cells))
     return table
 
 

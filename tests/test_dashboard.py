@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from kansearch.errors import KansearchError
-from kansearch.report.front_plot import front_picture
 from kansearch.study.study import Study
 from kansearch.tracking.dashboard import dashboard
 from kansearch.tracking.store import MlflowStore
@@ -34,7 +33,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     for record in records:
         store.write_trial(record)
     store.write_progress(records)
-    store.close(records, "finished", front_picture(study, records))
+    store.close(records, "finished")
     return study
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from kansearch.report.front_plot import front_picture
 from kansearch.space import parse_space
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.study import Study
@@ -124,7 +123,7 @@ def test_the_front_is_a_table_and_a_picture(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     add_trial(study, [0.4], Study.complete)
     store = MlflowStore(study)
-    store.close(study.records(), "finished", front_picture(study, study.records()))
+    store.close(study.records(), "finished")
     parent = runs_of(study)[None]
     folder = Path(MlflowClient(study.tracking_uri).download_artifacts(parent.info.run_id, "", str(tmp_path)))
     table = json.loads((folder / "front.json").read_text())
@@ -140,7 +139,7 @@ def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path:
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     study = make_study(tmp_path, tracking_uri=address)
     add_trial(study, [0.4], Study.complete)
-    writer = MlflowWriter(front_picture)
+    writer = MlflowWriter()
     writer.started(study, study.records())
     writer.ended("finished")
     assert writer.problem is not None
@@ -149,7 +148,7 @@ def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path:
     places["tracking_uri"] = f"sqlite:///{tmp_path}/later.db"
     (study.folder / "study.json").write_text(json.dumps(places))
     study = Study.open(tmp_path, study.name)
-    writer = MlflowWriter(front_picture)
+    writer = MlflowWriter()
     writer.started(study, study.records())
     writer.ended("finished")
     assert writer.problem is None

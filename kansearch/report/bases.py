@@ -41,7 +41,11 @@ def basis_plots(data: StudyData, quality: str) -> list[tuple[str, Markup]]:
     """A plot for each basis but plain, on the same axes: its trials and its front, and the plain networks' front."""
     groups = _groups(data, quality)
     plain = groups.get("none", [])
-    return [(name_of(basis), _plot(data, quality, basis, those, plain)) for basis, those in groups.items() if basis != "none"]
+    return [
+        (name_of(basis), _plot(data, quality, basis, those, plain))
+        for basis, those in groups.items()
+        if basis != "none"
+    ]
 
 
 def _groups(data: StudyData, quality: str) -> dict[str, list[TrialRecord]]:
@@ -53,8 +57,12 @@ def _groups(data: StudyData, quality: str) -> dict[str, list[TrialRecord]]:
     return groups
 
 
-def _plot(data: StudyData, quality: str, basis: str, those: Sequence[TrialRecord], plain: Sequence[TrialRecord]) -> Markup:
-    plot = Plot(extent(data, _SIZE), extent(data, quality), axis_name(_SIZE), axis_name(quality).partition(" (")[0], 330, 230)
+def _plot(
+    data: StudyData, quality: str, basis: str, those: Sequence[TrialRecord], plain: Sequence[TrialRecord]
+) -> Markup:
+    plot = Plot(
+        extent(data, _SIZE), extent(data, quality), axis_name(_SIZE), axis_name(quality).partition(" (")[0], 330, 230
+    )
     style = series_of({basis})[basis]
     directions: dict[str, Direction] = {quality: data.objectives[quality], _SIZE: "minimize"}
     own, control = _front(those, directions), _front(plain, directions)
@@ -98,7 +106,9 @@ def basis_table(data: StudyData, quality: str) -> BasisTable:
         ]
         for basis, those in groups.items()
     }
-    winners = [better((v for v in column if v is not None), default=None) for column in zip(*best.values(), strict=True)]
+    winners = [
+        better((v for v in column if v is not None), default=None) for column in zip(*best.values(), strict=True)
+    ]
     rows = []
     for basis, row in best.items():
         cells = [

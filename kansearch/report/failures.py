@@ -1,4 +1,4 @@
-"""Trials that did not complete, grouped by what ended them: reasons that differ in their figures alone are one group."""
+"""Trials that did not complete, grouped by what ended them; reasons that differ in figures alone are one group."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from kansearch.report.data import StudyData, axis_name, is_logarithmic, value_of
 from kansearch.report.palette import Series, basis_of, name_of, series_of
 from kansearch.report.plot import Plot
+from kansearch.report.progress import spread
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.svg import dots, element, marker, polyline, text
 from kansearch.space import Direction
@@ -20,6 +21,7 @@ from kansearch.study.records import TrialRecord
 __all__ = ["extent", "front_plot", "front_plots", "hidden", "legend", "staircase", "tip"]
 
 _MOST_LABELS = 12
+_CROWD = 250  # complete trials from which on those behind the front are drawn smaller
 _LABEL_ROOM = 24.0  # between the labels of two points, in units of the drawing
 
 
@@ -37,7 +39,8 @@ def front_plot(data: StudyData, across: str, up: str, width: float = 640) -> Mar
     on_front = {record.number for record in data.front}
     rest = [record for record in data.complete if record.number not in on_front]
     body = [_pruned(plot, data, across, up), *_staircase(plot, data, across, up)]
-    body += [_point(plot, record, series[basis_of(record)], across, up, "rest") for record in rest]
+    crowd = len(rest) > _CROWD
+    body += [_point(plot, record, series[basis_of(record)], across, up, "rest", crowd) for record in rest]
     body += _references(plot, data, across, up)
     body += [_point(plot, record, series[basis_of(record)], across, up, "best") for record in data.front]
     body += _labels(plot, data, across, up)
@@ -45,7 +48,7 @@ def front_plot(data: StudyData, across: str, up: str, width: float = 640) -> Mar
 
 
 def extent(data: StudyData, objective: str) -> Linear | Log:
-    """A scale for an objective: the front whole, and the middle half of the complete trials; outliers lie on its edge."""
+    """A scale for an objective, on which the whole front lies, and every complete trial that is no outlier."""
     shown = [value for record in data.complete if (value := value_of(record, objective)) is not None]
     if is_logarithmic(objective):
         shown += [reference.values[objective] for reference in data.references if objective in reference.values]
@@ -75,7 +78,9 @@ def _pruned(plot: Plot, data: StudyData, across: str, up: str) -> Markup:
     return dots(plot.points((x, y) for x, y in pairs if x is not None and y is not None), "faint")
 
 
-def staircase(front: Sequence[TrialRecord], across: str, up: str, directions: Sequence[Direction]) -> list[tuple[float, float]]:
+def staircase(
+    front: Sequence[TrialRecord], across: str, up: str, directions: Sequence[Direction]
+) -> list[tuple[float, float]]:
     """Corners of what the front of two objectives reaches; `directions` of `across` and `up`. A corner is dominated."""
     points = [(x, y) for r in front if (x := value_of(r, across)) is not None and (y := value_of(r, up)) is not None]
     points.sort(reverse=directions[0] == "maximize")
@@ -102,11 +107,13 @@ def continued(corners: list[tuple[float, float]], plot: Plot, direction: Directi
     return [*corners, (plot.left if direction == "maximize" else plot.right, corners[-1][1])] if corners else []
 
 
-def _point(plot: Plot, record: TrialRecord, series: Series, across: str, up: str, class_: str) -> Markup:
+def _point(
+    plot: Plot, record: TrialRecord, series: Series, across: str, up: str, class_: str, small: bool = False
+) -> Markup:
     x, y = value_of(record, across), value_of(record, up)
     if x is None or y is None:
         return Markup("")
-    return marker(*plot.at(x, y), series.shape, f"{class_} {series.colour} {series.shape}", tip(record))
+    return marker(*plot.at(x, y), series.shape, f"{class_} {series.colour} {series.shape}", tip(record), small)
 
 
 def tip(record: TrialRecord) -> str:
@@ -115,10 +122,10 @@ def tip(record: TrialRecord) -> str:
 
 
 def _labels(plot: Plot, data: StudyData, across: str, up: str) -> list[Markup]:
-    """Trial numbers on the front, the knee's first, as far as there is room."""
+    """Trial numbers on the front, as far as there is room."""
     drawn: list[Markup] = []
     taken: list[tuple[float, float]] = []
-    for record in sorted(data.front, key=lambda each: each is not data.knee)[:_MOST_LABELS]:
+    for record in sorted(spread(data.front, _MOST_LABELS), key=lambda each: each is not data.knee):
         x, y = value_of(record, across), value_of(record, up)
         if x is None or y is None:
             continue

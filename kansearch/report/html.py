@@ -12,9 +12,9 @@ from kansearch.report.data import StudyData, axis_name, is_logarithmic
 from kansearch.report.failures import failure_groups
 from kansearch.report.front import front_plots, hidden, legend
 from kansearch.report.hyperparameters import panels
-from kansearch.report.importance import importances
+from kansearch.report.importance import MOST_TRIALS, importances
 from kansearch.report.importance_plot import importance_plot, no_importances
-from kansearch.report.parallel import parallel_plot
+from kansearch.report.parallel import SHADES, parallel_plot
 from kansearch.report.progress import curve_metric, curves_plot, progress_plots
 from kansearch.report.provenance import provenance
 from kansearch.report.summary import summary
@@ -52,7 +52,13 @@ def render(data: StudyData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = {"shapes": shape_definitions(), "data": data, "summary": summary(data), "front": None, "axis_name": axis_name}
+    page = {
+        "shapes": shape_definitions(),
+        "data": data,
+        "summary": summary(data),
+        "front": None,
+        "axis_name": axis_name,
+    }
     page |= {"timeline": _timeline(data), "failures": failure_groups(data), "provenance": provenance(data)}
     if data.complete:
         page |= {"front": _front(data), "progress": progress_plots(data)} | _curves(data) | _explained(data)
@@ -69,8 +75,12 @@ def _front(data: StudyData) -> dict[str, Any]:
         "legend": legend(data),
         "names": [name.replace("_", " ") for name in data.objectives],
         "rows": [
-            (record.number, [number(name, record.values[name]) for name in data.objectives], describe(record.config),
-             record is data.knee)
+            (
+                record.number,
+                [number(name, record.values[name]) for name in data.objectives],
+                describe(record.config),
+                record is data.knee,
+            )
             for record in data.front
         ],
         "logarithmic": is_logarithmic(across),
@@ -88,13 +98,19 @@ def _explained(data: StudyData) -> dict[str, Any]:
     found = {objective: importances(data, objective) for objective in data.objectives}
     order = [each.name for each in found[next(iter(data.objectives))]]
     missing = no_importances(data, found)
-    drawn = [] if missing else [(axis_name(name), importance_plot(name, shares)) for name, shares in found.items() if shares]
+    drawn = (
+        []
+        if missing
+        else [(axis_name(name), importance_plot(name, shares)) for name, shares in found.items() if shares]
+    )
     return {
         "importances": drawn,
         "no_importances": missing,
+        "sampled": MOST_TRIALS if len(data.complete) > MOST_TRIALS else None,
         "partly": any(not each.everywhere for shares in found.values() for each in shares),
         "panels": panels(data, order),
         "parallel": parallel_plot(data, order) if len(data.complete) > 1 else None,
+        "shades": list(SHADES.items()),
     }
 
 

@@ -49,7 +49,11 @@ def panels(data: StudyData, order: Sequence[str] = ()) -> list[Panel]:
 
 def shown(value: Any) -> str:
     """An option as the space's file writes it."""
-    return {None: "null", True: "true", False: "false"}[value] if value is None or value is True or value is False else str(value)
+    return (
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or value is True or value is False
+        else str(value)
+    )
 
 
 def scale_of(distribution: Distribution, drawn: Sequence[Any]) -> Scale:
@@ -96,7 +100,9 @@ def _medians(plot: Plot, x: Scale, points: Sequence[tuple[float, float]]) -> Mar
     path = ""
     for index in range(bins):
         left = plot.left + index * width
-        inside = [top for across, top in points if left <= across < left + width or (index == bins - 1 and across >= left)]
+        inside = [
+            top for across, top in points if left <= across < left + width or (index == bins - 1 and across >= left)
+        ]
         if len(inside) >= _LEAST_IN_A_BIN:
             path += f"M{left + 0.1 * width:.1f} {median(inside):.1f}h{0.8 * width:.1f}"
     return element("path", d=path, class_="median")

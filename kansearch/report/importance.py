@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 from kansearch.report.data import StudyData, Trial, is_logarithmic, value_of
 
-__all__ = ["LEAST_TRIALS", "Importance", "importances"]
+__all__ = ["LEAST_TRIALS", "MOST_TRIALS", "Importance", "importances"]
 
 LEAST_TRIALS = 20
-_MOST_TRIALS, _MOST_OF_A_BRANCH = 200, 80
-_TREES = 16
+MOST_TRIALS, _MOST_OF_A_BRANCH = 200, 60
+_TREES = 12
 _SEED = 0
 
 
@@ -44,7 +44,7 @@ def importances(data: StudyData, objective: str) -> list[Importance]:
         everywhere = len(having) == len(trials)
         common = names if everywhere else common
         if len(having) >= LEAST_TRIALS:
-            sample = _sample(having, _MOST_TRIALS if everywhere else _MOST_OF_A_BRANCH)
+            sample = _sample(having, MOST_TRIALS if everywhere else _MOST_OF_A_BRANCH)
             shares = _shares(sample, names if everywhere else [*common, *names], objective)
             found += [Importance(name, shares[name], len(having), everywhere) for name in names if name in shares]
     return sorted(found, key=lambda each: (-each.share, each.name))

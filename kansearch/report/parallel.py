@@ -16,9 +16,17 @@ from kansearch.report.svg import drawing, element, polyline, text
 
 __all__ = ["SHADES", "parallel_plot"]
 
-SHADES = 5
-"""Classes of lines, `shade-0` for the worst fifth of the first objective to `shade-4` for the best."""
+SHADES = {
+    "shade-0": "worst fifth",
+    "shade-1": "fourth",
+    "shade-2": "middle",
+    "shade-3": "second",
+    "shade-4": "best fifth",
+    "front-line": "the front",
+}
+"""Classes of lines by the first objective, and what they mean."""
 
+_FIFTHS = 5
 _MOST_AXES, _STEP = 9, 104.0
 _LEFT, _TOP, _BOTTOM, _HEIGHT = 56.0, 46.0, 330.0, 372.0
 _NOT_THERE = _BOTTOM + 22
@@ -34,11 +42,13 @@ def parallel_plot(data: StudyData, order: Sequence[str]) -> Markup:
     shades = _shades(data, complete)
     front = {record.number for record in data.front}
     lines = [
-        polyline(_line(data, trial, scales), f"shade-{shade}") for trial, shade in sorted(
-            zip(complete, shades, strict=True), key=lambda pair: pair[1]
-        ) if trial.record.number not in front
+        polyline(_line(data, trial, scales), f"shade-{shade}")
+        for trial, shade in sorted(zip(complete, shades, strict=True), key=lambda pair: pair[1])
+        if trial.record.number not in front
     ]
-    lines += [polyline(_line(data, t, scales), "front-line", tip(t.record)) for t in complete if t.record.number in front]
+    lines += [
+        polyline(_line(data, t, scales), "front-line", tip(t.record)) for t in complete if t.record.number in front
+    ]
     axes = [part for index, (name, scale) in enumerate(scales) for part in _axis(index, name, scale)]
     width = _LEFT * 2 + _STEP * (len(scales) - 1)
     return drawing(width, _HEIGHT, [*lines, *axes], "Parallel coordinates of complete trials")
@@ -52,7 +62,7 @@ def _scales(data: StudyData, complete: Sequence[Trial], order: Sequence[str]) ->
         drawn = [trial.hyperparameters[name] for trial in complete if name in trial.hyperparameters]
         if len({str(value) for value in drawn}) > 1 and len(scales) < _MOST_AXES:
             scales.append((name, scale_of(ranges[name], drawn)))
-    return [*scales, *((name, extent(data, name)) for name in reversed(data.objectives))]
+    return [*scales, *((name, extent(data, name)) for name in reversed(list(data.objectives)))]
 
 
 def _shades(data: StudyData, complete: Sequence[Trial]) -> list[int]:
@@ -61,7 +71,7 @@ def _shades(data: StudyData, complete: Sequence[Trial]) -> list[int]:
     sign = 1.0 if direction == "maximize" else -1.0
     measured = np.array([sign * trial.record.values[first] for trial in complete])
     ranks = np.argsort(np.argsort(measured, kind="stable"), kind="stable")
-    return [int(rank) * SHADES // len(complete) for rank in ranks]
+    return [int(rank) * _FIFTHS // len(complete) for rank in ranks]
 
 
 def _line(data: StudyData, trial: Trial, scales: Sequence[tuple[str, Scale]]) -> list[tuple[float, float]]:
@@ -74,7 +84,9 @@ def _height(trial: Trial, name: str, scale: Scale) -> float:
         value = value_of(trial.record, name)
         if value is None:
             return _NOT_THERE
-    aside = ((trial.record.number * 0.618034) % 1.0 - 0.5) * 0.5 / len(scale.labels) if isinstance(scale, Names) else 0.0
+    aside = (
+        ((trial.record.number * 0.618034) % 1.0 - 0.5) * 0.5 / len(scale.labels) if isinstance(scale, Names) else 0.0
+    )
     share = scale(shown(value) if isinstance(scale, Names) else value) + aside
     return _BOTTOM - share * (_BOTTOM - _TOP)
 
@@ -84,7 +96,7 @@ def _axis(index: int, name: str, scale: Scale) -> list[Markup]:
     above, _, last = name.rpartition(".")
     drawn = [
         element("path", d=f"M{x:.0f} {_TOP:.0f}V{_BOTTOM:.0f}", class_="axis"),
-        text(x, 16, above.removeprefix("model.")[-18:], "tick", "middle"),
+        text(x, 16, above.rpartition(".")[2], "tick", "middle"),
         text(x, 32, last.replace("_", " ")[:18], "name", "middle"),
     ]
     for share, label in scale.ticks(4):

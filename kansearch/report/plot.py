@@ -96,4 +96,6 @@ class Plot:
         lines = [f"M{self.left:.1f} {self.up(share):.1f}H{self.right:.1f}" for share, _ in self._y_ticks()]
         lines += [f"M{self.across(share):.1f} {self.bottom:.1f}V{self.top:.1f}" for share, _ in self._x_ticks()]
         frame = f"M{self.left:.1f} {self.top:.1f}V{self.bottom:.1f}H{self.right:.1f}"
-        return Markup("").join([element("path", d="".join(lines), class_="grid"), element("path", d=frame, class_="axis")])
+        return Markup("").join(
+            [element("path", d="".join(lines), class_="grid"), element("path", d=frame, class_="axis")]
+        )

@@ -16,7 +16,7 @@ from kansearch.study.figures import describe
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
 
-__all__ = ["curve_metric", "curves_plot", "hypervolumes", "progress_plots"]
+__all__ = ["curve_metric", "curves_plot", "hypervolumes", "progress_plots", "spread", "time_unit"]
 
 _MOST_CURVES = 12
 _MOST_FAINT = 150
@@ -26,7 +26,7 @@ Row = tuple[int, float, float]
 
 
 def hypervolumes(data: StudyData) -> list[Row]:
-    """`(trials finished, device-seconds spent, hypervolume)` after each finished trial, in the order in which they ended."""
+    """`(trials finished, device-seconds spent, hypervolume)`, a row more with each trial in the order of their ends."""
     finished = [trial for trial in data.trials if trial.record.state in FINISHED]
     finished.sort(key=lambda trial: (trial.ended is None, trial.ended or data.written, trial.record.number))
     front: list[TrialRecord] = []
@@ -46,10 +46,14 @@ def progress_plots(data: StudyData) -> list[Markup]:
     rows = hypervolumes(data)
     volumes = [volume for _, _, volume in rows]
     trials = _steps([float(count) for count, _, _ in rows], volumes)
-    minutes = rows[-1][1] >= 600
-    spent = _steps([seconds / 60 if minutes else seconds for _, seconds, _ in rows], volumes)
-    unit = "min" if minutes else "s"
+    unit, length = time_unit(rows[-1][1])
+    spent = _steps([seconds / length for _, seconds, _ in rows], volumes)
     return [_volume_plot(trials, "finished trials"), _volume_plot(spent, f"device time of all trials ({unit})")]
+
+
+def time_unit(seconds: float) -> tuple[str, float]:
+    """In what an axis that long is labelled, and how many seconds that is."""
+    return ("s", 1.0) if seconds < 600 else ("min", 60.0) if seconds < 6 * 3600 else ("h", 3600.0)
 
 
 def _steps(across: Sequence[float], volumes: Sequence[float]) -> list[tuple[float, float]]:
@@ -65,20 +69,22 @@ def _volume_plot(corners: Sequence[tuple[float, float]], across: str) -> Markup:
     highest = max((volume for _, volume in corners), default=0.0)
     reached = [volume for _, volume in corners if volume > 0]
     y = fitted([max(0.0, 2 * min(reached) - highest), highest]) if reached else Linear(0.0, 1.0)
-    plot = Plot(Linear(0.0, corners[-1][0] or 1.0), y, across, "hypervolume (share of the box)", 460, 280)
+    plot = Plot(Linear(0.0, corners[-1][0] or 1.0), y, across, "hypervolume (share of the box)", 400, 250)
     return plot.draw([polyline(plot.points(corners), "heavy blue")], f"Hypervolume over {across}")
 
 
 def curve_metric(data: StudyData) -> str:
     """What learning curves show: accuracy, unless the objectives leave it out for the loss."""
-    return "validation_loss" if "validation_loss" in data.objectives and "accuracy" not in data.objectives else "accuracy"
+    return (
+        "validation_loss" if "validation_loss" in data.objectives and "accuracy" not in data.objectives else "accuracy"
+    )
 
 
 def curves_plot(data: StudyData) -> Markup:
     """Epoch by epoch: the trials of the front, at most twelve of them, before a sample of all others."""
-    metric, front = curve_metric(data), _spread(data.front, _MOST_CURVES)
+    metric, front = curve_metric(data), spread(data.front, _MOST_CURVES)
     chosen = {record.number for record in data.front}
-    others = _spread([r for r in data.records if r.number not in chosen and _curve(r, metric)], _MOST_FAINT)
+    others = spread([r for r in data.records if r.number not in chosen and _curve(r, metric)], _MOST_FAINT)
     epochs = max((record.epochs for record in data.records), default=1)
     y = fitted([value for record in front or others for _, value in _curve(record, metric)] or [0.0, 1.0])
     plot = Plot(Linear(min(1, epochs - 1), epochs), y, "epoch", axis_name(metric), 640, 380, margin=40)
@@ -114,7 +120,7 @@ def _curve(record: TrialRecord, metric: str) -> list[tuple[int, float]]:
     return [(int(row["epoch"]), float(row[metric])) for row in record.curve if row.get(metric) is not None]
 
 
-def _spread(records: Sequence[Any], most: int) -> list[Any]:
+def spread(records: Sequence[Any], most: int) -> list[Any]:
     """At most `most` of them, evenly spread, both ends among them."""
     if len(records) <= most:
         return list(records)

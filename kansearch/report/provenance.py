@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from kansearch import __version__
@@ -28,22 +29,24 @@ class Provenance:
 def provenance(data: StudyData) -> Provenance:
     """All of it as text."""
     search = data.space.search
-    scheduler = search.scheduler
+    scheduler: str = search.scheduler
     if scheduler != "none":
         scheduler += f", one in {search.reduction_factor} goes on, from {search.min_epochs} epochs"
     settings = [
         ("report written", f"{data.written:%Y-%m-%d %H:%M %Z} by kansearch {__version__}"),
         ("data set", data.space.dataset),
         ("objectives", ", ".join(f"{name}: {direction}" for name, direction in data.objectives.items())),
-        ("constraints", ", ".join(f"{name} <= {bound:,.0f}" for name, bound in data.space.constraints.items()) or "none"),
+        (
+            "constraints",
+            ", ".join(f"{name} <= {bound:,.0f}" for name, bound in data.space.constraints.items()) or "none",
+        ),
         ("sampler, seed", f"{search.sampler}, {search.seed}"),
         ("scheduler", scheduler),
         ("deterministic", "yes" if search.deterministic else "no: the order in which trials end plays a part"),
         ("wall time of all drivers", duration(data.elapsed_seconds)),
     ]
-    return Provenance(
-        settings, [_session(each) for each in data.sessions], data.space.file, data.space.source, data.space.overrides
-    )
+    sessions = [_session(each) for each in data.sessions]
+    return Provenance(settings, sessions, Path(data.space.file).name, data.space.source, data.space.overrides)
 
 
 def _session(session: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """Scales: from a value to a share of an axis, and the ticks along it.
 
-    Linear(low, high)    nice steps of 1, 2 or 5
-    Log(low, high)       decades; 1, 2, 5 within them where there are few; linear ticks within less than half a decade
-    Names(labels)        one place for each label
+Linear(low, high)    nice steps of 1, 2 or 5
+Log(low, high)       decades; 1, 2, 5 within them where there are few; linear ticks within less than half a decade
+Names(labels)        one place for each label
 """
 
 from __future__ import annotations

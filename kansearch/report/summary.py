@@ -10,11 +10,16 @@ from kansearch.report.data import StudyData, value_of
 from kansearch.report.palette import basis_of
 from kansearch.study.figures import describe, duration, number, values
 from kansearch.study.front import hypervolume
-from kansearch.study.records import FINISHED, TrialRecord
+from kansearch.study.records import FINISHED, State, TrialRecord
 
 __all__ = ["summary"]
 
-_WORDS = {"complete": "complete", "pruned": "stopped early", "fail": "failed", "running": "still running"}
+_WORDS: dict[State, str] = {
+    "complete": "complete",
+    "pruned": "stopped early",
+    "fail": "failed",
+    "running": "still running",
+}
 
 
 def summary(data: StudyData) -> list[str]:
@@ -29,10 +34,10 @@ def _question(data: StudyData) -> Iterator[str]:
     yield f"Study {data.name} looks for networks that {wanted} on the data set {data.space.dataset}."
     yield f"Its search space has {varied} hyperparameters; the {settings.sampler} sampler proposes configurations."
     finished = sum(count[state] for state in FINISHED)
-    ended = ", ".join(f"{count[state]} {word}" for state, word in _WORDS.items() if count[state])
-    yield f"{finished} of {settings.trials} trials have finished{f' ({ended})' if ended else ''}."
+    ended = ", ".join(f"{count[state]:,} {word}" for state, word in _WORDS.items() if count[state])
+    yield f"{finished:,} of {settings.trials:,} trials have finished{f' ({ended})' if ended else ''}."
     if count["infeasible"]:
-        yield f"{count['infeasible']} more configurations broke a constraint and were not trained."
+        yield f"{count['infeasible']:,} more configurations broke a constraint and were not trained."
     spent = sum(record.seconds for record in data.records)
     yield f"The search took {duration(data.elapsed_seconds)}, and {duration(spent)} of device time."
 
@@ -67,11 +72,11 @@ def _plain_against_kan(data: StudyData) -> Iterator[str]:
         return
     control, network = _best(data, plain, quality), _best(data, other, quality)
     kans = sum(basis_of(record) != "none" for record in data.front)
+    count = f"{kans} of the {len(data.front)} trials on the front {'is a KAN' if kans == 1 else 'are KANs'}"
     yield (
-        f"{kans} of the {len(data.front)} trials on the front {'is a KAN' if kans == 1 else 'are KANs'}, the others plain "
-        f"convolutional networks, the control. "
-        f"The best KAN reached {quality.replace('_', ' ')} {_with_size(network, quality)} ({describe(network.config)}), "
-        f"the best plain network {_with_size(control, quality)} ({describe(control.config)}). "
+        f"{count if kans else 'No trial on the front is a KAN'}; plain convolutional networks are the control. "
+        f"The best KAN reached {quality.replace('_', ' ')} {_with_size(network, quality)} "
+        f"({describe(network.config)}), the best plain network {_with_size(control, quality)} ({describe(control.config)}). "
         "Each is one training with one seed: small differences may be chance."
     )
 

@@ -66,15 +66,17 @@ def text(x: float, y: float, content: object, class_: str = "", anchor: str = "s
     return element("text", content, x=float(x), y=float(y), **named, **anchored, **more)
 
 
-def marker(x: float, y: float, shape: str, class_: str, tip: str = "") -> Markup:
+def marker(x: float, y: float, shape: str, class_: str, tip: str = "", small: bool = False) -> Markup:
     """One of `SHAPES`, with a text that a browser shows when it is pointed at."""
     inside = element("title", tip) if tip else ""
-    return element("use", inside, href=f"#s-{shape}", x=float(x), y=float(y), class_=class_)
+    return element("use", inside, href=f"#{'t' if small else 's'}-{shape}", x=float(x), y=float(y), class_=class_)
 
 
 def shape_definitions() -> Markup:
     """What `marker` refers to; once a page."""
-    return element("defs", [element("path", id=f"s-{name}", d=path) for name, path in SHAPES.items()])
+    usual = [element("path", id=f"s-{name}", d=path) for name, path in SHAPES.items()]
+    small = [element("path", id=f"t-{name}", d=path, transform="scale(.6)") for name, path in SHAPES.items()]
+    return element("defs", usual + small)
 
 
 def dots(points: Points, class_: str) -> Markup:

@@ -13,6 +13,7 @@ from datetime import datetime
 from markupsafe import Markup
 
 from kansearch.report.data import StudyData, Trial
+from kansearch.report.progress import time_unit
 from kansearch.report.scales import Linear
 from kansearch.report.svg import drawing, element, text
 from kansearch.study.figures import describe, duration
@@ -21,14 +22,14 @@ from kansearch.study.records import State
 __all__ = ["STATES", "Timeline", "timeline", "timeline_plot"]
 
 STATES: tuple[State, ...] = ("complete", "pruned", "fail", "running")
-_LEFT, _RIGHT, _WIDTH = 46.0, 706.0, 720.0
+_LEFT, _RIGHT, _WIDTH = 46.0, 906.0, 920.0
 _MOST_ROWS = 64
 _RESOLUTION = 1e-3  # s: a place that one trial left is taken by another so soon after, or before, by rounding
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """`rows` of `(trial, from, to)` in seconds of search; `places` that trials may take at once, and their idle share."""
+    """`rows` of `(trial, from, to)` in seconds of search; places that trials may take at once, and their idle share."""
 
     rows: Sequence[Sequence[tuple[Trial, float, float]]]
     places: int
@@ -87,17 +88,16 @@ def timeline_plot(shown: Timeline) -> Markup:
     rows = shown.rows[:_MOST_ROWS]
     row_height = max(6.0, min(26.0, 300.0 / max(len(rows), 1)))
     bottom = 10 + row_height * max(len(rows), 1)
-    minutes = shown.seconds >= 600
-    scale = Linear(0.0, (shown.seconds or 1.0) / (60 if minutes else 1))
+    unit, length = time_unit(shown.seconds)
+    scale = Linear(0.0, (shown.seconds or 1.0) / length)
     body = [part for index, row in enumerate(rows) for part in _row(index, row, row_height, shown.seconds or 1.0)]
-    for share, label in scale.ticks(8):
+    for share, label in scale.ticks(10):
         x = _LEFT + share * (_RIGHT - _LEFT)
         body.append(element("path", d=f"M{x:.1f} 8V{bottom:.1f}", class_="grid"))
         body.append(text(x, bottom + 16, label, "tick", "middle"))
     body.append(element("path", d=f"M{_LEFT:.0f} 8V{bottom:.1f}H{_RIGHT:.0f}", class_="axis"))
     middle = (8 + bottom) / 2
     body.append(text(13, middle, "place", "name", "middle", transform=f"rotate(-90 13 {middle:.0f})"))
-    unit = "min" if minutes else "s"
     body.append(text((_LEFT + _RIGHT) / 2, bottom + 34, f"time of the search ({unit})", "name", "middle"))
     return drawing(_WIDTH, bottom + 42, body, "Timeline of trials")
 

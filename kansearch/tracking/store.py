@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.front import front_of, hypervolume
@@ -50,6 +49,7 @@ class MlflowStore:
         self._epochs: dict[int, int] = {}  # written so far, of each trial
         self._closed: set[int] = set()
         self._bare: set[int] = set()  # runs without their configuration
+        self._pictures: dict[str, int] = {}  # logged, and when each was drawn
         self._parent = self._find_runs()
         self._steps = self._last_step(self._parent, "hypervolume")
 
@@ -189,8 +189,16 @@ class MlflowStore:
         )
         self._steps = finished
 
-    def close(self, records: Sequence[TrialRecord], outcome: str, picture: Path | None) -> None:
-        """The front as a table and a picture, and the study's run closed. A resumed study opens it again."""
+    def write_pictures(self) -> None:
+        """Log what the report drew into the study's folder, as far as it is new."""
+        for path in self._study.pictures():
+            drawn = path.stat().st_mtime_ns
+            if self._pictures.get(path.name) != drawn:
+                self._client.log_artifact(self._parent, str(path))
+                self._pictures[path.name] = drawn
+
+    def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
+        """The front as a table, the report, and the study's run closed. A resumed study opens it again."""
         front = front_of(records, self._study.objectives)
         columns = ["trial", *self._study.objectives, "basis", "optimizer", "config"]
         rows = [_front_row(record, list(self._study.objectives)) for record in front]
@@ -198,8 +206,7 @@ class MlflowStore:
         self._client.set_tag(
             self._parent, "mlflow.loggedArtifacts", json.dumps([{"path": "front.json", "type": "table"}])
         )
-        if picture is not None:
-            self._client.log_artifact(self._parent, str(picture))
+        self.write_pictures()
         self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
 
 
