@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kansearch.errors import KansearchError
+from kansearch.report.writer import write_pictures
 from kansearch.study.study import Study
 from kansearch.tracking.dashboard import dashboard
 from kansearch.tracking.store import MlflowStore
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.filterwarnings(
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """A study with its runs in MLflow, in `studies/` of a folder of its own."""
     study = finished_study(tmp_path_factory.mktemp("work") / "studies")
+    write_pictures(study)
     store = MlflowStore(study)
     records = study.records()
     for record in records:

@@ -48,13 +48,19 @@ def front_plot(data: StudyData, across: str, up: str, width: float = 640) -> Mar
 
 
 def extent(data: StudyData, objective: str) -> Linear | Log:
-    """A scale for an objective, on which the whole front lies, and every complete trial that is no outlier."""
-    shown = [value for record in data.complete if (value := value_of(record, objective)) is not None]
+    """A scale for an objective, on which the whole front lies, and every complete trial that is no outlier.
+
+    A size is known of every trial that was measured once, so that all of them lie on it.
+    """
+    published = [reference.values[objective] for reference in data.references if objective in reference.values]
     if is_logarithmic(objective):
-        shown += [reference.values[objective] for reference in data.references if objective in reference.values]
-        return fitted(shown, log=True)
-    front = [value for record in data.front if (value := value_of(record, objective)) is not None]
-    return fitted([*front, *_middle(shown)] or [0.0, 1.0])
+        return fitted([*_measured(data.records, objective), *published] or [1.0], log=True)
+    typical = _middle(_measured(data.complete, objective) or [0.0, 1.0])
+    return fitted([*_measured(data.front, objective), *typical, *published])
+
+
+def _measured(records: Sequence[TrialRecord], objective: str) -> list[float]:
+    return [value for record in records if (value := value_of(record, objective)) is not None]
 
 
 def _middle(values: Sequence[float]) -> list[float]:
@@ -68,8 +74,7 @@ def _middle(values: Sequence[float]) -> list[float]:
 def hidden(data: StudyData, objective: str) -> int:
     """Complete trials that `extent` puts on its edge."""
     scale = extent(data, objective)
-    measured = [value for record in data.complete if (value := value_of(record, objective)) is not None]
-    return sum(not scale.low <= value <= scale.high for value in measured)
+    return sum(not scale.low <= value <= scale.high for value in _measured(data.complete, objective))
 
 
 def _pruned(plot: Plot, data: StudyData, across: str, up: str) -> Markup:

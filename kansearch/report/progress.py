@@ -108,12 +108,16 @@ def _front_curves(plot: Plot, front: Sequence[TrialRecord], metric: str) -> list
 
 
 def _numbers(plot: Plot, ends: Sequence[tuple[float, str]]) -> list[Markup]:
-    """Trial numbers beside the ends of their curves, pushed up where they would cover each other."""
-    drawn, lowest = [], float("inf")
-    for y, number in sorted(ends, reverse=True):
-        lowest = min(y, lowest - _LABEL_ROOM)
-        drawn.append(text(plot.right + 10, lowest + 4, number, "label"))
-    return drawn
+    """Trial numbers beside the ends of their curves, pushed apart where they would cover each other."""
+    ends = sorted(ends, reverse=True)
+    heights = [y for y, _ in ends]
+    for index in range(1, len(heights)):  # up from the lowest one
+        heights[index] = min(heights[index], heights[index - 1] - _LABEL_ROOM)
+    least = plot.top
+    for index in reversed(range(len(heights))):  # down again from the upper edge
+        heights[index] = max(heights[index], least)
+        least = heights[index] + _LABEL_ROOM
+    return [text(plot.right + 10, y + 4, number, "label") for y, (_, number) in zip(heights, ends, strict=True)]
 
 
 def _curve(record: TrialRecord, metric: str) -> list[tuple[int, float]]:

@@ -110,7 +110,7 @@ def _written(value: float, decimals: int) -> str:
 def _logarithmic(value: float) -> str:
     if value < 1e-3:
         return f"{value:.0e}".replace("e-0", "e-")
-    return _suffixed(value) if value >= 1e6 else f"{value:,.0f}" if value >= 1 else f"{value:g}"
+    return _suffixed(value) if value >= 1e6 else f"{value:,.6g}"
 
 
 def _suffixed(value: float) -> str:

@@ -75,12 +75,13 @@ def _plain_against_kan(data: StudyData) -> Iterator[str]:
     count = f"{kans} of the {len(data.front)} trials on the front {'is a KAN' if kans == 1 else 'are KANs'}"
     yield (
         f"{count if kans else 'No trial on the front is a KAN'}; plain convolutional networks are the control. "
-        f"The best KAN reached {quality.replace('_', ' ')} {_with_size(network, quality)} "
-        f"({describe(network.config)}), the best plain network {_with_size(control, quality)} ({describe(control.config)}). "
+        f"By {quality.replace('_', ' ')} the best KAN reached {_measured(network, quality)}, "
+        f"the best plain network {_measured(control, quality)}. "
         "Each is one training with one seed: small differences may be chance."
     )
 
 
-def _with_size(record: TrialRecord, quality: str) -> str:
+def _measured(record: TrialRecord, quality: str) -> str:
     size = value_of(record, "parameters")
-    return number(quality, record.values[quality]) + (f" with {size:,.0f} parameters" if size is not None else "")
+    with_size = f" with {size:,.0f} parameters" if size is not None else ""
+    return f"{number(quality, record.values[quality])}{with_size} ({describe(record.config)})"
