@@ -47,6 +47,8 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
     driver = webdriver.Chrome(options=options, service=Service(_DRIVER))
     try:
         driver.set_page_load_timeout(120)
+        driver.get("about:blank")  # and forget what the browser's own first page asked for
+        requests(driver)
         yield driver
     finally:
         driver.quit()

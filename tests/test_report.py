@@ -161,7 +161,9 @@ def made(trials: Sequence[Trial], **more: Any) -> StudyData:
     return StudyData("made", space, objectives, trials, **filled)
 
 
-def record(number: int, accuracy: float, parameters: float, basis: str = "none", state: Any = "complete") -> TrialRecord:
+def record(
+    number: int, accuracy: float, parameters: float, basis: str = "none", state: Any = "complete"
+) -> TrialRecord:
     config = {
         "model": {"basis": {"name": basis}, "depth": 1, "width": 2, "bottleneck": None},
         "optimizer": {"name": "adamw"},
@@ -288,7 +290,9 @@ def finished(home: Path) -> Study:
     return study
 
 
-def test_the_command_writes_into_the_study_or_where_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_into_the_study_or_where_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     study = finished(tmp_path)
     commands.write_report(study, None)
     assert {path.name for path in study.pictures()} == {"report.html", "front.png", "front.svg"}
