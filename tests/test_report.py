@@ -24,7 +24,7 @@ from kansearch.report.importance import importances
 from kansearch.report.progress import hypervolumes
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.timeline import timeline
-from kansearch.report.writer import ReportWriter, write_pictures
+from kansearch.report.writer import ReportWriter
 from kansearch.search.ask_tell import AskTell
 from kansearch.search.problems import PROBLEMS, simulated_space
 from kansearch.search.simulator import MemoryStudy, _Clock
@@ -279,7 +279,7 @@ def test_a_thousand_trials_take_less_than_two_megabytes() -> None:
     assert len(front_plot(made(trials), "parameters", "accuracy")) < 300_000, "of at most four that are as large"
 
 
-# -- when it is written -------------------------------------------------------------------------------------------------
+# -- when it is written ----------------------------------------------------------------------------------------------
 
 
 def finished(home: Path) -> Study:
@@ -290,9 +290,7 @@ def finished(home: Path) -> Study:
     return study
 
 
-def test_the_command_writes_into_the_study_or_where_it_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_writes_into_the_study_or_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = finished(tmp_path)
     commands.write_report(study, None)
     assert {path.name for path in study.pictures()} == {"report.html", "front.png", "front.svg"}

@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kansearch.study.front import front_of, hypervolume
+from kansearch.study.figures import describe, number
+from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import EPOCH_METRICS, FINISHED, State, TrialRecord
 from kansearch.study.study import Study
 
@@ -198,7 +199,10 @@ class MlflowStore:
                 self._pictures[path.name] = drawn
 
     def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
-        """The front as a table, the report, and the study's run closed. A resumed study opens it again."""
+        """The front as a table and as the run's description, the report, and the study's run closed.
+
+        A resumed study opens it again.
+        """
         front = front_of(records, self._study.objectives)
         columns = ["trial", *self._study.objectives, "basis", "optimizer", "config"]
         rows = [_front_row(record, list(self._study.objectives)) for record in front]
@@ -206,8 +210,24 @@ class MlflowStore:
         self._client.set_tag(
             self._parent, "mlflow.loggedArtifacts", json.dumps([{"path": "front.json", "type": "table"}])
         )
+        self._client.set_tag(self._parent, "mlflow.note.content", self._description(front))
         self.write_pictures()
         self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
+
+
+    def _description(self, front: Sequence[TrialRecord]) -> str:
+        """The front in Markdown, each trial a link to its run."""
+        if not front:
+            return "No trial is complete."
+        names = list(self._study.objectives)
+        lines = ["| trial |" + "".join(f" {name.replace('_', ' ')} |" for name in names) + " configuration | |"]
+        lines.append("|---|" + "---:|" * len(names) + "---|---|")
+        chosen = knee(front, self._study.objectives)
+        for record in front:
+            cells = " | ".join(number(name, record.values[name]) for name in names)
+            link = f"[{record.number}](#/experiments/{self._experiment}/runs/{self._runs[record.number]})"
+            lines.append(f"| {link} | {cells} | {describe(record.config)} | {'knee' if record is chosen else ''} |")
+        return "The front:\n\n" + "\n".join(lines) + "\n\nThe whole search: report.html among the artifacts.\n"
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, str]:
