@@ -27,8 +27,13 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study with its runs in MLflow, in `studies/` of a folder of its own."""
-    study = finished_study(tmp_path_factory.mktemp("work") / "studies")
+    """In `studies/` of a folder of its own."""
+    return make_tracked(tmp_path_factory.mktemp("work") / "studies")
+
+
+def make_tracked(home: Path) -> Study:
+    """A study with its runs and its report in MLflow."""
+    study = finished_study(home)
     write_pictures(study)
     store = MlflowStore(study)
     records = study.records()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kansearch.study.figures import describe, number
+from kansearch.study.figures import describe, number, values
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import EPOCH_METRICS, FINISHED, State, TrialRecord
 from kansearch.study.study import Study
@@ -214,20 +214,23 @@ class MlflowStore:
         self.write_pictures()
         self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
 
-
     def _description(self, front: Sequence[TrialRecord]) -> str:
-        """The front in Markdown, each trial a link to its run."""
+        """The front in Markdown, its knee first, which is all that is seen of it at once; trials are links to runs."""
         if not front:
             return "No trial is complete."
-        names = list(self._study.objectives)
-        lines = ["| trial |" + "".join(f" {name.replace('_', ' ')} |" for name in names) + " configuration | |"]
-        lines.append("|---|" + "---:|" * len(names) + "---|---|")
-        chosen = knee(front, self._study.objectives)
+        objectives = self._study.objectives
+        chosen = knee(front, objectives)
+        lines = [f"Best balance: trial {self._link(chosen)}, {values(chosen.values)}; {describe(chosen.config)}", ""]
+        lines.append("".join(f"| {name.replace('_', ' ')} " for name in ("trial", *objectives, "configuration")) + "|")
+        lines.append("|---" * (len(objectives) + 2) + "|")
         for record in front:
-            cells = " | ".join(number(name, record.values[name]) for name in names)
-            link = f"[{record.number}](#/experiments/{self._experiment}/runs/{self._runs[record.number]})"
-            lines.append(f"| {link} | {cells} | {describe(record.config)} | {'knee' if record is chosen else ''} |")
-        return "The front:\n\n" + "\n".join(lines) + "\n\nThe whole search: report.html among the artifacts.\n"
+            cells = " | ".join(number(name, record.values[name]) for name in objectives)
+            lines.append(f"| {self._link(record)} | {cells} | {describe(record.config)} |")
+        return "\n".join([*lines, "", "The whole search: `report.html` among the artifacts."])
+
+    def _link(self, record: TrialRecord) -> str:
+        run_id = self._runs.get(record.number)
+        return f"[{record.number}](#/experiments/{self._experiment}/runs/{run_id})" if run_id else str(record.number)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, str]:
