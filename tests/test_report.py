@@ -189,13 +189,20 @@ def session(at: float, elapsed: float, places: int) -> dict[str, Any]:
     return {"began": began, "elapsed": elapsed, "max_concurrent": places}
 
 
-def test_pauses_between_drivers_do_not_count_and_a_running_trial_lasts_until_now() -> None:
+def test_pauses_between_drivers_do_not_count_and_a_running_trial_lasts_as_long_as_its_driver() -> None:
     sessions = [session(0, 0.0, 1), session(60, 10.0, 1)]
-    shown = timeline(made([ran(0, 0, 10), ran(1, 62, None, "running")], sessions=sessions))
+    trials = [ran(0, 0, 10), ran(1, 62, None, "running")]
+    shown = timeline(made(trials, sessions=sessions, elapsed_seconds=50.0))
     assert shown is not None
     ((first, second),) = shown.rows
     assert (first[1:], second[1:]) == ((0.0, 10.0), (12.0, 50.0))
     assert shown.idle == pytest.approx(2 / 50)
+
+
+def test_where_drivers_were_not_noted_a_running_trial_lasts_until_the_last_thing_known() -> None:
+    shown = timeline(made([ran(0, 0, 10), ran(1, 4, None, "running")]))
+    assert shown is not None
+    assert [row[0][1:] for row in shown.rows] == [(0.0, 10.0), (4.0, 10.0)]
 
 
 def test_a_hyperparameter_that_decides_is_the_most_important_also_within_a_branch() -> None:

@@ -38,21 +38,18 @@ class Timeline:
 
 
 def timeline(data: StudyData) -> Timeline | None:
-    """None while no trial has run."""
+    """None while no trial has run. A running trial lasts until the latest moment at which a driver is known to live."""
     clock = _clock(data)
-    spans = []
-    for trial in data.trials:
-        if trial.record.state != "infeasible" and trial.began is not None:
-            began = clock(trial.began)
-            spans.append((trial, began, max(began, clock(trial.ended or data.written.replace(tzinfo=None)))))
-    if not spans:
+    ran = [trial for trial in data.trials if trial.record.state != "infeasible" and trial.began is not None]
+    if not ran:
         return None
-    first = min(began for _, began, _ in spans)
-    last = max(ended for _, _, ended in spans)
-    rows = _rows([(trial, began - first, ended - first) for trial, began, ended in spans])
+    known = [clock(moment) for trial in ran for moment in (trial.began, trial.ended) if moment is not None]
+    first, last = min(known), max([*known, *([data.elapsed_seconds] if data.sessions else [])])
+    spans = [(t, clock(t.began) - first, (clock(t.ended) if t.ended else last) - first) for t in ran if t.began]
+    rows = _rows(spans)
     places = max(len(rows), *(int(session["max_concurrent"]) for session in data.sessions), 1)
+    seconds = max(ended for _, _, ended in spans)
     busy = sum(ended - began for _, began, ended in spans)
-    seconds = last - first
     return Timeline(rows, places, seconds, max(0.0, 1.0 - busy / (places * seconds)) if seconds > 0 else 0.0)
 
 
