@@ -165,7 +165,7 @@ def record(
     number: int, accuracy: float, parameters: float, basis: str = "none", state: Any = "complete"
 ) -> TrialRecord:
     config = {
-        "model": {"basis": {"name": basis}, "depth": 1, "width": 2, "bottleneck": None},
+        "model": {"family": "plain", "basis": {"name": basis}, "depth": 1, "width": 2, "bottleneck": None},
         "optimizer": {"name": "adamw"},
     }
     return TrialRecord(number, state, values={"accuracy": accuracy, "parameters": parameters}, config=config)
