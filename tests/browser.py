@@ -62,11 +62,11 @@ def set_width(driver: webdriver.Chrome, width: int, height: int = 900) -> None:
 
 def complaints(driver: webdriver.Chrome) -> list[str]:
     """What the page wrote to the console since this was last asked, errors of the network included."""
-    return [f"{each['level']}: {each['message']}" for each in driver.get_log("browser")]  # type: ignore[no-untyped-call]
+    return [f"{each['level']}: {each['message']}" for each in driver.get_log("browser")]
 
 
 def requests(driver: webdriver.Chrome) -> list[str]:
     """Every address that was asked for since this was last asked."""
-    messages = [json.loads(each["message"])["message"] for each in driver.get_log("performance")]  # type: ignore[no-untyped-call]
+    messages = [json.loads(each["message"])["message"] for each in driver.get_log("performance")]
     asked: list[Any] = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     return [str(url) for url in asked]

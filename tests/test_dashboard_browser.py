@@ -60,7 +60,7 @@ def find(browser: webdriver.Chrome, path: str) -> WebElement:
 
 
 def click(browser: webdriver.Chrome, path: str) -> None:
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", find(browser, path))  # type: ignore[no-untyped-call]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", find(browser, path))
     find(browser, path).click()
 
 

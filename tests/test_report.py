@@ -349,8 +349,10 @@ def test_during_a_search_it_is_written_once_a_minute_at_most_and_only_with_news(
     beside.runs = False
     assert begun(151) == 2
     assert begun(152, "pruned") == 2
-    writer.ended("finished")
+    writer.ended("failed")
     assert not beside.runs
+    assert study.pictures() == [], "what failed may be the disk, or the database"
+    writer.ended("finished")
     assert writer.problem is None
     assert (study.folder / "report.html").is_file()
 

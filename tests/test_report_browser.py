@@ -80,9 +80,9 @@ def test_every_section_is_seen_and_its_text_fits(
         plots = section.find_elements("css selector", "svg[role=img]")
         assert plots or name in ("summary", "failures", "provenance")
         assert all(plot.size["width"] > 200 and plot.size["height"] > 60 for plot in plots), name
-    assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width  # type: ignore[no-untyped-call]
-    assert browser.execute_script(SPILLED) == []  # type: ignore[no-untyped-call]
-    assert browser.execute_script(SMALLEST) >= legible, "pixels"  # type: ignore[no-untyped-call]
+    assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width
+    assert browser.execute_script(SPILLED) == []
+    assert browser.execute_script(SMALLEST) >= legible, "pixels"
 
 
 @pytest.mark.parametrize("scheme, dark", [("light", False), ("dark", True)])
@@ -92,6 +92,6 @@ def test_it_follows_the_readers_choice_of_light_or_dark(
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     browser.get(page.as_uri())
-    paper, ink = browser.execute_script(LUMINANCES)  # type: ignore[no-untyped-call]
+    paper, ink = browser.execute_script(LUMINANCES)
     assert (paper < ink) == dark
     assert (max(paper, ink) + 0.05) / (min(paper, ink) + 0.05) > 4.5, "contrast (WCAG 2, AA)"

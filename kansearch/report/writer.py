@@ -87,10 +87,15 @@ class ReportWriter:
             self.problem = str(error)
 
     def ended(self, outcome: str) -> None:
-        """Write the report here and now; a failure is kept in `problem`."""
+        """Write the report here and now, unless the search failed; a failure of its own is kept in `problem`.
+
+        What made a search fail, such as a lost database or a full disk, would be in the report's way as well.
+        """
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        if outcome == "failed":
+            return
         try:
             write_pictures(self._study)
             self.problem = None
