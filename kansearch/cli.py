@@ -212,6 +212,20 @@ def front(
 
 
 @app.command()
+def report(
+    study: StudyName,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default: report.html in the study's folder.")
+    ] = None,
+    home: Home = _STUDIES,
+) -> None:
+    """Write one HTML page that shows the whole search; it needs no network."""
+    from kansearch import commands
+
+    commands.write_report(commands.open_study(home, study), output)
+
+
+@app.command()
 def export(
     study: StudyName,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="YAML file to write.")],

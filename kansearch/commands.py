@@ -25,7 +25,10 @@ from kansearch.console import (
 )
 from kansearch.deliver.presets import preset_config, preset_rows
 from kansearch.errors import InputError, KansearchError, SearchInterrupted, UnknownStudyError
-from kansearch.report.front_plot import front_picture, front_png
+from kansearch.report.data import read_study
+from kansearch.report.front_plot import front_png
+from kansearch.report.html import write_html
+from kansearch.report.writer import ReportWriter, write_pictures
 from kansearch.search.launch import SearchOptions, launch, resume
 from kansearch.search.warm_start import warm_start
 from kansearch.sketch import front_sketch
@@ -33,7 +36,7 @@ from kansearch.space import SearchSpace, load_config, shipped_spaces
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.lock import holder
 from kansearch.study.storage import check_driver
-from kansearch.study.study import Study, home_option, study_names
+from kansearch.study.study import PICTURES, Study, home_option, study_names
 from kansearch.tracking.writer import MlflowWriter
 from trials.config import TrialConfig
 
@@ -90,10 +93,10 @@ def run_launch(
     if scheme not in _TRACKING:  # a study keeps its tracking store for good
         raise InputError(f"--tracking-uri {tracking_uri}: must begin with one of {', '.join(_TRACKING)}")
     check_driver(tracking_uri or "")
-    console, writer = _console(as_json), MlflowWriter(front_picture)
+    console, report, writer = _console(as_json), ReportWriter(), MlflowWriter()
     start = None if source is None else _warm_start(space, open_study(options.home, source), console)
-    study = launch(space, options, [SearchDisplay(console), writer], warm_start=start, **places)
-    _finish(study, options.home, console, writer, as_json)
+    study = launch(space, options, [SearchDisplay(console), report, writer], warm_start=start, **places)
+    _finish(study, options.home, console, report, writer, as_json)
 
 
 def _warm_start(space: SearchSpace, other: Study, console: Console) -> dict[str, Any]:
@@ -114,19 +117,27 @@ def _warm_start(space: SearchSpace, other: Study, console: Console) -> dict[str,
 
 def run_resume(name: str, overrides: Sequence[str], options: SearchOptions, as_json: bool) -> None:
     _check_name(options.home, name)
-    console, writer = _console(as_json), MlflowWriter(front_picture)
-    study = resume(name, overrides, options, [SearchDisplay(console), writer])
-    _finish(study, options.home, console, writer, as_json)
+    console, report, writer = _console(as_json), ReportWriter(), MlflowWriter()
+    study = resume(name, overrides, options, [SearchDisplay(console), report, writer])
+    _finish(study, options.home, console, report, writer, as_json)
 
 
 def _console(as_json: bool) -> Console:
     return _NOTHING_SHOWN if as_json else terminal()
 
 
-def _finish(study: Study, home: Path, console: Console, writer: MlflowWriter, as_json: bool) -> None:
-    """Print the front and what to type next; complain if MLflow is behind, or if no trial completed."""
+def _finish(
+    study: Study, home: Path, console: Console, report: ReportWriter, writer: MlflowWriter, as_json: bool
+) -> None:
+    """Print the front and what to type next; complain if report or MLflow are behind, or if no trial completed."""
     records = study.records()
     front = front_of(records, study.objectives)
+    if report.problem is not None:
+        print(
+            f"the report could not be written ({report.problem}); "
+            f"`kansearch report {study.name}{home_option(home)}` tries again",
+            file=sys.stderr,
+        )
     if writer.problem is not None:
         print(
             f"MLflow is behind the study ({writer.problem}); "
@@ -161,6 +172,7 @@ def _print_front(console: Console, study: Study, home: Path) -> None:
         for line in front_sketch(records, study.objectives, console.encoding):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     where, best = home_option(home), f"{study.name}-best"
+    console.print(f"report: {study.folder / PICTURES[0]}", highlight=False, markup=False, soft_wrap=True)
     console.print("\nNext:", highlight=False)
     for command in (
         f"kansearch dashboard {study.name}{where}",
@@ -244,6 +256,15 @@ def _draw(study: Study, path: Path) -> None:
         front_png(study.records(), study.objectives, path)
     except OSError as error:
         raise KansearchError(f"cannot draw {path}: {error.strerror or error}") from error
+
+
+def write_report(study: Study, path: Path | None) -> None:
+    """Into `path`; by default into the study's folder, with the pictures of its front."""
+    if path is None:
+        write_pictures(study)
+    else:
+        write_html(read_study(study), path)
+    print(f"report of {study.name} written to {path or study.folder / PICTURES[0]}")
 
 
 def print_checks(home: Path, data_dir: Path | None) -> None:

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kansearch.space import Direction
+from kansearch.study.figures import describe, duration, number, values
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
 
@@ -24,16 +25,7 @@ if TYPE_CHECKING:
     from kansearch.search.cluster import Cluster
     from kansearch.study.study import Study
 
-__all__ = [
-    "SearchDisplay",
-    "duration",
-    "front_table",
-    "layers_table",
-    "list_presets",
-    "list_trials",
-    "per_class",
-    "terminal",
-]
+__all__ = ["SearchDisplay", "front_table", "layers_table", "list_presets", "list_trials", "per_class", "terminal"]
 
 _STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "dim", "running": "cyan"}
 _REFRESH_SECONDS = 0.5
@@ -110,7 +102,7 @@ class SearchDisplay:
     def _line(self, record: TrialRecord) -> str:
         place = f"{self._count(*FINISHED)}/{self._study.space.search.trials}"
         if record.state == "complete":
-            text = f"{_values(record.values)}; {_describe(record.config)}"
+            text = f"{values(record.values)}; {describe(record.config)}"
         else:
             text = record.reason or "no reason noted"
         return escape(f"[{place}] trial {record.number} {record.state}: {text}")
@@ -156,8 +148,8 @@ def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
     table.add_column("")
     for record in front:
         mark = "knee" if record is knee else ""
-        cells = [_number(name, record.values[name]) for name in objectives]
-        table.add_row(str(record.number), *cells, _describe(record.config), mark, style="bold" if mark else "")
+        cells = [number(name, record.values[name]) for name in objectives]
+        table.add_row(str(record.number), *cells, describe(record.config), mark, style="bold" if mark else "")
     return table
 
 
@@ -193,36 +185,20 @@ def _trials_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Tab
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "state" else "right")
     table.columns[-1].justify, table.columns[-1].overflow = "left", "fold"
-    for number, state, *cells in rows:
-        table.add_row(number, f"[{_STYLES[state]}]{state}[/]", *map(escape, cells))
+    for trial, state, *cells in rows:
+        table.add_row(trial, f"[{_STYLES[state]}]{state}[/]", *map(escape, cells))
     return table
 
 
 def _trial_row(record: TrialRecord, objectives: Mapping[str, Direction]) -> tuple[str, ...]:
     shown = record.values or record.metrics
-    cells = [_number(name, shown[name]) if name in shown else "-" for name in objectives]
-    text = record.reason or _describe(record.config)
+    cells = [number(name, shown[name]) if name in shown else "-" for name in objectives]
+    text = record.reason or describe(record.config)
     return (str(record.number), record.state, str(record.epochs), *cells, duration(record.seconds), text)
 
 
 def _plain_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
-
-
-def duration(seconds: float) -> str:
-    """`3.2s`, `4m05s`, `2h07m`."""
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
-
-
-def _number(name: str, value: float) -> str:
-    return f"{value:,.0f}" if name in ("parameters", "flops") else f"{value:.4f}"
-
-
-def _values(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_number(name, value)}" for name, value in values.items())
 
 
 def list_presets(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -252,33 +228,3 @@ def per_class(runs: Sequence[Mapping[str, Any]]) -> str:
         return " ".join("-" if mean is None else f"{mean:.4f}" for mean in means)
     ranked = sorted((mean, label) for label, mean in enumerate(means) if mean is not None)
     return " to ".join(f"{mean:.4f} (class {label})" for mean, label in (ranked[0], ranked[-1]))
-
-
-def _describe(config: Mapping[str, Any]) -> str:
-    """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer."""
-    if not config:
-        return ""
-    model = config["model"]
-    family = "" if model["family"] == "plain" else f"{model['family']} "
-    shape = "x".join(str(model[size]) for size in ("depth", "width") if size in model)
-    shape += f"-{model['width'] * model['growth']}" if model["family"] == "kanc" else ""
-    bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
-    return f"{family}{_bases(model)} {shape}{bottleneck} {config['optimizer']['name']}"
-
-
-def _bases(model: Mapping[str, Any]) -> str:
-    """Of the convolutions, and after a plus of the classifier, where it has another: `plain+fourier(7)`."""
-    convolutions = "plain" if model.get("convolution") == "plain" else _basis(model["basis"])
-    if model.get("classifier") != "kan":
-        return convolutions
-    classifier = _basis(model.get("classifier_basis") or model["basis"])
-    return convolutions if classifier == convolutions else f"{convolutions}+{classifier}"
-
-
-def _basis(basis: Mapping[str, Any]) -> str:
-    sizes = [
-        str(value)
-        for key, value in basis.items()
-        if key != "name" and isinstance(value, (int, str)) and not isinstance(value, bool)
-    ]
-    return "plain" if basis["name"] == "none" else f"{basis['name']}({','.join(sizes)})"

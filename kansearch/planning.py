@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kansearch.console import duration, terminal
+from kansearch.console import terminal
 from kansearch.errors import KansearchError
 from kansearch.search.duration import Duration, estimate_duration
 from kansearch.search.plan import Plan, Share, draw
 from kansearch.space import SearchSpace
+from kansearch.study.figures import duration
 
 __all__ = ["print_plan", "run_plan"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ from kansearch.errors import InputError, KansearchError
 from kansearch.search import join, probe
 from kansearch.search.cluster import shares
 from kansearch.search.launch import SearchOptions
+from kansearch.search.session import describe_session
 from kansearch.space import SearchSettings
 from kansearch.study.study import Study
 from tests.helpers import ROOT, SMALL_SPACE, listening, run, start, stop, succeed, trials, wait_until
@@ -150,6 +152,15 @@ def test_a_share_fits_on_one_node(nodes: list[dict[str, Any]], cpus: float, gpus
     assert cluster.max_concurrent == fit
     assert cluster.nodes == len(nodes)
     assert shares(SearchSettings(cpus_per_trial=cpus, gpus_per_trial=gpus), nodes, 1).max_concurrent == 1
+
+
+def test_a_session_tells_kinds_of_gpu_and_versions_but_not_the_machine() -> None:
+    nodes = [{"Resources": {"CPU": 8.0, "GPU": 2.0, "accelerator_type:H100": 1.0, "node:10.0.0.1": 1.0}}]
+    session = describe_session(shares(SearchSettings(), nodes, None))
+    assert (session["cpus"], session["gpus"], session["accelerators"]) == (8.0, 2.0, ["H100"])
+    assert session["max_concurrent"] == 2
+    assert {"kansearch", "python", "torch", "ray"} <= session["versions"].keys()
+    assert socket.gethostname() not in json.dumps(session)
 
 
 def test_a_share_larger_than_any_node_is_told() -> None:

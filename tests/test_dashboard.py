@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kansearch.errors import KansearchError
-from kansearch.report.front_plot import front_picture
+from kansearch.report.writer import write_pictures
 from kansearch.study.study import Study
 from kansearch.tracking.dashboard import dashboard
 from kansearch.tracking.store import MlflowStore
@@ -27,14 +27,20 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study with its runs in MLflow, in `studies/` of a folder of its own."""
-    study = finished_study(tmp_path_factory.mktemp("work") / "studies")
+    """In `studies/` of a folder of its own."""
+    return make_tracked(tmp_path_factory.mktemp("work") / "studies")
+
+
+def make_tracked(home: Path) -> Study:
+    """A study with its runs and its report in MLflow."""
+    study = finished_study(home)
+    write_pictures(study)
     store = MlflowStore(study)
     records = study.records()
     for record in records:
         store.write_trial(record)
     store.write_progress(records)
-    store.close(records, "finished", front_picture(study, records))
+    store.close(records, "finished")
     return study
 
 

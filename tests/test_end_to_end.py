@@ -46,6 +46,9 @@ def test_from_a_yaml_file_to_a_retrained_model(tmp_path: Path) -> None:
     front = json.loads(succeed("front", "digits", "--json", "--plot", "front.svg", cwd=tmp_path))
     assert {entry["number"] for entry in front} == {r["number"] for r in records if not dominated(r, records)}
     assert "<svg" in (tmp_path / "front.svg").read_text()
+    report = (tmp_path / "studies/digits/report.html").read_text()
+    assert "5 of 5 trials have finished (5 complete)" in report
+    assert "trials at once" in report, "on what it ran is noted"
     best = max(record["values"]["accuracy"] for record in records)
     assert best > 0.9, "digits are easy"
 

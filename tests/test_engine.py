@@ -128,6 +128,8 @@ def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
     assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {
         "front.json",
         "front.png",
+        "front.svg",
+        "report.html",
         "space.yaml",
     }
     assert_functions_can_be_drawn(folder)

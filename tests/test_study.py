@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,17 @@ def test_elapsed_time_adds_up_over_drivers(study: Study) -> None:
     again = reopened(study)
     again.add_elapsed(4.5)
     assert reopened(study).elapsed_seconds == 7.5
+
+
+def test_on_what_each_driver_ran_is_kept_with_the_time_spent_before_it(study: Study) -> None:
+    assert study.sessions == []
+    study.add_session({"max_concurrent": 2})
+    study.add_elapsed(3.0)
+    study.add_session({"max_concurrent": 8})
+    sessions = reopened(study).sessions
+    assert [(each["max_concurrent"], each["elapsed"]) for each in sessions] == [(2, 0.0), (8, 3.0)]
+    assert sessions[0]["began"] <= sessions[1]["began"]
+    assert datetime.fromisoformat(sessions[0]["began"]).tzinfo is not None
 
 
 def test_a_study_is_made_once(study: Study) -> None:

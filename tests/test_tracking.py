@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from kansearch.report.front_plot import front_picture
+from kansearch.report.writer import write_pictures
 from kansearch.space import parse_space
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.study import Study
@@ -120,18 +120,21 @@ def test_runs_that_a_killed_driver_made_but_did_not_describe_are_described(tmp_p
     assert [each.path for each in client.list_artifacts(runs[None].info.run_id)] == ["space.yaml"]
 
 
-def test_the_front_is_a_table_and_a_picture(tmp_path: Path) -> None:
+def test_the_front_is_a_table_and_a_picture_and_the_report_lies_beside_them(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     add_trial(study, [0.4], Study.complete)
-    store = MlflowStore(study)
-    store.close(study.records(), "finished", front_picture(study, study.records()))
+    write_pictures(study)
+    MlflowStore(study).close(study.records(), "finished")
     parent = runs_of(study)[None]
     folder = Path(MlflowClient(study.tracking_uri).download_artifacts(parent.info.run_id, "", str(tmp_path)))
     table = json.loads((folder / "front.json").read_text())
     assert table["columns"][:3] == ["trial", "accuracy", "parameters"]
     assert [row[:3] for row in table["data"]] == [[0, 0.4, 321]]
     assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder / "front.svg").read_text()
+    assert (folder / "report.html").read_text() == (study.folder / "report.html").read_text()
     assert parent.info.status == "FINISHED"
+    assert "trial 0, accuracy 0.4000, parameters 321; " in parent.data.tags["mlflow.note.content"]
 
 
 def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path: Path) -> None:
@@ -140,7 +143,7 @@ def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path:
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     study = make_study(tmp_path, tracking_uri=address)
     add_trial(study, [0.4], Study.complete)
-    writer = MlflowWriter(front_picture)
+    writer = MlflowWriter()
     writer.started(study, study.records())
     writer.ended("finished")
     assert writer.problem is not None
@@ -149,7 +152,7 @@ def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path:
     places["tracking_uri"] = f"sqlite:///{tmp_path}/later.db"
     (study.folder / "study.json").write_text(json.dumps(places))
     study = Study.open(tmp_path, study.name)
-    writer = MlflowWriter(front_picture)
+    writer = MlflowWriter()
     writer.started(study, study.records())
     writer.ended("finished")
     assert writer.problem is None

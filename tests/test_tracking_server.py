@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.report.front_plot import front_picture
 from kansearch.study.study import Study
 from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
@@ -78,7 +77,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def test_a_server_that_is_down_killed_and_back_has_everything_in_the_end(tmp_path: Path, server: Server) -> None:
     study = make_study(tmp_path / "home", tracking_uri=server.address)
     number = add_trial(study, [0.1])
-    writer = MlflowWriter(front_picture)
+    writer = MlflowWriter()
     writer.started(study, study.records())
     wait_until(lambda: writer.problem is not None)  # down at the start
     server.start()
@@ -120,7 +119,7 @@ def test_a_run_that_a_killed_writer_left_empty_is_filled(tmp_path: Path) -> None
     store._make_run(study.record(number))  # and no more: as when the driver is killed here
     again = MlflowStore(Study.open(tmp_path, "small"))
     again.write_trial(study.record(number))
-    again.close(study.records(), "finished", None)
+    again.close(study.records(), "finished")
     assert disagreements(study) == []
 
 
@@ -135,5 +134,5 @@ def test_a_study_run_that_a_killed_writer_left_empty_is_filled(tmp_path: Path, m
         with pytest.raises(KeyboardInterrupt):
             MlflowStore(study)
     store = MlflowStore(study)
-    store.close(study.records(), "finished", None)
+    store.close(study.records(), "finished")
     assert disagreements(study) == []

@@ -9,25 +9,15 @@ from typing import TYPE_CHECKING
 from kansearch.space import Direction
 from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
-from kansearch.study.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["front_picture", "front_png"]
+__all__ = ["front_png"]
 
 _COUNTS = frozenset({"parameters", "flops", "peak_memory_mib"})
 _COLOURS = {"none": "#6b6b6b", "bspline": "#0b5cad", "rbf": "#c8500a", "gram": "#19764a"}
 _OTHER_COLOURS = ("#7a3fa0", "#b5123e", "#7d6a00", "#00818a", "#a04b8c", "#4a5d23", "#5a4632")
-
-
-def front_picture(study: Study, records: Sequence[TrialRecord]) -> Path | None:
-    """Draw the front into the study's folder as front.png; None while no trial is complete."""
-    if not any(record.state == "complete" for record in records):
-        return None
-    path = study.folder / "front.png"
-    front_png(records, study.objectives, path)
-    return path
 
 
 def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction], path: Path) -> None:

@@ -44,6 +44,8 @@ class Cluster:
     max_concurrent: int
     rooms: Sequence[tuple[float, float]]
     """CPUs and GPUs of each node."""
+    accelerators: Sequence[str] = ()
+    """What kinds of GPU there are, as Ray names them."""
 
     @property
     def nodes(self) -> int:
@@ -135,12 +137,18 @@ def shares(settings: SearchSettings, nodes: Sequence[Mapping[str, Any]], max_con
             have = "its nodes have " + ", ".join(f"{cpu:g} and {gpu:g}" for cpu, gpu in resources)
         raise KansearchError(f"a trial needs {settings.cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs; {have}")
     bounds = [fits, *(bound for bound in (settings.max_concurrent, max_concurrent) if bound is not None)]
-    return Cluster(cpus, gpus, settings.cpus_per_trial, gpus_per_trial, min(bounds), resources)
+    return Cluster(cpus, gpus, settings.cpus_per_trial, gpus_per_trial, min(bounds), resources, _accelerators(nodes))
 
 
 def _resources(node: Mapping[str, Any]) -> tuple[float, float]:
     """CPUs and GPUs of one of `ray.nodes()`."""
     return node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)
+
+
+def _accelerators(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Kinds of GPU: Ray counts each as a resource `accelerator_type:KIND`."""
+    resources = {name for node in nodes for name in node["Resources"]}
+    return sorted(name.partition(":")[2] for name in resources if name.startswith("accelerator_type:"))
 
 
 def _room(node: Mapping[str, Any], cpus_per_trial: float, gpus_per_trial: float) -> int:

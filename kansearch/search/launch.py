@@ -21,6 +21,7 @@ from kansearch.search.join import check_address
 from kansearch.search.kept import KeptWeights
 from kansearch.search.lockstep import Lockstep
 from kansearch.search.obstacles import NodeWatch, resumable
+from kansearch.search.session import describe_session
 from kansearch.search.stopping import Stop, Timer
 from kansearch.search.trainable import Request, resources, train
 from kansearch.search.watchdog import Watchdog
@@ -134,6 +135,8 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
             place = study.checkpoints
             with ray_cluster(settings, options.address, options.max_concurrent, place) as cluster, stop.on_signals():
+                timer.note()
+                study.add_session(describe_session(cluster))
                 for observer in observers:
                     observer.running(cluster)
                 budget = _tune(study, records, options, observers, changed, cluster, stop, timer)

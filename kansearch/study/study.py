@@ -6,6 +6,7 @@
         ├── study.json            where the Optuna study, the MLflow store and, if not here, the checkpoints are
         ├── study.db              the Optuna study (SQLite), unless another storage was given
         ├── space.yaml            the search space as it was written
+        ├── report.html           the study to look at, and front.png, front.svg, its front
         ├── driver.lock           held by the live driver
         ├── scratch/              what Ray Tune writes while a driver runs; nothing here reads it
         ├── trials/<number>/      checkpoint of an unfinished trial; weights of the front's; traceback of a failed one
@@ -20,7 +21,7 @@ import json
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,10 +35,14 @@ from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_o
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["Study", "home_option", "study_names"]
+__all__ = ["PICTURES", "Study", "home_option", "study_names"]
+
+PICTURES = ("report.html", "front.png", "front.svg")
+"""Names of what the report writes into a study's folder."""
 
 _ELAPSED = "kansearch:elapsed_seconds"
 _SEQUENCE = "kansearch:sequence"
+_SESSIONS = "kansearch:sessions"
 _WARM_START = "kansearch:warm_start"
 
 
@@ -162,11 +167,15 @@ class Study:
 
     def records(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return [self._record(trial) for trial in read_attributes(self._optuna)]
+        return self.as_records(read_attributes(self._optuna))
 
     def optuna_trials(self, numbers: Collection[int] | None = None) -> list[optuna.trial.FrozenTrial]:
         """Trials by number, all or those of `numbers`, as Optuna knows them; not to be changed."""
         return read_trials(self._optuna, numbers)
+
+    def as_records(self, trials: Sequence[optuna.trial.FrozenTrial]) -> list[TrialRecord]:
+        """What `optuna_trials` gave, as records."""
+        return [self._record(trial) for trial in trials]
 
     def finished(self) -> int:
         """Trials that used up a place in the budget."""
@@ -176,6 +185,15 @@ class Study:
     def elapsed_seconds(self) -> float:
         """Wall time spent on this study by all of its drivers, s."""
         return float(self._optuna.user_attrs.get(_ELAPSED, 0.0))
+
+    @property
+    def sessions(self) -> list[Mapping[str, Any]]:
+        """On what its drivers ran, oldest first: see `add_session`."""
+        return list(self._optuna.user_attrs.get(_SESSIONS, []))
+
+    def pictures(self) -> list[Path]:
+        """What the report has drawn into the folder so far."""
+        return [path for name in PICTURES if (path := self.folder / name).is_file()]
 
     def chosen(self) -> list[Mapping[str, Any]]:
         """Hyperparameters that the first trials are given, trial by trial: the space's, then another study's front."""
@@ -245,6 +263,12 @@ class Study:
     def prune(self, number: int, reason: str) -> TrialRecord:
         """The trial was stopped before its last epoch, for a reason told in one line."""
         return self._finish(replace(self.record(number), state="pruned", reason=reason), "PRUNED", {"reason": reason})
+
+    def add_session(self, session: Mapping[str, Any]) -> None:
+        """Commit that a driver begins now, after `elapsed` seconds of those before it, on what `session` describes."""
+        began = datetime.now(UTC).isoformat(timespec="milliseconds")
+        described = {"began": began, "elapsed": self.elapsed_seconds, **session}
+        self._optuna.set_user_attr(_SESSIONS, [*self.sessions, described])
 
     def add_elapsed(self, seconds: float) -> None:
         """Count `seconds` of wall time against the time budget."""

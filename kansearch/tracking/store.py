@@ -7,10 +7,10 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kansearch.study.front import front_of, hypervolume
+from kansearch.study.figures import describe, number, values
+from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import EPOCH_METRICS, FINISHED, State, TrialRecord
 from kansearch.study.study import Study
 
@@ -50,6 +50,7 @@ class MlflowStore:
         self._epochs: dict[int, int] = {}  # written so far, of each trial
         self._closed: set[int] = set()
         self._bare: set[int] = set()  # runs without their configuration
+        self._pictures: dict[str, int] = {}  # logged, and when each was drawn
         self._parent = self._find_runs()
         self._steps = self._last_step(self._parent, "hypervolume")
 
@@ -189,8 +190,19 @@ class MlflowStore:
         )
         self._steps = finished
 
-    def close(self, records: Sequence[TrialRecord], outcome: str, picture: Path | None) -> None:
-        """The front as a table and a picture, and the study's run closed. A resumed study opens it again."""
+    def write_pictures(self) -> None:
+        """Log what the report drew into the study's folder, as far as it is new."""
+        for path in self._study.pictures():
+            drawn = path.stat().st_mtime_ns
+            if self._pictures.get(path.name) != drawn:
+                self._client.log_artifact(self._parent, str(path))
+                self._pictures[path.name] = drawn
+
+    def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
+        """The front as a table and as the run's description, the report, and the study's run closed.
+
+        A resumed study opens it again.
+        """
         front = front_of(records, self._study.objectives)
         columns = ["trial", *self._study.objectives, "basis", "optimizer", "config"]
         rows = [_front_row(record, list(self._study.objectives)) for record in front]
@@ -198,9 +210,27 @@ class MlflowStore:
         self._client.set_tag(
             self._parent, "mlflow.loggedArtifacts", json.dumps([{"path": "front.json", "type": "table"}])
         )
-        if picture is not None:
-            self._client.log_artifact(self._parent, str(picture))
+        self._client.set_tag(self._parent, "mlflow.note.content", self._description(front))
+        self.write_pictures()
         self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
+
+    def _description(self, front: Sequence[TrialRecord]) -> str:
+        """The front in Markdown, its knee first, which is all that is seen of it at once; trials are links to runs."""
+        if not front:
+            return "No trial is complete."
+        objectives = self._study.objectives
+        chosen = knee(front, objectives)
+        lines = [f"Best balance: trial {self._link(chosen)}, {values(chosen.values)}; {describe(chosen.config)}", ""]
+        lines.append("".join(f"| {name.replace('_', ' ')} " for name in ("trial", *objectives, "configuration")) + "|")
+        lines.append("|---" * (len(objectives) + 2) + "|")
+        for record in front:
+            cells = " | ".join(number(name, record.values[name]) for name in objectives)
+            lines.append(f"| {self._link(record)} | {cells} | {describe(record.config)} |")
+        return "\n".join([*lines, "", "The whole search: `report.html` among the artifacts."])
+
+    def _link(self, record: TrialRecord) -> str:
+        run_id = self._runs.get(record.number)
+        return f"[{record.number}](#/experiments/{self._experiment}/runs/{run_id})" if run_id else str(record.number)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The one MLflow writer: a thread on the driver that keeps MLflow a copy of the study.
 
     experiment kansearch/<study>
-    └── run <study>                     the front, its hypervolume as trials finish, the space file
+    └── run <study>                     the front, its hypervolume as trials finish, the report, the space file
         ├── run 00000 bspline adamw     one a trial: configuration, curves, state, reason
         └── ...
 
@@ -13,8 +13,7 @@ same runs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kansearch.study.records import TrialRecord
@@ -34,9 +33,7 @@ _LONGEST_WAIT_AFTER_AN_ERROR = 10.0  # which is likely to be MLflow's as well
 class MlflowWriter:
     """Observes a search (`kansearch.search.launch.Observer`)."""
 
-    def __init__(self, picture: Callable[[Study, Sequence[TrialRecord]], Path | None]) -> None:
-        """`picture` draws the front into the study's folder at the end; None when there is none yet."""
-        self._picture = picture
+    def __init__(self) -> None:
         self.problem: str | None = None
         """Why the last attempt to write failed; None when MLflow is up to date."""
         self._records: dict[int, TrialRecord] = {}
@@ -89,8 +86,7 @@ class MlflowWriter:
                 store = store or MlflowStore(study)
                 self._write(store, batch, everything)
                 if last_try:
-                    records = list(everything.values())
-                    store.close(records, str(self._outcome), self._picture(study, records))
+                    store.close(list(everything.values()), str(self._outcome))
                 self.problem = None
             except Exception as error:  # the search must go on without its tracking server; `problem` tells the user
                 self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
@@ -109,3 +105,4 @@ class MlflowWriter:
             store.write_trial(everything[number])
         if batch:
             store.write_progress(list(everything.values()))
+            store.write_pictures()

@@ -76,13 +76,12 @@ def space_of(sampler: str, trials: int) -> SearchSpace:
 
 def search(home: Path, sampler: str, trials: int, mlflow: bool) -> dict[str, float]:
     """Run one search here; its figures."""
-    from kansearch.report.front_plot import front_picture
     from kansearch.search import launch as launcher
     from kansearch.tracking.writer import MlflowWriter
 
     launcher.train = trivial  # type: ignore[assignment]
     watch = Stopwatch()
-    observers: list[Any] = [watch, MlflowWriter(front_picture)] if mlflow else [watch]
+    observers: list[Any] = [watch, MlflowWriter()] if mlflow else [watch]
     launcher.launch(space_of(sampler, trials), launcher.SearchOptions(home), observers)
     times, tenth = watch.finished, max(1, trials // 10)
     return {

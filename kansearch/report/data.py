@@ -1,0 +1,125 @@
+"""`StudyData`: all that a report shows of a study, read once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from kansearch.space import Direction, SearchSpace
+from kansearch.study.front import front_of, knee
+from kansearch.study.records import TrialRecord
+from kansearch.study.study import Study
+
+__all__ = ["Reference", "StudyData", "Trial", "axis_name", "is_logarithmic", "read_study", "value_of"]
+
+_NAMES = {
+    "accuracy": "validation accuracy (share of images)",
+    "validation_loss": "validation loss (nats)",
+    "train_loss": "training loss (nats)",
+    "parameters": "trainable parameters",
+    "flops": "FLOPs of one image",
+    "peak_memory_mib": "peak memory (MiB)",
+    "seconds": "device time of a trial (s)",
+    "images_per_second": "training images a second",
+}
+_LOGARITHMIC = frozenset({"parameters", "flops", "peak_memory_mib", "seconds", "images_per_second"})
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A published model, measured on the same data set: what it is called, what it reached, where that is written."""
+
+    name: str
+    values: Mapping[str, float]
+    source: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial with what the sampler chose for it, and when it ran (local time)."""
+
+    record: TrialRecord
+    hyperparameters: Mapping[str, Any]
+    distributions: Mapping[str, Any]
+    began: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """A study at one moment."""
+
+    name: str
+    space: SearchSpace
+    objectives: Mapping[str, Direction]
+    trials: Sequence[Trial]
+    sessions: Sequence[Mapping[str, Any]]
+    elapsed_seconds: float
+    written: datetime
+    references: Sequence[Reference] = ()
+
+    @cached_property
+    def records(self) -> list[TrialRecord]:
+        """Every trial's record, by number."""
+        return [trial.record for trial in self.trials]
+
+    @cached_property
+    def complete(self) -> list[TrialRecord]:
+        """Records of the trials that have objectives."""
+        return [record for record in self.records if record.state == "complete"]
+
+    @cached_property
+    def front(self) -> list[TrialRecord]:
+        """Sorted by the last objective, best first."""
+        return front_of(self.records, self.objectives)
+
+    @cached_property
+    def knee(self) -> TrialRecord | None:
+        """Of the front; None without one."""
+        return knee(self.front, self.objectives) if self.front else None
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """What the front is drawn over: across and up. A single objective is drawn over the parameters."""
+        names = list(self.objectives)
+        if len(names) == 1:
+            return ("parameters" if names[0] != "parameters" else "seconds"), names[0]
+        return names[1], names[0]
+
+
+def read_study(study: Study, references: Sequence[Reference] = ()) -> StudyData:
+    """Everything of `study` as it is now."""
+    stored = study.optuna_trials()
+    return StudyData(
+        name=study.name,
+        space=study.space,
+        objectives=study.objectives,
+        trials=[
+            Trial(record, trial.params, trial.distributions, trial.datetime_start, trial.datetime_complete)
+            for record, trial in zip(study.as_records(stored), stored, strict=True)
+        ],
+        sessions=study.sessions,
+        elapsed_seconds=study.elapsed_seconds,
+        written=datetime.now().astimezone(),
+        references=references,
+    )
+
+
+def axis_name(objective: str) -> str:
+    """An objective with its unit."""
+    return _NAMES.get(objective, objective.replace("_", " "))
+
+
+def is_logarithmic(objective: str) -> bool:
+    """Whether its ratios matter, not its differences."""
+    return objective in _LOGARITHMIC
+
+
+def value_of(record: TrialRecord, name: str) -> float | None:
+    """An objective's value, or for a trial without, its last measurement; None if that is missing or not finite."""
+    value = record.values[name] if name in record.values else record.metrics.get(name)
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,136 @@
+"""`report.html`: one page that needs no network and no script, in light and in dark, on a screen and on paper."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from kansearch.errors import KansearchError
+from kansearch.report.bases import basis_plots, basis_table, quality_objective
+from kansearch.report.data import StudyData, axis_name, is_logarithmic
+from kansearch.report.failures import failure_groups
+from kansearch.report.front import front_plots, hidden, legend
+from kansearch.report.hyperparameters import panels
+from kansearch.report.importance import MOST_TRIALS, importances
+from kansearch.report.importance_plot import importance_plot, no_importances
+from kansearch.report.parallel import SHADES, parallel_plot
+from kansearch.report.progress import curve_metric, curves_plot, progress_plots
+from kansearch.report.provenance import provenance
+from kansearch.report.summary import summary
+from kansearch.report.svg import shape_definitions
+from kansearch.report.timeline import STATES, timeline, timeline_plot
+from kansearch.study.figures import describe, number
+
+__all__ = ["render", "write_html"]
+
+
+def write_html(data: StudyData, path: Path) -> None:
+    """Write the page; whoever reads it meanwhile sees the old one whole.
+
+    Raises:
+        KansearchError: `path` can't be written.
+    """
+    page = render(data)
+    begun = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        begun.write_text(page, encoding="utf-8")
+        begun.replace(path)
+    except OSError as error:
+        begun.unlink(missing_ok=True)
+        raise KansearchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def render(data: StudyData) -> str:
+    """The page as text."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("kansearch.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = {
+        "shapes": shape_definitions(),
+        "data": data,
+        "summary": summary(data),
+        "front": None,
+        "axis_name": axis_name,
+    }
+    page |= {"timeline": _timeline(data), "failures": failure_groups(data), "provenance": provenance(data)}
+    if data.complete:
+        page |= {"front": _front(data), "progress": progress_plots(data)} | _curves(data) | _explained(data)
+        page |= {"bases": _bases(data)}
+    return environment.get_template("report.html.j2").render(page)
+
+
+def _front(data: StudyData) -> dict[str, Any]:
+    first, *others = front_plots(data)
+    across, up = data.axes
+    return {
+        "plot": first,
+        "others": others,
+        "legend": legend(data),
+        "names": [name.replace("_", " ") for name in data.objectives],
+        "rows": [
+            (
+                record.number,
+                [number(name, record.values[name]) for name in data.objectives],
+                describe(record.config),
+                record is data.knee,
+            )
+            for record in data.front
+        ],
+        "logarithmic": is_logarithmic(across),
+        "outside": hidden(data, up),
+        "references": data.references,
+    }
+
+
+def _curves(data: StudyData) -> dict[str, Any]:
+    return {"curves": curves_plot(data), "curve_metric": axis_name(curve_metric(data))}
+
+
+def _explained(data: StudyData) -> dict[str, Any]:
+    """Importances, and what is drawn in their order."""
+    found = {objective: importances(data, objective) for objective in data.objectives}
+    order = [each.name for each in found[next(iter(data.objectives))]]
+    missing = no_importances(data, found)
+    drawn = (
+        []
+        if missing
+        else [(axis_name(name), importance_plot(name, shares)) for name, shares in found.items() if shares]
+    )
+    return {
+        "importances": drawn,
+        "no_importances": missing,
+        "sampled": MOST_TRIALS if len(data.complete) > MOST_TRIALS else None,
+        "partly": any(not each.everywhere for shares in found.values() for each in shares),
+        "panels": panels(data, order),
+        "parallel": parallel_plot(data, order) if len(data.complete) > 1 else None,
+        "shades": list(SHADES.items()),
+    }
+
+
+def _bases(data: StudyData) -> dict[str, Any] | None:
+    quality = quality_objective(data)
+    if quality is None:
+        return None
+    plots = basis_plots(data, quality)
+    return {"plots": plots, "table": basis_table(data, quality), "quality": axis_name(quality)} if plots else None
+
+
+def _timeline(data: StudyData) -> dict[str, Any] | None:
+    shown = timeline(data)
+    if shown is None:
+        return None
+    present = {record.state for record in data.records}
+    return {
+        "plot": timeline_plot(shown),
+        "places": shown.places,
+        "idle": f"{shown.idle:.0%}",
+        "states": [state for state in STATES if state in present],
+        "sessions": len(data.sessions),
+    }

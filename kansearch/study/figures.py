@@ -1,0 +1,58 @@
+"""How figures, times and configurations are written, the same in tables, messages and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["describe", "duration", "number", "values"]
+
+_COUNTS = frozenset({"parameters", "flops"})
+
+
+def number(name: str, value: float) -> str:
+    """An objective's or metric's value: `0.9861`, `17,882`."""
+    return f"{value:,.0f}" if name in _COUNTS else f"{value:.4f}"
+
+
+def values(measured: Mapping[str, float]) -> str:
+    """`accuracy 0.9861, parameters 17,882`."""
+    return ", ".join(f"{name.replace('_', ' ')} {number(name, value)}" for name, value in measured.items())
+
+
+def duration(seconds: float) -> str:
+    """`3.2s`, `4m05s`, `2h07m`."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def describe(config: Mapping[str, Any]) -> str:
+    """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer."""
+    if not config:
+        return ""
+    model = config["model"]
+    family = "" if model["family"] == "plain" else f"{model['family']} "
+    shape = "x".join(str(model[size]) for size in ("depth", "width") if size in model)
+    shape += f"-{model['width'] * model['growth']}" if model["family"] == "kanc" else ""
+    bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
+    return f"{family}{_bases(model)} {shape}{bottleneck} {config['optimizer']['name']}"
+
+
+def _bases(model: Mapping[str, Any]) -> str:
+    """Of the convolutions, and after a plus of the classifier, where it has another: `plain+fourier(7)`."""
+    convolutions = "plain" if model.get("convolution") == "plain" else _basis(model["basis"])
+    if model.get("classifier") != "kan":
+        return convolutions
+    classifier = _basis(model.get("classifier_basis") or model["basis"])
+    return convolutions if classifier == convolutions else f"{convolutions}+{classifier}"
+
+
+def _basis(basis: Mapping[str, Any]) -> str:
+    sizes = [
+        str(value)
+        for key, value in basis.items()
+        if key != "name" and isinstance(value, (int, str)) and not isinstance(value, bool)
+    ]
+    return "plain" if basis["name"] == "none" else f"{basis['name']}({','.join(sizes)})"
