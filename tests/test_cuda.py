@@ -14,7 +14,8 @@ from trials.capture import NotCapturable
 from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
 from trials.results import EpochResult
-from trials.run import evaluate, run_trial
+from trials.run import evaluate, run_trial, use_memory
+from trials.sharing import measure_sharing
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -152,3 +153,27 @@ def test_bfloat16_is_the_default_and_learns_what_float32_does() -> None:
     auto, half, single = (train(config_of(precision=name)) for name in ("auto", "bfloat16", "float32"))
     assert auto == half != single
     assert auto[-1].train_loss == pytest.approx(single[-1].train_loss, rel=0.1)
+
+
+def test_a_process_takes_no_more_than_its_share_and_the_next_trial_has_its_own() -> None:
+    total = torch.cuda.get_device_properties().total_memory
+    for share in (0.1, 0.05, 0.2):
+        use_memory(share)
+        assert torch.cuda.memory_reserved() < 2**30, "what was cached is given back"
+        size = int(share * total) - 2**30
+        torch.empty(size, dtype=torch.uint8, device="cuda")
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(int(share * total), dtype=torch.uint8, device="cuda")
+    use_memory(1.0)
+    torch.empty(int(0.5 * total), dtype=torch.uint8, device="cuda")
+    use_memory(1.0)
+
+
+def test_small_networks_gain_by_sharing_a_gpu_and_lbfgs_is_left_out() -> None:
+    small = config_of(data={"dataset": "mnist", "batch_size": 64}, model={"depth": 2, "width": 4})
+    sharing = measure_sharing([small, config_of(optimizer={"name": "lbfgs", "lr": 0.5})], most=4)
+    assert sorted(sharing.speed_ups) == [1, 2, 4] and len(sharing.step_seconds) == 4
+    assert sharing.speed_ups[1] == 1 and sharing.speed_ups[4] > 1.5
+    assert sharing.waiting == 1
+    assert len(sharing.trial_mib) == 2 and 0 < max(sharing.trial_mib) < sharing.memory_mib
+    assert measure_sharing([config_of(optimizer={"name": "lbfgs", "lr": 0.5})], most=4).speed_ups == {}

@@ -1,10 +1,11 @@
-"""What a trial yields: one `EpochResult` an epoch. Loads no torch."""
+"""What a trial yields, one `EpochResult` an epoch; and what trials gain by sharing a GPU, `Sharing`. Loads no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["EpochResult"]
+__all__ = ["EpochResult", "Sharing"]
 
 
 @dataclass(frozen=True)
@@ -34,3 +35,21 @@ class EpochResult:
     """Multiply-adds times two, forward, one image (torch.utils.flop_counter: convolutions and matrix products)."""
     peak_memory_mib: float
     """Peak memory on the device since the trial began (CUDA), or the process' peak resident set (CPU), MiB."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What some configurations gain by sharing a GPU."""
+
+    gpu: str
+    """The device's name."""
+    memory_mib: float
+    """All of its memory, MiB."""
+    trial_mib: Sequence[float]
+    """Estimated peak memory of each configuration, MiB."""
+    speed_ups: Mapping[int, float]
+    """How much faster the timed configurations are done with so many of them at a time than one by one."""
+    step_seconds: Sequence[float]
+    """Of each timed configuration alone; empty where none could be timed, and `speed_ups` with it."""
+    waiting: int
+    """Configurations that wait for the host in each step, and are not timed: L-BFGS."""

@@ -21,7 +21,7 @@ from trials.models import build_network
 from trials.optim import build_optimizer
 from trials.step import train_step, working_precision
 
-__all__ = ["EpochWork", "StepTime", "epoch_work", "time_step"]
+__all__ = ["EpochWork", "StepTime", "epoch_work", "random_split", "time_step"]
 
 _SECONDS = 0.5
 _STEPS = 5
@@ -127,9 +127,14 @@ def _images(config: DataConfig, device: torch.device, data_dir: Path | None) -> 
     try:
         locate(config.dataset, data_dir, download=False)
     except DataMissingError:
-        shape, count = data_shape(config), config.batch_size
-        middle = torch.full((shape.channels,), 127.5, device=device)
-        pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=torch.uint8, device=device)
-        labels = torch.randint(shape.classes, (count,), device=device)
-        return Split(pixels, labels, middle, middle / 3**0.5), True
+        return random_split(config, config.batch_size, device), True
     return load_training(config, device, data_dir)[0], False
+
+
+def random_split(config: DataConfig, images: int, device: torch.device) -> Split:
+    """So many random images as large as the data set's, for which no files are needed."""
+    shape = data_shape(config)
+    middle = torch.full((shape.channels,), 127.5, device=device)
+    pixels = torch.randint(256, (images, shape.channels, *shape.size), dtype=torch.uint8, device=device)
+    labels = torch.randint(shape.classes, (images,), device=device)
+    return Split(pixels, labels, middle, middle / 3**0.5)

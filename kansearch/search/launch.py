@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,10 +19,13 @@ from kansearch.search.ask_tell import AskTell, Assignment
 from kansearch.search.budget import Budget
 from kansearch.search.checkpoints import checkpoint_place, checkpoints_at
 from kansearch.search.cluster import Cluster, ray_cluster
+from kansearch.search.gpus import GpuWatch
 from kansearch.search.join import check_address
 from kansearch.search.kept import KeptWeights
 from kansearch.search.lockstep import Lockstep
+from kansearch.search.mps import Mps
 from kansearch.search.obstacles import NodeWatch, resumable
+from kansearch.search.sharing import packed
 from kansearch.search.stopping import Stop, Timer
 from kansearch.search.trainable import Request, resources, train
 from kansearch.search.watchdog import Watchdog
@@ -28,6 +33,7 @@ from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study, home_option
+from kansearch.study.usage import Usage
 from trials.data.files import DataMissingError, locate
 
 __all__ = ["Observer", "SearchOptions", "launch", "resume"]
@@ -127,10 +133,20 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         unfinished = any(record.state == "running" for record in records)
         if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
             place = study.checkpoints
-            with ray_cluster(settings, options.address, options.max_concurrent, place) as cluster, stop.on_signals():
+            with (
+                Mps(study.folder) as mps,  # outlives the workers, which Ray ends
+                ray_cluster(settings, options.address, options.max_concurrent, place) as found,
+                stop.on_signals(),
+            ):
+                cluster = packed(study, found, None if options.address else mps, stop)
                 for observer in observers:
                     observer.running(cluster)
-                budget = _tune(study, records, options, observers, changed, cluster, stop, timer)
+                with _noting_usage(study, cluster, options) as spend:
+                    spent, budget = (
+                        budget.seconds,
+                        _tune(study, records, options, observers, changed, cluster, stop, timer),
+                    )
+                    spend(budget.seconds - spent)
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
@@ -144,6 +160,18 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         finally:
             for observer in observers:
                 observer.ended(outcome)
+
+
+@contextmanager
+def _noting_usage(study: Study, cluster: Cluster, options: SearchOptions) -> Iterator[Callable[[float], None]]:
+    """Note how busy workers and GPUs were; called inside, at its end, with the trials' seconds."""
+    start, seconds = time.monotonic(), list[float]()
+    watched = cluster.gpus_per_trial and options.address is None  # a joined cluster's GPUs may be elsewhere
+    with GpuWatch() if watched else nullcontext() as watch:
+        yield seconds.append
+    if seconds:
+        slots = min(cluster.max_concurrent, study.space.search.trials) * (time.monotonic() - start)
+        study.add_usage(Usage(slots, sum(seconds), watch.seconds if watch else {}))
 
 
 def _prune_unfinished(study: Study, changed: _Changes, ended: str | None) -> None:
@@ -224,6 +252,7 @@ def _requests(study: Study, options: SearchOptions, cluster: Cluster) -> Callabl
 
     def request(assignment: Assignment) -> Request:
         share = cluster.share(assignment.shares)
-        return Request(assignment.number, dict(assignment.config), study.checkpoints, data_dir, threads, *share)
+        config = dict(assignment.config)
+        return Request(assignment.number, config, study.checkpoints, data_dir, threads, *share, cluster.mps)
 
     return request

@@ -190,7 +190,7 @@ class MlflowStore:
         self._steps = finished
 
     def close(self, records: Sequence[TrialRecord], outcome: str, picture: Path | None) -> None:
-        """The front as a table and a picture, and the study's run closed. A resumed study opens it again."""
+        """The front as a table and a picture, the usage, and the study's run closed. A resumed study opens it again."""
         front = front_of(records, self._study.objectives)
         columns = ["trial", *self._study.objectives, "basis", "optimizer", "config"]
         rows = [_front_row(record, list(self._study.objectives)) for record in front]
@@ -198,9 +198,19 @@ class MlflowStore:
         self._client.set_tag(
             self._parent, "mlflow.loggedArtifacts", json.dumps([{"path": "front.json", "type": "table"}])
         )
+        self._client.log_batch(self._parent, metrics=self._usage())
         if picture is not None:
             self._client.log_artifact(self._parent, str(picture))
         self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
+
+    def _usage(self) -> list[Metric]:
+        """`busy_share` of the workers; `gpu_idle_share`, and that of each GPU."""
+        usage = self._study.usage
+        shares = {} if usage.busy is None else {"busy_share": usage.busy}
+        shares |= {f"{name.lower().replace(' ', '_')}_idle_share": share for name, share in usage.idle.items()}
+        if usage.idle:
+            shares["gpu_idle_share"] = sum(usage.idle.values()) / len(usage.idle)
+        return [_metric(name, share, self._steps) for name, share in shares.items()]
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, str]:
