@@ -113,6 +113,9 @@ def test_one_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         mps.start()
         assert mps.problem == "nvidia-cuda-mps-control ended with exit code 3"
         assert mps.pipes is None and not mps.available and not (tmp_path / "mps.json").exists()
+    with Mps(tmp_path / "gone") as mps:
+        mps.start()
+        assert mps.problem == f"{tmp_path}/gone/mps.json: No such file or directory"
 
 
 def test_the_users_own_daemon_is_used_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,9 +147,10 @@ def test_no_other_process_and_no_other_folder_is_touched(tmp_path: Path) -> None
         with Mps(tmp_path):
             assert other.poll() is None and kept.exists()
         other.kill()
-    (tmp_path / "mps.json").write_text("{")
-    with Mps(tmp_path):
-        assert not (tmp_path / "mps.json").exists()
+    for damaged in ("{", "[]", "{}", '{"folder": 1}'):
+        (tmp_path / "mps.json").write_text(damaged)
+        with Mps(tmp_path):
+            assert not (tmp_path / "mps.json").exists()
 
 
 def test_a_search_uses_two_gpus_evenly_and_ends_its_daemon_when_it_is_terminated(tmp_path: Path) -> None:

@@ -41,16 +41,14 @@ class GpuWatch:
 
         try:
             pynvml.nvmlInit()
+            devices = _devices(pynvml)
         except pynvml.NVMLError:
             return  # no driver, so no GPU
-        try:
-            devices = _devices(pynvml)
-            while not self._end.wait(_PERIOD_SECONDS):
-                for name, device in devices.items():
-                    with suppress(pynvml.NVMLError):  # one that can't tell is not watched
-                        self._count(name, pynvml.nvmlDeviceGetUtilizationRates(device).gpu)
-        finally:
-            pynvml.nvmlShutdown()
+        while not self._end.wait(_PERIOD_SECONDS):
+            for name, device in devices.items():
+                with suppress(pynvml.NVMLError):  # one that can't tell is not watched
+                    self._count(name, pynvml.nvmlDeviceGetUtilizationRates(device).gpu)
+        pynvml.nvmlShutdown()
 
     def _count(self, name: str, percent: float) -> None:
         watched, idle = self.seconds.get(name, (0.0, 0.0))

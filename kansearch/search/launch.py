@@ -141,12 +141,10 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
                 cluster = packed(study, found, None if options.address else mps, stop)
                 for observer in observers:
                     observer.running(cluster)
+                before = budget.seconds
                 with _noting_usage(study, cluster, options) as spend:
-                    spent, budget = (
-                        budget.seconds,
-                        _tune(study, records, options, observers, changed, cluster, stop, timer),
-                    )
-                    spend(budget.seconds - spent)
+                    budget = _tune(study, records, options, observers, changed, cluster, stop, timer)
+                    spend(budget.seconds - before)
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name

@@ -12,8 +12,8 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -68,9 +68,13 @@ class Mps:
         """Start a daemon, unless there is one; `pipes` says where, or `problem` why not."""
         if self.pipes is not None or self._control is None:
             return
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_SOCKETS))
-        self._note.write_text(json.dumps({"folder": str(folder)}))
-        self.problem = _run([self._control, "-d"], folder, _START_SECONDS)
+        folder = Path(_SOCKETS, f"{_PREFIX}{uuid.uuid4().hex[:12]}")
+        try:
+            self._note.write_text(json.dumps({"folder": str(folder)}))
+            folder.mkdir(mode=0o700)
+            self.problem = _run([self._control, "-d"], folder, _START_SECONDS)
+        except OSError as error:
+            self.problem = f"{error.filename}: {error.strerror}"
         if self.problem is None:
             self.pipes = str(folder)
         else:
@@ -80,7 +84,7 @@ class Mps:
         """End the daemon that the study's folder tells of, this driver's own or an earlier one's."""
         try:
             folder = Path(json.loads(self._note.read_text())["folder"])
-        except (FileNotFoundError, ValueError, LookupError):
+        except (FileNotFoundError, ValueError, LookupError, TypeError):
             folder = None  # none, or one whose driver was killed before it started it
         if folder is not None and folder.match(f"{_SOCKETS}/{_PREFIX}*"):  # whoever wrote the note
             self._end(folder)
