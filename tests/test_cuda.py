@@ -159,7 +159,7 @@ def test_a_process_takes_no_more_than_its_share_and_the_next_trial_has_its_own()
     total = torch.cuda.get_device_properties().total_memory
     for share in (0.1, 0.05, 0.2):
         use_memory(share)
-        assert torch.cuda.memory_reserved() < 2**30, "what was cached is given back"
+        assert torch.cuda.memory_reserved() <= share / 2 * total, "what was cached is given back"
         size = int(share * total) - 2**30
         torch.empty(size, dtype=torch.uint8, device="cuda")
         with pytest.raises(torch.OutOfMemoryError):

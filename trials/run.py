@@ -134,13 +134,15 @@ def use_memory(share: float) -> None:
     """Let this process take no more than its share of a GPU's memory: what does is torch's `OutOfMemoryError`.
 
     A process has a CUDA context beside torch's memory, which is counted in. What an earlier trial of this process left
-    cached is given back first. Does nothing where there is no GPU.
+    cached is given back first, where it is more than half of the share. Does nothing where there is no GPU.
     """
     if not torch.cuda.is_available():
         return
-    gc.collect()
-    torch.cuda.empty_cache()
-    context = CONTEXT_MIB * 2**20 / torch.cuda.get_device_properties().total_memory
+    total = torch.cuda.get_device_properties().total_memory
+    if torch.cuda.memory_reserved() > share / 2 * total:
+        gc.collect()
+        torch.cuda.empty_cache()
+    context = CONTEXT_MIB * 2**20 / total
     torch.cuda.set_per_process_memory_fraction(1.0 if share >= 1 else max(share - context, share / 2))
 
 
