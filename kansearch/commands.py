@@ -159,7 +159,15 @@ def _finish(
 
 
 def _front_document(study: Study, front: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"study": study.name, "finished": study.finished(), "front": front}
+    usage = study.usage
+    return {
+        "study": study.name,
+        "finished": study.finished(),
+        "front": front,
+        "packing": study.packing,
+        "busy": usage.busy,
+        "gpu_idle": usage.idle,
+    }
 
 
 def _print_front(console: Console, study: Study, home: Path) -> None:
@@ -171,6 +179,8 @@ def _print_front(console: Console, study: Study, home: Path) -> None:
     if console.is_terminal:
         for line in front_sketch(records, study.objectives, console.encoding):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if study.usage.line is not None:
+        console.print(f"\n{study.usage.line}", highlight=False, markup=False, soft_wrap=True)
     where, best = home_option(home), f"{study.name}-best"
     console.print(f"report: {study.folder / PICTURES[0]}", highlight=False, markup=False, soft_wrap=True)
     console.print("\nNext:", highlight=False)

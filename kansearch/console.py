@@ -74,6 +74,8 @@ class SearchDisplay:
             f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}{nodes}",
             highlight=False,
         )
+        for note in cluster.notes:
+            self._console.print(note, highlight=False, markup=False, soft_wrap=True)
         if self._console.is_terminal:
             self._live = Live(self._table(), console=self._console, auto_refresh=False, transient=True)
             self._live.start()

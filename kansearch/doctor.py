@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from kansearch.errors import KansearchError
+from kansearch.search.mps import control
 from trials.data.files import LAYOUTS, DataMissingError, locate
 
 __all__ = ["Check", "examine"]
@@ -37,6 +38,7 @@ def examine(home: Path, data_dir: Path | None) -> Iterator[Check]:
     yield _guarded("trials package", _trials_package)
     yield Check("processors", True, f"{len(os.sched_getaffinity(0))} CPUs")
     yield _guarded("accelerators", _accelerators)
+    yield Check("CUDA MPS", None, control() or "not found; trials on one GPU would take turns")
     yield _guarded("studies", lambda: _writable(home))
     for dataset in ("digits", *LAYOUTS):
         yield _data(dataset, data_dir)

@@ -148,10 +148,15 @@ def nodes_of(*resources: tuple[float, float]) -> list[dict[str, Any]]:
     ],
 )
 def test_a_share_fits_on_one_node(nodes: list[dict[str, Any]], cpus: float, gpus: float | None, fit: int) -> None:
-    cluster = shares(SearchSettings(cpus_per_trial=cpus, gpus_per_trial=gpus), nodes, None)
+    cluster = shares(SearchSettings(cpus_per_trial=cpus, gpus_per_trial="auto" if gpus is None else gpus), nodes, None)
     assert cluster.max_concurrent == fit
     assert cluster.nodes == len(nodes)
-    assert shares(SearchSettings(cpus_per_trial=cpus, gpus_per_trial=gpus), nodes, 1).max_concurrent == 1
+    assert (
+        shares(
+            SearchSettings(cpus_per_trial=cpus, gpus_per_trial="auto" if gpus is None else gpus), nodes, 1
+        ).max_concurrent
+        == 1
+    )
 
 
 def test_a_session_tells_kinds_of_gpu_and_versions_but_not_the_machine() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -100,6 +101,17 @@ def test_a_search_in_a_pipe_prints_a_line_for_each_ended_trial(
         "[4/6] trial 3 fail",
     ]
     assert "\x1b" not in "".join(lines)
+
+
+def test_how_gpus_are_shared_is_one_line(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    display = SearchDisplay(terminal())
+    display.started(study, [])
+    note = "gpus_per_trial auto: 8 trials on a GPU; [measured] " + 30 * "long "
+    display.running(replace(CLUSTER, gpus=1, notes=[note]))
+    assert capsys.readouterr().out.splitlines() == [
+        "study small: 6 trials, random sampler, 4 at once on 4 CPUs, 1 GPUs",
+        note,
+    ]
 
 
 def test_a_search_in_a_terminal_shows_one_table_and_leaves_it_clean(study: Study) -> None:

@@ -18,7 +18,8 @@ from trials.data.shape import DataShape
 from trials.data.splits import Split, random_split
 from trials.kan import KANConv2d, kernels
 from trials.results import EpochResult
-from trials.run import evaluate, run_trial
+from trials.run import evaluate, run_trial, use_memory
+from trials.sharing import measure_sharing
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -267,3 +268,27 @@ def test_classes_of_pixels_are_learnt_the_same_from_a_graph(family: str, basis: 
     assert train(config) == replayed, "twice the same numbers"
     assert replayed[-1].train_loss < replayed[0].train_loss
     assert evaluate(config, path, device="cuda")["mean_iou"] > 0.3
+
+
+def test_a_process_takes_no_more_than_its_share_and_the_next_trial_has_its_own() -> None:
+    total = torch.cuda.get_device_properties().total_memory
+    for share in (0.1, 0.05, 0.2):
+        use_memory(share)
+        assert torch.cuda.memory_reserved() <= share / 2 * total, "what was cached is given back"
+        size = int(share * total) - 2**30
+        torch.empty(size, dtype=torch.uint8, device="cuda")
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(int(share * total), dtype=torch.uint8, device="cuda")
+    use_memory(1.0)
+    torch.empty(int(0.5 * total), dtype=torch.uint8, device="cuda")
+    use_memory(1.0)
+
+
+def test_small_networks_gain_by_sharing_a_gpu_and_lbfgs_is_left_out() -> None:
+    small = config_of(data={"dataset": "mnist", "batch_size": 64}, model={"depth": 2, "width": 4})
+    sharing = measure_sharing([small, config_of(optimizer={"name": "lbfgs", "lr": 0.5})], most=4)
+    assert sorted(sharing.speed_ups) == [1, 2, 4] and len(sharing.step_seconds) == 4
+    assert sharing.speed_ups[1] == 1 and sharing.speed_ups[4] > 1.5
+    assert sharing.waiting == 1
+    assert len(sharing.trial_mib) == 2 and 0 < max(sharing.trial_mib) < sharing.memory_mib
+    assert measure_sharing([config_of(optimizer={"name": "lbfgs", "lr": 0.5})], most=4).speed_ups == {}

@@ -114,6 +114,7 @@ def assert_functions_can_be_drawn(folder: Path) -> None:
 
 def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
     output = succeed("launch", "small.yaml", cwd=folder)
+    assert "\nworkers training " in output
     records = trials("small", folder)
     assert [record["number"] for record in records] == list(range(6))
     assert all(record["state"] == "complete" and record["epochs"] == 2 for record in records)

@@ -107,6 +107,7 @@ def test_what_the_schema_refuses_and_what_is_left_to_the_loader(name: str, docum
         "objectives: {validation_loss: minimize}",
         "constraints: {flops: 1e9, parameters: 100}",
         "search: {time_budget: 1h30m, gpus_per_trial: 0.5}",
+        "search: {gpus_per_trial: auto}",
         "model: {depth: {int: [1, 4]}, basis: {choice: [none, gram]}}\nenqueue: [{model: {basis: gram}}]",
         "model: {depth: {int: [1, 4]}, dropout: {float: [0, 1e-1]}}\nenqueue: [{model: {dropout: 0}}]",
         "enqueue: []",

@@ -15,6 +15,7 @@ from kansearch.report.writer import write_pictures
 from kansearch.space import parse_space
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.study import Study
+from kansearch.study.usage import Usage
 from kansearch.tracking.store import MlflowStore, experiment_name, flatten
 from kansearch.tracking.writer import MlflowWriter
 from tests.helpers import SMALL_SPACE, start_trial
@@ -57,6 +58,16 @@ def write_all(study: Study) -> None:
     for record in study.records():
         store.write_trial(record)
     store.write_progress(study.records())
+
+
+def test_the_studys_run_has_its_usage(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    MlflowStore(study).close([], "finished", None)
+    assert runs_of(study)[None].data.metrics == {}
+    study.add_usage(Usage(100, 80, {"GPU 0": (50, 20), "GPU 1": (50, 5)}))
+    MlflowStore(study).close([], "finished", None)
+    shares = {"busy_share": 0.8, "gpu_0_idle_share": 0.4, "gpu_1_idle_share": 0.1, "gpu_idle_share": 0.25}
+    assert runs_of(study)[None].data.metrics == shares
 
 
 def test_each_state_has_its_status_reason_and_curve(tmp_path: Path) -> None:

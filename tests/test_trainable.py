@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import pytest
 import torch
 
 from kansearch.search import trainable
+from kansearch.search.checkpoints import checkpoints_at
+from kansearch.search.mps import PIPES
 from kansearch.search.obstacles import OBSTACLE
 from kansearch.search.trainable import FAILURE, KIND, MEMORY, Request
+from trials import run
 
 
 def reported(error: BaseException, place: Path) -> dict[str, str]:
@@ -34,8 +39,10 @@ def raised_by(action: Any) -> Exception:
         raised_by(lambda: torch.empty(2**60)),
         raised_by(lambda: bytearray(2**62)),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
-    ids=lambda error: type(error).__name__,
+    ids=["CPU", "Python", "CUDA", "driver", "cuBLAS"],
 )
 def test_want_of_memory_is_told_apart(error: Exception, tmp_path: Path) -> None:
     report = reported(error, tmp_path)
@@ -61,3 +68,33 @@ def test_a_place_that_cannot_be_written_is_said_beside_the_failure(tmp_path: Pat
     (tmp_path / "file").write_text("")
     report = reported(ValueError("wrong"), tmp_path / "file")
     assert report[FAILURE] == "ValueError: wrong; its traceback could not be kept: NotADirectoryError"
+
+
+def test_a_worker_that_lost_its_gpu_ends_and_its_trial_goes_on_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    def epochs(*arguments: object) -> Iterator[dict[str, Any]]:
+        raise error
+        yield {}
+
+    monkeypatch.setattr(trainable, "_epochs", epochs)
+    with pytest.raises(torch.AcceleratorError, match="illegal memory access"):
+        trainable.train(Request(3, {}, str(tmp_path), None, 1, 1.0, 0.5).as_ray_config())
+
+
+def test_a_trial_without_a_gpu_runs_on_the_cpu_and_one_under_mps_is_told_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+    devices: list[str | None] = []
+    monkeypatch.setenv(PIPES, "elsewhere")
+    monkeypatch.setattr(run, "use_memory", shares.append)
+    monkeypatch.setattr(run, "run_trial", lambda config, *, device, **more: devices.append(device) or ())
+    for gpus, mps in ((0.0, None), (0.25, "/tmp/pipes")):
+        config = {"data": {"dataset": "digits"}}
+        request = Request(3, config, str(tmp_path), None, 1, 1.0, gpus, mps)
+        assert list(trainable._epochs(request, checkpoints_at(request.place))) == []
+        assert os.environ[PIPES] == (mps or "elsewhere")
+    assert (devices, shares) == (["cpu", None], [0.25])

@@ -34,7 +34,11 @@ from trials.models import build_network
 from trials.pixels import count_batch, evaluation_batch
 from trials.step import EVALUATION_BATCH, activation_penalties, working_precision
 
-__all__ = ["estimate_memory"]
+__all__ = ["CONTEXT_MIB", "estimate_memory"]
+
+CONTEXT_MIB = 900
+"""GPU memory that a process takes beside its tensors: a CUDA context, with the kernels it loads. On an H200 621 MiB
+before the first kernel, 837 to 845 after a trial."""
 
 _CUBLAS_BYTES = 32 * 2**20  # that torch gives cuBLASLt, and cuBLAS for each stream, on a Hopper GPU; less on others
 _ELEMENTS = 4096  # that a basis is tried on; its constants vanish beside them

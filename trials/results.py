@@ -1,10 +1,11 @@
-"""What a trial yields: one `EpochResult` an epoch. Loads no torch."""
+"""What a trial yields, one `EpochResult` an epoch; and what trials gain by sharing a GPU, `Sharing`. Loads no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["EpochResult"]
+__all__ = ["EpochResult", "Sharing"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,21 @@ class EpochResult:
     mean_iou: float | None = None
     """Segmentation: intersection over union of the held-out pixels with a class in the labels and in the predictions,
     averaged over the classes that occur in either, in [0, 1]. None for one class a sample."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What some configurations gain by sharing a GPU."""
+
+    gpu: str
+    """The device's name."""
+    memory_mib: float
+    """All of its memory, MiB."""
+    trial_mib: Sequence[float]
+    """Estimated peak memory of each configuration, MiB."""
+    speed_ups: Mapping[int, float]
+    """How much faster the timed configurations are done with so many of them at a time than one by one."""
+    step_seconds: Sequence[float]
+    """Of each timed configuration alone; empty where none could be timed, and `speed_ups` with it."""
+    waiting: int
+    """Configurations that wait for the host in each step, and are not timed: L-BFGS."""

@@ -7,6 +7,7 @@ evaluate(config, Path("checkpoint.pt"))["accuracy"]  # on the test split
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -20,7 +21,7 @@ from torch.optim import Optimizer
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.config import LBFGSConfig, TrialConfig
 from trials.data.splits import load_test, load_training
-from trials.memory import estimate_memory
+from trials.memory import CONTEXT_MIB, estimate_memory
 from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
 from trials.optim import build_optimizer, load_optimizer
@@ -34,6 +35,7 @@ from trials.weights import load_pretrained
 __all__ = [
     "TrialDiverged",
     "accelerators",
+    "build_on",
     "count_flops",
     "count_parameters",
     "count_preset",
@@ -44,6 +46,7 @@ __all__ = [
     "run_trial",
     "save_weights",
     "time_step",
+    "use_memory",
     "use_threads",
 ]
 
@@ -78,7 +81,7 @@ def run_trial(
     training, held_out = load_training(config.data, target, data_dir, hold_out, streamed)
     check_batch(config, len(training))
     torch.manual_seed(config.seed)
-    model = _build_on(config, target)
+    model = build_on(config, target)
     optimizer = build_optimizer(config.optimizer, model)
     results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
     if not results:
@@ -113,7 +116,7 @@ def evaluate(
     CheckpointError, and ValueError where the outputs are not finite."""
     target = _device(device)
     state = load_checkpoint(checkpoint, target)
-    model = _build_on(config, target)
+    model = build_on(config, target)
     _load(checkpoint, state, config, model)
     split = load_test(config.data, target, data_dir)
     precision = working_precision(config.precision, target)
@@ -139,6 +142,22 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+def use_memory(share: float) -> None:
+    """Let this process take no more than its share of a GPU's memory: what does is torch's `OutOfMemoryError`.
+
+    A process has a CUDA context beside torch's memory, which is counted in. What an earlier trial of this process left
+    cached is given back first, where it is more than half of the share. Does nothing where there is no GPU.
+    """
+    if not torch.cuda.is_available():
+        return
+    total = torch.cuda.get_device_properties().total_memory
+    if torch.cuda.memory_reserved() > share / 2 * total:
+        gc.collect()
+        torch.cuda.empty_cache()
+    context = CONTEXT_MIB * 2**20 / total
+    torch.cuda.set_per_process_memory_fraction(1.0 if share >= 1 else max(share - context, share / 2))
+
+
 def accelerators() -> list[str]:
     """Name and memory of each CUDA device."""
     devices = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
@@ -149,9 +168,9 @@ def _device(name: str | None) -> torch.device:
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _build_on(config: TrialConfig, device: torch.device) -> nn.Module:
-    """The model on the device; on CUDA with the channels last in memory, as its convolutions want them, but for L-BFGS,
-    which wants each parameter in one piece."""
+def build_on(config: TrialConfig, device: torch.device) -> nn.Module:
+    """A configuration's model on the device; on CUDA with the channels last in memory, as its convolutions want them,
+    but for L-BFGS, which wants each parameter in one piece."""
     last = device.type == "cuda" and not isinstance(config.optimizer, LBFGSConfig)
     layout = torch.channels_last if last else torch.preserve_format
     model: nn.Module = build_network(config).to(device, memory_format=layout)  # type: ignore[call-overload]

@@ -71,7 +71,7 @@ class AskTell:
         records = study.records() if records is None else records
         self._waiting = deque(record.number for record in records if record.state == "running")
         self._chosen = deque(study.chosen()[len(records) :])
-        self._live: set[int] = set()
+        self._live: dict[int, int] = {}  # times the usual resources that each has
         bounds = {str(name): bound for name, bound in study.space.constraints.items()}
         self._feasibility = Feasibility(bounds, threads=max(1, int(self._settings.cpus_per_trial)), data_dir=data_dir)
         self._proposer = Proposer.of_study(study, records)
@@ -102,15 +102,25 @@ class AskTell:
             return True
         return not self._live and not self._waiting and self.budget.full(0)
 
-    def ask(self) -> Assignment | None:
-        """The next trial to run; None while as many as may run do, or none may be started."""
-        if len(self._live) >= self._max_concurrent:
+    def ask(self, crowded: bool = False) -> Assignment | None:
+        """The next trial to run; None while as many as may run do, or none may be started.
+
+        A trial with twice the resources waits until there is room for it, and lets no other pass by; `crowded`: it
+        does not.
+        """
+        occupied = len(self._live) if crowded else sum(self._live.values())
+        if occupied >= self._max_concurrent:
             return None
         if not self._waiting and self.budget.full(len(self._live)):
             return None
-        record = self._study.record(self._waiting.popleft()) if self._waiting else self._new()
-        self._live.add(record.number)
+        record = self._study.record(self._waiting[0]) if self._waiting else self._new()
         enlarged = any(reason.startswith(_OUT_OF_MEMORY) for reason in record.losses)
+        shares = min(2, self._max_concurrent) if enlarged else 1
+        if not crowded and occupied + shares > self._max_concurrent:
+            return None
+        if self._waiting:
+            self._waiting.popleft()
+        self._live[record.number] = shares
         return Assignment(record.number, record.config, 2 if enlarged else 1)
 
     def _new(self) -> TrialRecord:
@@ -178,12 +188,12 @@ class AskTell:
             self._again(number, _OUT_OF_MEMORY + reason)
 
     def _again(self, number: int, reason: str) -> None:
-        self._live.remove(number)
+        del self._live[number]
         self._waiting.appendleft(number)
         self._changed(self._study.note_loss(number, reason))
 
     def _end(self, record: TrialRecord) -> None:
-        self._live.remove(record.number)
+        del self._live[record.number]
         self._proposer.ended(record)
         self.budget.finish(record)
         self._changed(record)

@@ -6,19 +6,19 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kansearch.errors import KansearchError
 from kansearch.search.join import join
 from kansearch.search.nodes import check_nodes
+from kansearch.search.packing import Packing, evened, times
 from kansearch.space import SearchSettings
 
 __all__ = ["Cluster", "ray_cluster", "shares"]
 
 _LOOPBACK = "127.0.0.1"
-_UNITS = 10_000
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no result.json, progress.csv, TensorBoard files beside the study
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the search's own
@@ -44,20 +44,55 @@ class Cluster:
     max_concurrent: int
     rooms: Sequence[tuple[float, float]]
     """CPUs and GPUs of each node."""
-    accelerators: Sequence[str] = ()
-    """What kinds of GPU there are, as Ray names them."""
+    kinds: Sequence[str] = ()
+    """Kind of each node's GPUs, as Ray names it; empty where it has none."""
+    bound: int | None = None
+    """On the trials that run at once, beside what fits."""
+    packing: Packing | None = None
+    """How `gpus_per_trial: auto` was decided."""
+    mps: str | None = None
+    """Where trials find CUDA MPS, if they share GPUs through it."""
+    notes: Sequence[str] = ()
+    """What the user is told of all this."""
 
     @property
     def nodes(self) -> int:
         """How many machines there are."""
         return len(self.rooms)
 
-    def share(self, times: int) -> tuple[float, float]:
+    @property
+    def accelerators(self) -> list[str]:
+        """What kinds of GPU there are, as Ray names them."""
+        return sorted({kind for kind in self.kinds if kind})
+
+    @property
+    def hardware(self) -> list[list[Any]]:
+        """CPUs, GPUs and kind of GPU of each node, as JSON keeps it, in an order of their own."""
+        return sorted([*room, kind] for room, kind in zip(self.rooms, self.kinds, strict=True))
+
+    @property
+    def trials_beside_a_gpu(self) -> int:
+        """For how many trials there are CPU cores, beside each GPU of the node that has most."""
+        return max((times(cpus / gpus, self.cpus_per_trial) for cpus, gpus in self.rooms if gpus), default=0)
+
+    def divided(self, gpus_per_trial: float) -> Cluster:
+        """With another share of a GPU for each trial: at least so much, as even as can be."""
+        fits = sum(_room(room, self.cpus_per_trial, gpus_per_trial) for room in self.rooms)
+        at_once = fits if self.bound is None else min(fits, self.bound)
+        share = evened(gpus_per_trial, self.rooms, self.cpus_per_trial, at_once)
+        return replace(self, gpus_per_trial=share, max_concurrent=at_once)
+
+    def packed(self, packing: Packing) -> Cluster:
+        """With as many trials on a GPU as was decided."""
+        divided = self.divided(packing.share)
+        return replace(divided, packing=packing, notes=[*self.notes, packing.line])
+
+    def share(self, often: int) -> tuple[float, float]:
         """CPUs and GPUs of a trial that gets its share so many times, as far as some node has so much."""
         cpus, gpus = self.cpus_per_trial, self.gpus_per_trial
         fitting = [(cpu, gpu) for cpu, gpu in self.rooms if cpu >= cpus and gpu >= gpus]
         most_gpus, most_cpus = max(
-            (min(gpus * times, 1.0 if gpus < 1 else gpu), min(cpus * times, cpu)) for cpu, gpu in fitting
+            (min(gpus * often, 1.0 if gpus < 1 else gpu), min(cpus * often, cpu)) for cpu, gpu in fitting
         )
         return most_cpus, most_gpus
 
@@ -90,7 +125,8 @@ def ray_cluster(
         nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         cluster = shares(settings, nodes, max_concurrent)
         if address is not None:
-            check_nodes([node for node in nodes if _room(node, cluster.cpus_per_trial, cluster.gpus_per_trial)], place)
+            resources = cluster.cpus_per_trial, cluster.gpus_per_trial
+            check_nodes([node for node in nodes if _room(_resources(node), *resources)], place)
         yield cluster
     finally:
         ray.shutdown()
@@ -125,19 +161,20 @@ def _start_on_loopback() -> None:
 
 
 def shares(settings: SearchSettings, nodes: Sequence[Mapping[str, Any]], max_concurrent: int | None) -> Cluster:
-    """A trial runs on one node: what fits is counted node by node."""
-    resources = [_resources(node) for node in nodes]
-    cpus, gpus = sum(cpu for cpu, _ in resources), sum(gpu for _, gpu in resources)
+    """A trial runs on one node: what fits is counted node by node. `auto` is one GPU until it is decided."""
+    rooms = [_resources(node) for node in nodes]
+    cpus, gpus = sum(cpu for cpu, _ in rooms), sum(gpu for _, gpu in rooms)
     wanted = settings.gpus_per_trial
-    gpus_per_trial = (1.0 if gpus else 0.0) if wanted is None else wanted
-    fits = sum(_room(node, settings.cpus_per_trial, gpus_per_trial) for node in nodes)
-    if fits < 1:
+    gpus_per_trial = (1.0 if gpus else 0.0) if wanted == "auto" else wanted
+    bound = min((bound for bound in (settings.max_concurrent, max_concurrent) if bound is not None), default=None)
+    kinds = [_kind(node) for node in nodes]
+    cluster = Cluster(cpus, gpus, settings.cpus_per_trial, 0.0, 0, rooms, kinds, bound).divided(gpus_per_trial)
+    if cluster.max_concurrent < 1:
         have = f"there are {cpus:g} and {gpus:g}"
-        if len(resources) > 1:
-            have = "its nodes have " + ", ".join(f"{cpu:g} and {gpu:g}" for cpu, gpu in resources)
+        if len(rooms) > 1:
+            have = "its nodes have " + ", ".join(f"{cpu:g} and {gpu:g}" for cpu, gpu in rooms)
         raise KansearchError(f"a trial needs {settings.cpus_per_trial:g} CPUs and {gpus_per_trial:g} GPUs; {have}")
-    bounds = [fits, *(bound for bound in (settings.max_concurrent, max_concurrent) if bound is not None)]
-    return Cluster(cpus, gpus, settings.cpus_per_trial, gpus_per_trial, min(bounds), resources, _accelerators(nodes))
+    return cluster
 
 
 def _resources(node: Mapping[str, Any]) -> tuple[float, float]:
@@ -145,21 +182,15 @@ def _resources(node: Mapping[str, Any]) -> tuple[float, float]:
     return node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)
 
 
-def _accelerators(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Kinds of GPU: Ray counts each as a resource `accelerator_type:KIND`."""
-    resources = {name for node in nodes for name in node["Resources"]}
-    return sorted(name.partition(":")[2] for name in resources if name.startswith("accelerator_type:"))
+def _kind(node: Mapping[str, Any]) -> str:
+    prefix = "accelerator_type:"
+    return next((name.removeprefix(prefix) for name in node["Resources"] if name.startswith(prefix)), "")
 
 
-def _room(node: Mapping[str, Any], cpus_per_trial: float, gpus_per_trial: float) -> int:
+def _room(room: tuple[float, float], cpus_per_trial: float, gpus_per_trial: float) -> int:
     """Trials that run at once on one node."""
-    cpus, gpus = _resources(node)
-    fits = _times(cpus, cpus_per_trial)
+    cpus, gpus = room
+    fits = times(cpus, cpus_per_trial)
     if 0 < gpus_per_trial < 1:
-        return min(fits, int(gpus) * _times(1.0, gpus_per_trial))  # Ray puts a share on one GPU
-    return min(fits, _times(gpus, gpus_per_trial)) if gpus_per_trial else fits
-
-
-def _times(whole: float, part: float) -> int:
-    """How often `part` fits into `whole`, in Ray's units of 1/10,000: in floating point 1 // 0.1 is 9."""
-    return round(whole * _UNITS) // max(1, round(part * _UNITS))
+        return min(fits, int(gpus) * times(1.0, gpus_per_trial))  # Ray puts a share on one GPU
+    return min(fits, times(gpus, gpus_per_trial)) if gpus_per_trial else fits

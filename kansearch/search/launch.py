@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,11 +19,14 @@ from kansearch.search.ask_tell import AskTell, Assignment
 from kansearch.search.budget import Budget
 from kansearch.search.checkpoints import checkpoint_place, checkpoints_at
 from kansearch.search.cluster import Cluster, ray_cluster
+from kansearch.search.gpus import GpuWatch
 from kansearch.search.join import check_address
 from kansearch.search.kept import KeptWeights
 from kansearch.search.lockstep import Lockstep
+from kansearch.search.mps import Mps
 from kansearch.search.obstacles import NodeWatch, resumable
 from kansearch.search.session import describe_session
+from kansearch.search.sharing import packed
 from kansearch.search.stopping import Stop, Timer
 from kansearch.search.trainable import Request, resources, train
 from kansearch.search.watchdog import Watchdog
@@ -29,6 +34,7 @@ from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study, home_option
+from kansearch.study.usage import Usage
 from trials.data.datasets import check_files
 from trials.data.errors import DataError
 from trials.data.functions import check_trusted, trust_data
@@ -134,12 +140,20 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         unfinished = any(record.state == "running" for record in records)
         if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
             place = study.checkpoints
-            with ray_cluster(settings, options.address, options.max_concurrent, place) as cluster, stop.on_signals():
+            with (
+                Mps(study.folder) as mps,  # outlives the workers, which Ray ends
+                ray_cluster(settings, options.address, options.max_concurrent, place) as found,
+                stop.on_signals(),
+            ):
+                cluster = packed(study, found, None if options.address else mps, stop)
                 timer.note()
                 study.add_session(describe_session(cluster))
                 for observer in observers:
                     observer.running(cluster)
-                budget = _tune(study, records, options, observers, changed, cluster, stop, timer)
+                before = budget.seconds
+                with _noting_usage(study, cluster, options) as spend:
+                    budget = _tune(study, records, options, observers, changed, cluster, stop, timer)
+                    spend(budget.seconds - before)
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
@@ -153,6 +167,18 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         finally:
             for observer in observers:
                 observer.ended(outcome)
+
+
+@contextmanager
+def _noting_usage(study: Study, cluster: Cluster, options: SearchOptions) -> Iterator[Callable[[float], None]]:
+    """Note how busy workers and GPUs were; called inside, at its end, with the trials' seconds."""
+    start, seconds = time.monotonic(), list[float]()
+    watched = cluster.gpus_per_trial and options.address is None  # a joined cluster's GPUs may be elsewhere
+    with GpuWatch() if watched else nullcontext() as watch:
+        yield seconds.append
+    if seconds:
+        slots = min(cluster.max_concurrent, study.space.search.trials) * (time.monotonic() - start)
+        study.add_usage(Usage(slots, sum(seconds), watch.seconds if watch else {}))
 
 
 def _prune_unfinished(study: Study, changed: _Changes, ended: str | None) -> None:
@@ -234,6 +260,6 @@ def _requests(study: Study, options: SearchOptions, cluster: Cluster) -> Callabl
     def request(assignment: Assignment) -> Request:
         share = cluster.share(assignment.shares)
         config, trusted = dict(assignment.config), list(options.trusted)
-        return Request(assignment.number, config, study.checkpoints, data_dir, threads, *share, trusted=trusted)
+        return Request(assignment.number, config, study.checkpoints, data_dir, threads, *share, cluster.mps, trusted)
 
     return request

@@ -91,7 +91,7 @@ class Lockstep:
         give_up()
         if number not in self._search.waiting:
             return True
-        assignment = self._search.ask()
+        assignment = self._search.ask(crowded=True)
         assert assignment is not None and assignment.number == number, "the last one lost is the next one asked for"
         self._handed_out.append(assignment)
         return False
@@ -122,7 +122,7 @@ class Lockstep:
     def _fill(self, slot: int) -> None:
         if self._slots[slot] is not None or self._search.exhausted:
             return
-        assignment = self._search.ask()
+        assignment = self._search.ask(crowded=True)
         if assignment is not None:
             self._slots[slot] = assignment.number
             self._events[assignment.number] = deque()

@@ -2,25 +2,29 @@
 
 A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, with its reason and
 kind, or an obstacle where the trial is not to blame:
-Ray sees no error, the worker stays alive for the next trial, and the traceback lies where its checkpoints do.
+Ray sees no error, the worker stays alive for the next trial, and the traceback lies where its checkpoints do. Only an
+error of the GPU itself is Ray's: the process can't use it any more, and under CUDA MPS it may be another trial's.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kansearch.search.checkpoints import CHECKPOINT, WEIGHTS, Checkpoints, checkpoints_at
+from kansearch.search.mps import PIPES
 from kansearch.search.obstacles import OBSTACLE, obstacle
 
 __all__ = ["FAILURE", "KIND", "MEMORY", "Request", "resources", "train"]
 
 FAILURE, KIND, MEMORY = "failure", "kind", "memory"
 _LONGEST_REASON = 300
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Request:
     threads: int
     cpus: float
     gpus: float
+    mps: str | None = None
+    """Where CUDA MPS is to be found."""
     trusted: list[str] = dataclasses.field(default_factory=list)
 
     def as_ray_config(self) -> dict[str, Any]:
@@ -54,6 +60,8 @@ def train(ray_config: dict[str, Any]) -> None:
         for result in _epochs(request, checkpoints_at(request.place)):
             tune.report(result)
     except Exception as error:
+        if _is_of_the_gpu(error):
+            raise
         tune.report(_ended(error, request))
 
 
@@ -81,22 +89,32 @@ def resources(ray_config: dict[Any, Any]) -> Any:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """torch says it with a class of its own on a GPU, and names the allocator on a CPU."""
+    """torch says it with a class of its own on a GPU, and names the allocator on a CPU; CUDA and cuBLAS in words."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    return named or (isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY))
+
+
+def _is_of_the_gpu(error: Exception) -> bool:
+    """Whether the process has lost its GPU: each later use of it would fail too."""
+    return type(error).__name__ == "AcceleratorError" and not _is_out_of_memory(error)
 
 
 def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
+    if request.mps is not None:
+        os.environ[PIPES] = request.mps  # read when the process first uses CUDA
     from trials.config import TrialConfig
     from trials.data.functions import trust_data
-    from trials.run import run_trial, save_weights, use_threads
+    from trials.run import run_trial, save_weights, use_memory, use_threads
 
     use_threads(request.threads)
     trust_data(*request.trusted)
+    if request.gpus:
+        use_memory(request.gpus)
+    device = None if request.gpus else "cpu"  # Ray hides no GPU from a trial that has none
     config = TrialConfig.model_validate(request.config)
     data_dir = Path(request.data_dir) if request.data_dir else None
     with checkpoints.folder(request.number) as folder:
-        for result in run_trial(config, data_dir=data_dir, checkpoint=folder / CHECKPOINT):
+        for result in run_trial(config, data_dir=data_dir, device=device, checkpoint=folder / CHECKPOINT):
             if result.epoch == config.epochs:
                 save_weights(folder / CHECKPOINT, folder / WEIGHTS)
             checkpoints.store(request.number, folder)

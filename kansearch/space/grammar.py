@@ -45,11 +45,13 @@ class _Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Leaf(_Shape):
-    """A value without parts. `kinds` are the Python types it may have, `names` the words if only those are allowed."""
+    """A value without parts. `kinds` are the Python types it may have, `names` the words if only those are allowed,
+    `also` words that may stand for a value of such a type."""
 
     adapter: TypeAdapter[Any] = field(compare=False)
     kinds: frozenset[type]
     names: tuple[object, ...] = ()
+    also: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,14 +188,15 @@ def _leaf(annotation: Any, **more: Any) -> Leaf:
     for part in _alternatives(annotation):
         if get_origin(part) is Literal:
             names += get_args(part)
-            kinds.update(type(value) for value in get_args(part))
         else:
             kinds.add(get_origin(part) or part)
-    only_names = kinds <= {type(name) for name in names} | {NoneType}
+    types = {type(name) for name in names}
+    only_names = kinds <= types | {NoneType}
     return Leaf(
         adapter=TypeAdapter(annotation, config=_CONFIG),
-        kinds=frozenset(kinds),
+        kinds=frozenset(kinds | types if only_names else kinds),
         names=names if only_names else (),
+        also=() if only_names else names,
         nullable=NoneType in kinds,
         **more,
     )

@@ -139,6 +139,7 @@ class SearchSettings(BaseModel):
         default=None, ge=1, description="trials at the same time; null: as many as the machines hold"
     )
     cpus_per_trial: float = Field(default=1.0, gt=0, description="CPU cores of one trial")
-    gpus_per_trial: float | None = Field(
-        default=None, ge=0, description="GPUs of one trial, a share such as 0.25 included; null: decided at launch"
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        default="auto",
+        description="GPUs of one trial, a share such as 0.25 included; auto: as many trials on a GPU as gain by it",
     )

@@ -89,6 +89,7 @@ def expects(leaf: Leaf) -> str:
         return f"one of: {listed([*leaf.names, *([None] if leaf.nullable else [])])}"
     kinds = [kind for kind in leaf.kinds if not (kind is int and float in leaf.kinds)]
     words = sorted((_KINDS.get(kind, f"a {kind.__name__}") for kind in kinds), key=lambda word: word == "null")
+    words += [show(word) for word in leaf.also]
     return " or ".join(words).replace("true or false or", "true, false or")
 
 
@@ -96,7 +97,8 @@ def why_refused(leaf: Leaf, value: object, error: ValidationError, quoted: bool 
     """The reason a field gave for refusing a value."""
     if leaf.names:
         return f"unknown value {show(value)}" + suggest(value, (str(name) for name in leaf.names))
-    reasons = dict.fromkeys(_reason(leaf, detail) for detail in error.errors(include_url=False))
+    details = [each for each in error.errors(include_url=False) if not (leaf.also and each["type"] == "literal_error")]
+    reasons = dict.fromkeys(_reason(leaf, detail) for detail in details)
     reason = f"{' or '.join(reasons)}, got {show(value)}"
     if quoted and leaf.kinds & {int, float, bool} and str not in leaf.kinds:
         return f"{reason}; remove the quotes if that is what they hold"

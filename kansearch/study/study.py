@@ -8,6 +8,7 @@
         ├── space.yaml            the search space as it was written
         ├── report.html           the study to look at, and front.png, front.svg, its front
         ├── driver.lock           held by the live driver
+        ├── mps.json              where CUDA MPS runs for it, if it does
         ├── scratch/              what Ray Tune writes while a driver runs; nothing here reads it
         ├── trials/<number>/      checkpoint of an unfinished trial; weights of the front's; traceback of a failed one
         └── pictures/<number>/    of a trial's functions, drawn by `kansearch inspect`
@@ -31,6 +32,7 @@ from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.reader import read_attributes, read_trials
 from kansearch.study.records import FINISHED, Proposal, State, TrialRecord
 from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url, steady_storage
+from kansearch.study.usage import Usage
 
 if TYPE_CHECKING:
     import optuna
@@ -41,8 +43,10 @@ PICTURES = ("report.html", "front.png", "front.svg")
 """Names of what the report writes into a study's folder."""
 
 _ELAPSED = "kansearch:elapsed_seconds"
+_PACKING = "kansearch:packing"
 _SEQUENCE = "kansearch:sequence"
 _SESSIONS = "kansearch:sessions"
+_USAGE = "kansearch:usage"
 _WARM_START = "kansearch:warm_start"
 
 
@@ -220,6 +224,25 @@ class Study:
         if sequence != self._sequence:
             self._optuna.set_user_attr(_SEQUENCE, dict(sequence))
             self._sequence = sequence
+
+    @property
+    def packing(self) -> Mapping[str, Any] | None:
+        """How `gpus_per_trial: auto` was decided last (`kansearch.search.packing.Packing.document`)."""
+        packing: Mapping[str, Any] | None = self._optuna.user_attrs.get(_PACKING)
+        return packing
+
+    @packing.setter
+    def packing(self, packing: Mapping[str, Any]) -> None:
+        self._optuna.set_user_attr(_PACKING, dict(packing))
+
+    @property
+    def usage(self) -> Usage:
+        """How busy its workers and GPUs were, over all of its drivers that came to their end."""
+        return Usage.from_document(self._optuna.user_attrs.get(_USAGE, {}))
+
+    def add_usage(self, usage: Usage) -> None:
+        """Count in what one driver used."""
+        self._optuna.set_user_attr(_USAGE, (self.usage + usage).document())
 
     def start(self, proposal: Proposal) -> TrialRecord:
         """Commit a new trial, which runs: whole, or not at all."""

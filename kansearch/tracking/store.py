@@ -199,7 +199,7 @@ class MlflowStore:
                 self._pictures[path.name] = drawn
 
     def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
-        """The front as a table and as the run's description, the report, and the study's run closed.
+        """The front as a table and as the run's description, the usage, the report, and the study's run closed.
 
         A resumed study opens it again.
         """
@@ -211,6 +211,7 @@ class MlflowStore:
             self._parent, "mlflow.loggedArtifacts", json.dumps([{"path": "front.json", "type": "table"}])
         )
         self._client.set_tag(self._parent, "mlflow.note.content", self._description(front))
+        self._client.log_batch(self._parent, metrics=self._usage())
         self.write_pictures()
         self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
 
@@ -231,6 +232,15 @@ class MlflowStore:
     def _link(self, record: TrialRecord) -> str:
         run_id = self._runs.get(record.number)
         return f"[{record.number}](#/experiments/{self._experiment}/runs/{run_id})" if run_id else str(record.number)
+
+    def _usage(self) -> list[Metric]:
+        """`busy_share` of the workers; `gpu_idle_share`, and that of each GPU."""
+        usage = self._study.usage
+        shares = {} if usage.busy is None else {"busy_share": usage.busy}
+        shares |= {f"{name.lower().replace(' ', '_')}_idle_share": share for name, share in usage.idle.items()}
+        if usage.idle:
+            shares["gpu_idle_share"] = sum(usage.idle.values()) / len(usage.idle)
+        return [_metric(name, share, self._steps) for name, share in shares.items()]
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, str]:
