@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import savemat
+from torchvision import datasets
 
 from kansearch.errors import SpaceError
 from kansearch.space import parse_space
@@ -74,6 +75,41 @@ def _any(name: str) -> DataConfig:
             except ValueError:
                 continue
     raise AssertionError(name)
+
+
+@pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if layout.fetched])
+def test_what_is_downloaded_is_found_then(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(dataset: str) -> None:
+        folder = files.cache_folder() / str(LAYOUTS[dataset].fetched)
+        for path in LAYOUTS[dataset].alternatives[-1]:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).mkdir() if path.endswith("/") else (folder / path).touch()
+
+    monkeypatch.setattr(files, "_download", download)
+    first = locate(name)
+    monkeypatch.setattr(files, "_download", lambda dataset: pytest.fail("downloaded again"))
+    assert locate(name) == first and first is not None and first.is_relative_to(tmp_path / "home")
+
+
+def test_files_have_the_names_that_torchvision_gives_them() -> None:
+    for name, theirs in (("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)):
+        layout = LAYOUTS[name]
+        assert {*layout.alternatives[-1]} == {file for file, _ in (*theirs.train_list, *theirs.test_list)}
+        assert str(layout.fetched).endswith(f"/{theirs.base_folder}")
+    assert LAYOUTS["svhn"].alternatives[0] == tuple(datasets.SVHN.split_list[each][1] for each in ("train", "test"))
+    assert {f"emnist_{split}" for split in datasets.EMNIST.splits} == {n for n in LAYOUTS if n.startswith("emnist_")}
+    for split, names in datasets.EMNIST.classes_split_dict.items():
+        assert EMNIST[split][0] == len(names) - ("N/A" in names)
+
+
+def test_a_download_that_fails_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError("no route\nto host")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_and_extract_archive", refuse)
+    assert files._download("tiny_imagenet") == "no route to host"
 
 
 # -- EMNIST, SVHN, CIFAR ---------------------------------------------------------------------------------------------
