@@ -259,9 +259,9 @@ def test_what_cannot_be_varied_so_is_refused(name: str, size: tuple[int, ...]) -
 
 def test_memory_of_augmenting_grows_with_the_batch() -> None:
     none, affine, auto = (
-        augmentation_bytes(data_config(dataset="cifar10", batch_size=64, augment=name))
+        augmentation_bytes(data_config(dataset="cifar10", augment=name), 64)
         for name in ("none", "affine", "autoaugment_cifar")
     )
     assert 0 < none < affine < auto
     assert none == pytest.approx(64 * 3072 * 8, rel=0.01), "two float copies"
-    assert augmentation_bytes(data_config(dataset="cifar10", batch_size=128, augment="affine")) == 2 * affine
+    assert augmentation_bytes(data_config(dataset="cifar10", augment="affine"), 128) == 2 * affine

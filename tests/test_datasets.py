@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import savemat
+from torchvision import datasets
 
 from kansearch.errors import SpaceError
 from kansearch.space import parse_space
@@ -27,7 +28,7 @@ from tests.datafiles import (
     write_segmentation,
 )
 from trials.config import DataConfig, TrialConfig
-from trials.data import decode, files, folders, functions, splits
+from trials.data import cifar, decode, files, folders, functions, splits
 from trials.data.datasets import DATASETS, data_shape, read, training_images
 from trials.data.errors import DataError, DataFileError, DataMissingError
 from trials.data.files import LAYOUTS, locate
@@ -76,6 +77,41 @@ def _any(name: str) -> DataConfig:
     raise AssertionError(name)
 
 
+@pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if layout.fetched])
+def test_what_is_downloaded_is_found_then(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(dataset: str) -> None:
+        folder = files.cache_folder() / str(LAYOUTS[dataset].fetched)
+        for path in LAYOUTS[dataset].alternatives[-1]:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).mkdir() if path.endswith("/") else (folder / path).touch()
+
+    monkeypatch.setattr(files, "_download", download)
+    first = locate(name)
+    monkeypatch.setattr(files, "_download", lambda dataset: pytest.fail("downloaded again"))
+    assert locate(name) == first and first is not None and first.is_relative_to(tmp_path / "home")
+
+
+def test_files_have_the_names_that_torchvision_gives_them() -> None:
+    for name, theirs in (("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)):
+        layout = LAYOUTS[name]
+        assert {*layout.alternatives[-1]} == {file for file, _ in (*theirs.train_list, *theirs.test_list)}
+        assert str(layout.fetched).endswith(f"/{theirs.base_folder}")
+    assert LAYOUTS["svhn"].alternatives[0] == tuple(datasets.SVHN.split_list[each][1] for each in ("train", "test"))
+    assert {f"emnist_{split}" for split in datasets.EMNIST.splits} == {n for n in LAYOUTS if n.startswith("emnist_")}
+    for split, names in datasets.EMNIST.classes_split_dict.items():
+        assert EMNIST[split][0] == len(names) - ("N/A" in names)
+
+
+def test_a_download_that_fails_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError("no route\nto host")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_and_extract_archive", refuse)
+    assert files._download("tiny_imagenet") == "no route to host"
+
+
 # -- EMNIST, SVHN, CIFAR ---------------------------------------------------------------------------------------------
 
 
@@ -118,16 +154,44 @@ def test_cifar_is_read_from_either_version(dataset: str, binary: bool, tmp_path:
     assert len(test) == 20 and training.labels[:11].tolist() == [*range(10), 0]
 
 
+def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
+    """An array of two bytes as the published files hold theirs: texts without an encoding, numpy's old names."""
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
+    dtype = b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    path = tmp_path / "batch"
+    path.write_bytes(b"\x80\x02}(U\x04data" + array + b"(K\x01(K\x02t" + dtype + b"\x89U\x02abtbu.")
+    content = cifar._unpickle(path)
+    assert list(content) == [b"data"] and content[b"data"].tolist() == [97, 98]
+
+
 class Exploit:
+    """Pickled as a call of anything."""
+
+    def __init__(self, *call: Any) -> None:
+        self.call = call
+
     def __reduce__(self) -> Any:
-        return os.system, ("touch exploited",)
+        return self.call
 
 
-def test_a_pickle_that_holds_code_is_refused_and_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (Exploit(os.system, ("touch exploited",)), r"holds posix\.system"),
+        (Exploit(eval, ("open('exploited', 'w')",)), r"holds \w+\.eval"),
+        (Exploit(np.ndarray, ((1,), "O", bytearray(8))), r"holds \w+\.bytearray"),
+        (Exploit(np.ndarray, ((1,), "O", b"00000000")), "'str' object is not callable"),
+        (np.array([print], object), "values of type object"),
+    ],
+    ids=["system", "eval", "bytearray", "pointers", "objects"],
+)
+def test_a_pickle_that_holds_code_is_refused_and_nothing_runs(
+    content: Any, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_cifar(tmp_path, "cifar10", binary=False)
-    (tmp_path / "data_batch_3").write_bytes(pickle.dumps({b"data": Exploit()}))
-    with pytest.raises(DataFileError, match=r"data_batch_3: holds posix\.system"):
+    (tmp_path / "data_batch_3").write_bytes(pickle.dumps({b"data": content}, protocol=2))
+    with pytest.raises(DataFileError, match=f"data_batch_3: .*({reason})"):
         read_from(data_config(dataset="cifar10"), tmp_path)
     assert not (tmp_path / "exploited").exists()
 
@@ -200,6 +264,11 @@ def test_images_are_scaled_by_their_shorter_side_and_cropped_to_the_middle(tmp_p
         (lambda root: truncate(root / "train/cat/2.png"), {}, r"cat/2\.png: not a readable"),
         (lambda root: (root / "train/bird").mkdir(), {"classes": 3}, r"train/bird: no images"),
         (lambda root: (root / "test/bird").mkdir(), {}, r"test/bird: a class that is not in .*train"),
+        (
+            lambda root: [(root / "test" / each).rename(root / each) for each in ("cat", "dog")],
+            {},
+            "test: no folder of",
+        ),
         (lambda root: None, {"classes": 5}, r"train: 2 folders where data\.classes=5"),
         (lambda root: deep(root / "train/cat/1.png"), {}, r"cat/1\.png: an image of mode I;16"),
     ],
@@ -323,6 +392,7 @@ def test_grey_images_need_no_channel(tmp_path: Path) -> None:
         (np.zeros((30, 2, 32), np.float32), np.zeros(29, int), r"y is int64 \(29,\)"),
         (np.zeros((30, 2, 32), np.float32), np.zeros(30), r"y is float64"),
         (np.zeros((30, 2, 32), np.float32), np.full(30, 3), "label 3 where 0 to 2"),
+        (np.zeros((30, 2, 32), np.float32), np.arange(30) % 2, "nothing of class 2, though there are 3"),
         (np.zeros((0, 2, 32), np.float32), np.zeros(0, int), "no samples"),
         (np.array([{}, []], object), np.zeros(2, int), "not a readable .npz file: Object arrays"),
     ],

@@ -17,7 +17,7 @@ from torch import nn
 from trials import run
 from trials.checkpoint import CheckpointError, load_checkpoint
 from trials.config import DataConfig, PlainModelConfig, RegularizationConfig, TrialConfig
-from trials.data import splits
+from trials.data import datasets, splits
 from trials.data.datasets import data_shape, read
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
@@ -215,7 +215,7 @@ def test_saved_weights_are_those_of_the_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dataset", ["digits", "fashion_mnist"])
 @pytest.mark.parametrize("basis", ["bspline", "none"])
 def test_sizes_are_counted_without_data_or_memory(dataset: str, basis: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splits, "locate", lambda *args: pytest.fail("looked for files"))
+    monkeypatch.setattr(datasets, "locate", lambda *args: pytest.fail("looked for files"))
     config = config_of(data={"dataset": dataset}, model={"basis": {"name": basis}, "head": "flatten"})
     model = build_model(config.model, data_shape(DataConfig(dataset=dataset)))
     assert count_parameters(config) == sum(p.numel() for p in model.parameters())

@@ -77,7 +77,7 @@ def estimate_memory(
     drawn = config.model.basis.name != "none" and config.model.init == "variance"
     moments = _moment_bytes(config.model.basis) if drawn else 0
     training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
-    augmenting = weights + state + augmentation_bytes(config.data, data_dir)
+    augmenting = weights + state + augmentation_bytes(config.data, len(batch), data_dir)
     return (weights + data + max(training, moments, augmenting)) / 2**20
 
 

@@ -28,8 +28,8 @@ from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study, home_option
+from trials.data.datasets import check_files
 from trials.data.errors import DataError
-from trials.data.files import locate
 from trials.data.functions import check_trusted, trust_data
 
 __all__ = ["Observer", "SearchOptions", "launch", "resume"]
@@ -113,8 +113,8 @@ def resume(name: str, overrides: Sequence[str], options: SearchOptions, observer
 def _check_data(space: SearchSpace, options: SearchOptions) -> None:
     trust_data(*options.trusted)
     try:
-        locate(space.data.source, options.data_dir)
         check_trusted(space.data)
+        check_files(space.data, options.data_dir)
     except DataError as error:
         raise KansearchError(str(error)) from error
 

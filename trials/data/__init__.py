@@ -1,1 +1,1 @@
-"""Images: which there are, where they lie, how they are split and served."""
+"""Samples: which there are, where they lie, how they are split, varied and served."""

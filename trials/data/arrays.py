@@ -35,7 +35,7 @@ def _read(path: Path, shape: DataShape) -> Images:
         raise DataFileError(f"{path}: has no array {error.args[0].split()[0]}; x and y are needed") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataFileError(f"{path}: not a readable .npz file: {error}") from error
-    return checked(x, y, shape, str(path))
+    return checked(x, y, shape, str(path), training=path.name == "train.npz")
 
 
 def header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -61,8 +61,31 @@ def _checked(path: Path, dataset: str, pixels: Any, labels: NDArray[Any]) -> Ima
     return Images(pixels.reshape(-1, 3, 32, 32), labels.astype(np.int64))
 
 
-def _latin1(text: str, encoding: str) -> bytes:
+def _array(*arguments: Any) -> NDArray[Any]:
+    """An empty array, which the pickle then fills."""
+    return np.empty(0, np.uint8)
+
+
+def _dtype(name: Any, *arguments: Any) -> np.dtype[Any]:
+    """A type of numbers: objects and records are none."""
+    dtype = np.dtype(name if isinstance(name, str) else name.decode("ascii"))
+    if dtype.kind not in "biuf":
+        raise ValueError(f"values of type {dtype}")
+    return dtype
+
+
+def _encode(text: str, *arguments: Any) -> bytes:
+    """As Python 3 writes bytes for readers of Python 2."""
     return text.encode("latin1")
+
+
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("numpy._core.multiarray", "_reconstruct"): _array,
+    ("numpy", "ndarray"): "an array",
+    ("numpy", "dtype"): _dtype,
+    ("_codecs", "encode"): _encode,
+}
+"""What a pickle of arrays names, and what stands for it here: nothing of its choice is ever called."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -73,12 +96,9 @@ class _Unpickler(pickle.Unpickler):
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
-        if (module.replace("numpy.core", "numpy._core"), name) == ("numpy._core.multiarray", "_reconstruct"):
-            return np.empty(0).__reduce__()[0]
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1
+        known = _KNOWN.get((module.replace("numpy.core", "numpy._core"), name))
+        if known is not None:
+            return known
         raise DataFileError(
             f"{self._path}: holds {module}.{name}, which is refused; only arrays and plain values are read"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trials.config import DataConfig, EMNISTDataConfig
+from trials.config import DataConfig, EMNISTDataConfig, FunctionDataConfig
 from trials.data.arrays import header, read_arrays
 from trials.data.cifar import read_cifar, read_svhn
 from trials.data.errors import DataMissingError
@@ -25,7 +25,18 @@ from trials.data.mnist import EMNIST, read_digits, read_emnist, read_mnist
 from trials.data.shape import DataShape
 from trials.data.synthetic import read_synthetic
 
-__all__ = ["DATASETS", "Dataset", "Images", "data_shape", "known_images", "read", "training_images", "value_bytes"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Images",
+    "check_files",
+    "data_folder",
+    "data_shape",
+    "known_images",
+    "read",
+    "training_images",
+    "value_bytes",
+]
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,19 @@ def data_shape(config: DataConfig) -> DataShape:
 def read(config: DataConfig, folder: Path | None) -> tuple[Images, Images]:
     """The training and the test split, from the folder that `locate` found. Raises DataError."""
     return DATASETS[config.dataset].read(config, folder)
+
+
+def data_folder(config: DataConfig, data_dir: Path | None) -> Path | None:
+    """Where the files are, by `locate`, which may download them; what a function is given is the folder named."""
+    return data_dir if isinstance(config, FunctionDataConfig) else locate(config.source, data_dir)
+
+
+def check_files(config: DataConfig, data_dir: Path | None) -> None:
+    """Raises DataError where the files are missing, or, of a data set that the configuration describes, are not what it
+    says. They are read for that, and image files decoded, which the trials then find done."""
+    folder = data_folder(config, data_dir)
+    if DATASETS[config.dataset].count is not None or isinstance(config, FunctionDataConfig):
+        read(config, folder)
 
 
 def training_images(config: DataConfig, data_dir: Path | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff",
 """Of files that are taken for images, in small letters."""
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _IN_FLIGHT = 64
+_log = logging.getLogger(__name__)
 
 
 def decode_image(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
@@ -90,6 +92,7 @@ def decoded(
     path = folder / f"{_digest(files, shape, kind)}.npy"
     with _alone(path.with_suffix(".lock")):
         if not path.exists():
+            _log.warning("decoding %d images, once, into %s", len(files), path)
             _write(path, files, decode, shape)
     array: NDArray[np.uint8] = np.load(path, mmap_mode="c", allow_pickle=False)
     return array

@@ -156,7 +156,7 @@ def _fetch(dataset: str, root: Path) -> None:
         datasets.CIFAR100(root / "CIFAR100", download=True)
     else:
         url, checksum = _TINY_IMAGENET
-        download_and_extract_archive(url, str(root), md5=checksum)
+        download_and_extract_archive(url, str(root), md5=checksum, remove_finished=True)
 
 
 def _message(dataset: str, places: Sequence[Path], failure: str) -> str:

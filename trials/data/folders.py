@@ -27,6 +27,8 @@ def read_folder(config: FolderDataConfig, folder: Path) -> tuple[Images, Images]
     if strange := sorted(set(_class_folders(held)) - set(classes)):
         raise DataFileError(f"{held / strange[0]}: a class that is not in {folder / 'train'}")
     splits = (_listed(folder / "train", classes), _listed(held, classes))
+    if not splits[1][0]:
+        raise DataFileError(f"{held}: no folder of a class that is in {folder / 'train'}")
     training, test = (_images(files, labels, config.image_size, config.channels) for files, labels in splits)
     return training, test
 

@@ -43,6 +43,6 @@ def read_function(config: FunctionDataConfig, shape: DataShape, folder: Path | N
         raise DataFileError(f"{config.function}: must return ((x, y), (x, y)), the training and the test split")
     (x, y), (test_x, test_y) = splits
     return (
-        checked(x, y, shape, f"{config.function}: training split"),
+        checked(x, y, shape, f"{config.function}: training split", training=True),
         checked(test_x, test_y, shape, f"{config.function}: test split"),
     )

@@ -33,18 +33,19 @@ def held_bytes(config: DataConfig, images: int, device: torch.device, data_dir: 
     return under_way + images * (8 if shape.dense else 8 + 8)
 
 
-def augmentation_bytes(config: DataConfig, data_dir: Path | None = None) -> float:
-    """Bytes that augmenting one batch takes for a moment, normalisation included: tried out on a few samples."""
+def augmentation_bytes(config: DataConfig, samples: int, data_dir: Path | None = None) -> float:
+    """Bytes that augmenting so many samples takes for a moment, normalisation included: tried out on a few of them."""
     dtype = torch.uint8 if value_bytes(config, data_dir) == 1 else torch.float32
     try:
-        return _each(config.augment, data_shape(config), dtype) * config.batch_size
+        return _each(config.augment, data_shape(config), dtype) * samples
     except ValueError:
         return 0.0  # what cannot be augmented will say so
 
 
 @cache
 def _each(augment: str, shape: DataShape, dtype: torch.dtype) -> float:
-    split = random_split(shape, _TRIED, torch.device("cpu"), dtype)
+    with torch.random.fork_rng(devices=[]):  # an estimate changes nobody's random numbers
+        split = random_split(shape, _TRIED, torch.device("cpu"), dtype)
     augmentation, generator = build_augmentation(augment, split), torch.Generator()
     with LiveBytes(split.images, split.labels) as live:
         samples, _ = augmentation(split.images, split.labels if shape.dense else None, generator)

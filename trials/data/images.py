@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from trials.data.errors import DataFileError
 from trials.data.shape import DataShape
+from trials.data.statistics import Statistics, channel_statistics, kept_statistics
 
 __all__ = ["IGNORED", "Images", "checked"]
 
@@ -30,12 +32,24 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean and standard deviation of each channel, (C,)."""
+        if isinstance(self.images, np.memmap):
+            return kept_statistics(self.images)
+        return channel_statistics(self.images)
 
-def checked(x: Any, y: Any, shape: DataShape, where: str) -> Images:
+    def size(self, samples: int) -> int:
+        """Bytes of so many samples with their labels."""
+        return int(samples * (self.images[:1].nbytes + self.labels[:1].nbytes))
+
+
+def checked(x: Any, y: Any, shape: DataShape, where: str, training: bool = False) -> Images:
     """Arrays that a user brings, as `Images`: x (N, C, *size), or (N, *size) where C is 1, bytes or float32.
 
-    y: whole numbers (N,) from 0 to classes - 1; (N, *size) of a dense data set, where 255 is no class. `where` opens
-    the message of the DataFileError that is raised where something else is found.
+    y: whole numbers (N,) from 0 to classes - 1; (N, *size) of a dense data set, where 255 is no class. A training split
+    has samples of every class. `where` opens the message of the DataFileError that is raised where something else is
+    found.
     """
     x, y = np.asanyarray(x), np.asanyarray(y)
     if x.dtype not in (np.uint8, np.float32):
@@ -56,4 +70,6 @@ def checked(x: Any, y: Any, shape: DataShape, where: str) -> Images:
     if classes.size and (classes.min() < 0 or classes.max() >= shape.classes):
         wrong = classes.min() if classes.min() < 0 else classes.max()
         raise DataFileError(f"{where}: label {wrong} where 0 to {shape.classes - 1} are expected")
+    if training and (missing := set(range(shape.classes)) - set(np.unique(classes).tolist())):
+        raise DataFileError(f"{where}: nothing of class {min(missing)}, though there are {shape.classes}")
     return Images(x, y.astype(np.uint8 if shape.dense else np.int64))

@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trials.config import DataConfig, FunctionDataConfig
+from trials.config import DataConfig
 from trials.data import stream
-from trials.data.datasets import read
-from trials.data.files import locate
+from trials.data.datasets import data_folder, read
 from trials.data.images import IGNORED, Images
 from trials.data.shape import DataShape
-from trials.data.statistics import channel_statistics, kept_statistics
+from trials.data.statistics import Statistics
 from trials.data.stream import does_not_fit
 
 __all__ = ["IGNORED", "Split", "load_test", "load_training", "random_split"]
@@ -85,10 +84,11 @@ def load_training(
     """
     everything, _ = _read(config, data_dir)
     train, held_out = _indices(everything.labels, config, hold_out)
-    statistics = _statistics(everything)
+    if streamed is None:
+        streamed = does_not_fit(everything.size(len(train) + (0 if held_out is None else len(held_out))), device)
     return (
-        _split(everything, train, statistics, device, streamed),
-        _split(everything, held_out, statistics, device, streamed) if held_out is not None else None,
+        _split(everything, train, everything.statistics, device, streamed),
+        _split(everything, held_out, everything.statistics, device, streamed) if held_out is not None else None,
     )
 
 
@@ -97,7 +97,9 @@ def load_test(
 ) -> Split:
     """The test split, normalised as the training split is. Arguments and errors are those of `load_training`."""
     everything, test = _read(config, data_dir)
-    return _split(test, np.arange(len(test.labels)), _statistics(everything), device, streamed)
+    if streamed is None:
+        streamed = does_not_fit(test.size(len(test)), device)
+    return _split(test, np.arange(len(test)), everything.statistics, device, streamed)
 
 
 def random_split(shape: DataShape, count: int, device: torch.device, dtype: torch.dtype = torch.uint8) -> Split:
@@ -112,9 +114,7 @@ _READ: dict[tuple[str, Path | None], tuple[Images, Images]] = {}  # a worker run
 
 
 def _read(config: DataConfig, data_dir: Path | None) -> tuple[Images, Images]:
-    folder = locate(config.source, data_dir)
-    if folder is None and isinstance(config, FunctionDataConfig):
-        folder = data_dir
+    folder = data_folder(config, data_dir)
     key = (_identity(config), folder)
     if key not in _READ:
         _READ.clear()
@@ -157,25 +157,12 @@ def _indices(
 
 
 def _split(
-    images: Images,
-    chosen: NDArray[np.int64],
-    statistics: tuple[Tensor, Tensor],
-    device: torch.device,
-    streamed: bool | None,
+    images: Images, chosen: NDArray[np.int64], statistics: Statistics, device: torch.device, streamed: bool
 ) -> Split:
-    mean, std = (each.to(device) for each in statistics)
-    if streamed is None:
-        streamed = does_not_fit(images.images.nbytes + images.labels.nbytes, device)
+    mean, std = (torch.from_numpy(each).to(device) for each in statistics)
     if not streamed:
         samples, labels = (torch.from_numpy(each[chosen]).to(device) for each in (images.images, images.labels))
         return Split(samples, labels, mean, std)
-    own = torch.from_numpy(images.labels if images.labels.ndim > 1 else images.labels[chosen])
-    labels = own if own.dim() > 1 else own.to(device)
+    masks = images.labels.ndim > 1
+    labels = torch.from_numpy(images.labels) if masks else torch.from_numpy(images.labels[chosen]).to(device)
     return Split(torch.from_numpy(images.images), labels, mean, std, torch.from_numpy(chosen))
-
-
-def _statistics(images: Images) -> tuple[Tensor, Tensor]:
-    """Of a memory map, which is read whole for them, they are kept beside it."""
-    if not isinstance(images.images, np.memmap):
-        return channel_statistics(images.images)
-    return kept_statistics(images.images)

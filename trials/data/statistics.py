@@ -5,29 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-__all__ = ["channel_statistics", "kept_statistics"]
+__all__ = ["Statistics", "channel_statistics", "kept_statistics"]
 
+Statistics: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 _AT_ONCE = 2**26  # values, so that a memory map is not read whole
 
 
-def channel_statistics(samples: NDArray[Any]) -> tuple[Tensor, Tensor]:
+def channel_statistics(samples: NDArray[Any]) -> Statistics:
     """Mean and standard deviation (C,) of samples (N, C, *size): of bytes exactly, from their histogram, of floats in
     double precision. A deviation of bytes is at least 1, and that of a constant channel of floats is 1."""
-    if samples.dtype == np.uint8:
-        mean, std = _of_bytes(samples)
-    else:
-        mean, std = _of_floats(samples)
-    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
+    mean, std = _of_bytes(samples) if samples.dtype == np.uint8 else _of_floats(samples)
+    return mean.astype(np.float32), std.astype(np.float32)
 
 
-def kept_statistics(samples: np.memmap[Any, Any]) -> tuple[Tensor, Tensor]:
+def kept_statistics(samples: np.memmap[Any, Any]) -> Statistics:
     """`channel_statistics` of a whole memory map: kept beside its file, as <file>.statistics, for the next time."""
     path = Path(f"{samples.filename}.statistics")
     try:
@@ -35,10 +31,10 @@ def kept_statistics(samples: np.memmap[Any, Any]) -> tuple[Tensor, Tensor]:
     except (FileNotFoundError, ValueError):
         statistics = channel_statistics(samples)
         unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes(torch.stack(statistics).numpy().tobytes())
+        unfinished.write_bytes(np.stack(statistics).tobytes())
         os.replace(unfinished, path)
         return statistics
-    return torch.from_numpy(mean), torch.from_numpy(std)
+    return mean, std
 
 
 def _of_bytes(samples: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -2,7 +2,7 @@
 
 Each works on a whole batch where it lies, with random numbers for each sample from one generator: what it does follows
 from the generator's state alone, and on CUDA it can be captured in a graph: it never waits for the device, and no shape
-depends on a value. (`torch.where` with a plain number waits, as it copies that to the device; `masked_fill` does not.)
+depends on a value.
 """
 
 from __future__ import annotations
