@@ -28,11 +28,14 @@ LOADER_ONLY = {
     "enqueue_with_grid",
     "even_kernel",
     "even_kernel_can_be_drawn",
+    "family_for_another_task",
     "float_low_above_high",
     "log_from_zero",
     "log_with_step",
     "low_above_high",
+    "mean_iou_of_whole_images",
     "step_too_small",
+    "unet_for_whole_images",
     "time_budget_zero",
 }
 

@@ -108,13 +108,21 @@ def space_grammar() -> Record:
         "constraints": _fixed(constraints),
         "search": _fixed(settings),
     }
-    enqueued = Record(title="TrialConfig", fields={**trial.fields, "data": _record(DataConfig)})
+    data = _any_data(cast(OneOf, trial.fields["data"]))
+    enqueued = Record(title="TrialConfig", fields={**trial.fields, "data": data})
     own["enqueue"] = ListOf(
         item=cast(Record, _each(enqueued, _enqueued)),
         description="configurations to try first, in this order; what one leaves out the sampler proposes",
     )
     fields = {"study": own.pop("study"), **trial.fields, **own}
     return Record(title="SearchSpace", fields=fields, required=("study", *trial.required))
+
+
+def _any_data(data: OneOf) -> Record:
+    """Of a configuration to try first, whose data set need not be named: the keys of all of them."""
+    common = _record(DataConfig)
+    own = {name: leaf for member in data.members.values() for name, leaf in member.fields.items()}
+    return replace(common, fields={**own, **common.fields})
 
 
 @cache
