@@ -127,7 +127,7 @@ def test_lbfgs_trains_step_by_step_and_says_so(caplog: pytest.LogCaptureFixture)
 def test_a_model_that_cannot_be_captured_falls_back_with_one_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trials.models.plain import GlobalAverage
+    from trials.models.layers import GlobalAverage
 
     expected = train(config_of(), graphs=False)
     forward = GlobalAverage.forward
@@ -142,7 +142,7 @@ def test_a_model_that_cannot_be_captured_falls_back_with_one_line(
 
 
 def test_asked_for_a_graph_a_model_that_waits_raises_and_harms_no_later_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trials.models.plain import GlobalAverage
+    from trials.models.layers import GlobalAverage
 
     expected = train(config_of())
     forward = GlobalAverage.forward

@@ -66,7 +66,7 @@ def test_importance_is_the_deviation_of_an_edges_function_over_what_its_channel_
     assert set(first.seen[:, 1].astype(np.float32)) <= set(IMAGES[:, 1].ravel().tolist()) and len(first.seen) == 2048
     z = torch.from_numpy(first.seen[:, 1])
     planes = torch.cat([layer.double().basis.expand(z), torch.nn.functional.silu(z)[:, None]], dim=1)
-    weight = layer.weight.unflatten(1, (2, -1))[3, 1, :, 2, 0].detach()  # output 3, input 1, row 2, column 0
+    weight = layer.edge_weights()[3, 1, :, 2, 0].detach()  # output 3, input 1, row 2, column 0
     assert first.importance[3, 1, 6] == pytest.approx(float((planes.detach() @ weight).std(correction=0)), rel=1e-4)
     assert first.outside == pytest.approx(float((np.abs(first.seen) > 2.0).mean()))
 

@@ -31,7 +31,7 @@ def test_each_channel_of_each_patch_goes_through_an_efficient_kan_layer_of_its_o
     assert layer.spline_scaler is not None
     nn.init.normal_(layer.spline_scaler)
     knots = torch.arange(-3, 14, dtype=torch.float64) * 0.2 - 1
-    spline_weight, base_weight = layer.basis_weight().detach(), layer.weight.detach().unflatten(1, (14, 2))[:, 13]
+    spline_weight, base_weight = layer.basis_weight().detach(), layer.edge_weights().detach()[:, :, 13]
     x = torch.randn(2, 2, 5, 6, dtype=torch.float64)
     patches = F.unfold(x, 3, padding=1).view(2, 2, 9, 30)
     expected = torch.zeros(2, 3, 30, dtype=torch.float64)

@@ -193,8 +193,8 @@ def _planes(layer: KANLayer, z: Tensor) -> Tensor:
 
 def _by_edge(layer: KANLayer) -> Tensor:
     """The effective weights: (O, I, P, K)."""
-    weight = layer.effective_weight()
-    return weight.reshape(len(weight), -1, layer.planes, weight[0, 0].numel())
+    weights = layer.edge_weights()
+    return weights.reshape(*weights.shape[:3], weights[0, 0, 0].numel())
 
 
 def _importance(layer: KANLayer, weights: Tensor, seen: Tensor) -> Tensor:

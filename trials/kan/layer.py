@@ -95,6 +95,10 @@ class KANLayer(nn.Module):
         scaled = planes[:, :features] * self.spline_scaler[:, None]
         return torch.cat([scaled, planes[:, features:]], dim=1).flatten(1, 2)
 
+    def edge_weights(self) -> Tensor:
+        """The effective weights by edge, shape (out, in/groups, P, *kernel): a view."""
+        return torch.unflatten(self.effective_weight(), 1, (self.planes, -1)).transpose(1, 2)
+
     def reset_parameters(self) -> None:
         """Draw the weights anew, as the class says. On the meta device nothing is done."""
         if self.weight.is_meta:
