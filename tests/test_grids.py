@@ -24,6 +24,28 @@ def test_knot_insertion_is_exact_inside_the_grid(order: int, grid_size: int) -> 
     torch.testing.assert_close(fine.expand(z) @ matrix, coarse.expand(z), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_a_grid_may_have_its_middle_anywhere(order: int) -> None:
+    z = torch.linspace(-2, 2, 499, dtype=torch.float64)
+    here = BASES["bspline"](grid_size=4, spline_order=order, grid_range=0.5)
+    there = BASES["bspline"](grid_size=4, spline_order=order, grid_range=0.5, grid_centre=0.5)
+    torch.testing.assert_close(there.expand(z + 0.5), here.expand(z), atol=1e-12, rtol=0)
+    fine, matrix = there.refine()
+    inside = torch.linspace(0.001, 0.999, 97, dtype=torch.float64)
+    torch.testing.assert_close(fine.expand(inside) @ matrix, there.expand(inside), atol=1e-12, rtol=0)
+    assert there.on_range(2.0).grid_centre == 0.5
+
+
+def test_a_grid_is_moved_about_its_middle() -> None:
+    torch.manual_seed(0)
+    layer = KANLinear(2, 3, basis=BASES["bspline"](grid_size=20, grid_range=0.5, grid_centre=3.0))
+    z = 3 + torch.rand(400, 2) - 0.5
+    before = layer(z)
+    layer.update_grid(z, share=1.0)
+    assert layer.basis.grid_centre == 3.0 and abs(layer.basis.grid_range - 0.5) < 0.01
+    torch.testing.assert_close(layer(z), before, atol=1e-2, rtol=0)
+
+
 def test_cubic_knot_insertion_is_1_4_6_4_1_eighths() -> None:
     _, matrix = BASES["bspline"](grid_size=9).refine()
     assert matrix[:, 5][matrix[:, 5] != 0].mul(8).tolist() == [1, 4, 6, 4, 1]

@@ -100,7 +100,7 @@ def test_every_layer_of_a_network_is_found(fields: dict[str, Any]) -> None:
     network, layers = layers_of(IMAGES, basis={"name": "gram"}, classifier="kan", **fields)
     assert [each.name for each in layers] == [n for n, m in network.named_modules() if isinstance(m, KANLayer)]
     assert all(np.isfinite(each.importance).all() and each.importance.max() > 0 for each in layers)
-    assert layers[0].grid_range is None and layers[0].outside is None
+    assert layers[0].grid is None and layers[0].outside is None
 
 
 def test_the_pictures_hold_something_and_the_tables_agree_with_the_layers(tmp_path: Path) -> None:

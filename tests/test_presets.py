@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from kansearch.console import _describe as describe
 from kansearch.deliver.presets import preset_rows
 from kansearch.errors import SpaceError
 from kansearch.space import parse_space
@@ -217,3 +218,22 @@ def test_a_preset_is_retrained_and_the_accuracy_of_each_class_shown(kansearch: C
 )
 def test_a_wrong_preset_is_named(arguments: list[str], reason: str, kansearch: Command, tmp_path: Path) -> None:
     assert reason in one_line(kansearch("retrain", *arguments, "-o", tmp_path / "out"), code=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("kanc-mlp-small-gs10", "kanc bspline(10,3) 5-5 adamw"),
+        ("kkan-medium-gs20", "kanc bspline(20,3)+bspline(20,3) 5-10 adamw"),
+        ("conv-kan-small-gs10", "kanc plain+bspline(10,3) 5-5 adamw"),
+        ("cnn-big", "kanc plain 5-10 adamw"),
+        ("alexnet-fourierkan", "alexnet plain+fourier(7) 64 adamw"),
+        ("simple-bottleneck-kagn-8-mnist", "simple gram(3) 8x16 /4 adamw"),
+        ("vgg11-gram", "vgg gram(5) 11x32 adamw"),
+        ("resnet18-legendre", "resnet legendre(3) 18x64 adamw"),
+        ("densenet121-gram", "densenet gram(3) 121x64 adamw"),
+    ],
+)
+def test_a_configuration_is_told_in_a_few_words(name: str, words: str) -> None:
+    document = {"model": PRESETS[name].document(), "optimizer": {"name": "adamw"}}
+    assert describe(document) == words

@@ -15,8 +15,9 @@ from kansearch.errors import SpaceError
 from kansearch.space import load_config, load_space, parse_space, random_config
 from kansearch.study.study import Study
 from trials.config import TrialConfig
+from trials.pretrained import load_pretrained
 from trials.run import evaluate, measure, run_trial
-from trials.weights import WeightsError, load_pretrained
+from trials.weights import WeightsError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

@@ -23,7 +23,8 @@ from trials.kan import BASES
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 from trials.models import build_network
-from trials.weights import load_pretrained, load_weights
+from trials.pretrained import load_pretrained
+from trials.weights import load_weights
 
 __all__ = ["LearnedLayer", "inspect_network", "inspect_weights"]
 
@@ -67,8 +68,8 @@ class LearnedLayer:
     """Planes at -1 and at 1: (2, P)."""
     seen: Array
     """Inputs of the layer, up to 2,048 of each channel: (S, I)."""
-    grid_range: float | None
-    """R where the basis has a grid on [-R, R]."""
+    grid: tuple[float, float] | None
+    """Where the basis' grid begins and ends; None where it has none."""
     importance: Array
     """Standard deviation of each edge's function over the inputs that it has seen: (O, I, K)."""
 
@@ -88,7 +89,9 @@ class LearnedLayer:
     @property
     def outside(self) -> float | None:
         """Share of the inputs seen that lie outside the grid; None where the basis has none."""
-        return None if self.grid_range is None else float((np.abs(self.seen) > self.grid_range).mean())
+        if self.grid is None:
+            return None
+        return float(((self.seen < self.grid[0]) | (self.seen > self.grid[1])).mean())
 
     @property
     def norm(self) -> float:
@@ -165,8 +168,10 @@ def _sample(z: Tensor) -> Tensor:
 
 
 def _layer(name: str, layer: KANLayer, before: KANLayer, seen: Tensor) -> LearnedLayer:
-    grid_range: float | None = getattr(layer.basis, "grid_range", None)
-    reach = max(grid_range or 0.0, float(np.quantile(seen.abs().numpy(), _SHOWN)), 1.0)
+    radius: float | None = getattr(layer.basis, "grid_range", None)
+    middle = layer.basis.grid_centre
+    grid = None if radius is None else (middle - radius, middle + radius)
+    reach = max(*map(abs, grid or (0.0, 0.0)), float(np.quantile(seen.abs().numpy(), _SHOWN)), 1.0)
     z = torch.linspace(-reach, reach, POINTS)
     weights = _by_edge(layer)
     return LearnedLayer(
@@ -180,7 +185,7 @@ def _layer(name: str, layer: KANLayer, before: KANLayer, seen: Tensor) -> Learne
         initial_weights=_array(_by_edge(before)),
         ends=_array(_planes(layer, torch.tensor([-1.0, 1.0]))),
         seen=_array(seen),
-        grid_range=grid_range,
+        grid=grid,
         importance=_array(_importance(layer, weights, seen)),
     )
 

@@ -25,12 +25,12 @@ from trials.memory import CONTEXT_MIB, estimate_memory
 from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
 from trials.optim import build_optimizer, load_optimizer
+from trials.pretrained import load_pretrained
 from trials.results import EpochResult
 from trials.sizes import check_batch, count_flops, count_parameters, count_preset, measure
 from trials.step import measure_pixels, predict, working_precision
 from trials.timing import epoch_work, time_step
 from trials.training import TrialDiverged, train
-from trials.weights import load_pretrained
 
 __all__ = [
     "TrialDiverged",

@@ -234,8 +234,8 @@ def _edges(layer: LearnedLayer) -> Figure:
     ranks.legend(frameon=False, fontsize=8)
     counts, bounds = np.histogram(layer.seen, bins=60)
     inputs.stairs(counts / counts.sum(), bounds, fill=True, color=GREY)
-    if layer.grid_range is not None:
-        for edge in (-layer.grid_range, layer.grid_range):
+    if layer.grid is not None:
+        for edge in layer.grid:
             inputs.axvline(edge, linestyle="--", color=ORANGE)
         inputs.set_title(f"{layer.outside:.1%} of the inputs outside the grid (dashed)", fontsize=9)
     inputs.set(xlabel="input z", ylabel="share of the inputs seen")

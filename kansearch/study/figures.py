@@ -41,12 +41,11 @@ def describe(config: Mapping[str, Any]) -> str:
 
 
 def _bases(model: Mapping[str, Any]) -> str:
-    """Of the convolutions, and after a plus of the classifier, where it has another: `plain+fourier(7)`."""
+    """Of the convolutions, and after a plus of a KAN classifier that may have another: `plain+fourier(7)`."""
     convolutions = "plain" if model.get("convolution") == "plain" else _basis(model["basis"])
-    if model.get("classifier") != "kan":
+    if model.get("classifier") != "kan" or "classifier_basis" not in model:
         return convolutions
-    classifier = _basis(model.get("classifier_basis") or model["basis"])
-    return convolutions if classifier == convolutions else f"{convolutions}+{classifier}"
+    return f"{convolutions}+{_basis(model['classifier_basis'] or model['basis'])}"
 
 
 def _basis(basis: Mapping[str, Any]) -> str:
