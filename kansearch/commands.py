@@ -324,10 +324,13 @@ def run_retrain(
     if as_json:
         print_json(metrics)
         return
-    second = f"macro F1 {metrics['f1']:.4f}" if "f1" in metrics else f"mean IoU {metrics['mean_iou']:.4f}"
+    dense = "mean_iou" in metrics
+    second = f"mean IoU {metrics['mean_iou']:.4f}" if dense else f"macro F1 {metrics['f1']:.4f}"
     figures = f"accuracy {metrics['accuracy']:.4f}, {second}, {metrics['parameters']:,} parameters"
     console.print(f"test split, {seeds} {'seed' if seeds == 1 else 'seeds'}: {figures}", highlight=False)
-    console.print(f"accuracy of each class: {per_class(metrics['runs'])}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{'IoU' if dense else 'accuracy'} of each class: {per_class(metrics['runs'])}", highlight=False, soft_wrap=True
+    )
     console.print(f"written to {output}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -222,9 +222,10 @@ def list_presets(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def per_class(runs: Sequence[Mapping[str, Any]]) -> str:
-    """The accuracy of each class, in the order of the labels, as a mean over the seeds; - for a class without images.
-    Of many classes, the range."""
-    columns = [*zip(*(run["per_class_accuracy"] for run in runs), strict=True)]
+    """The accuracy, or in segmentation the IoU, of each class, in the order of the labels, as a mean over the seeds; -
+    for a class that doesn't occur. Of many classes, the range."""
+    name = "per_class_iou" if "per_class_iou" in runs[0] else "per_class_accuracy"
+    columns = [*zip(*(run[name] for run in runs), strict=True)]
     means = [None if None in column else sum(column) / len(column) for column in columns]
     if len(means) <= _CLASSES_SHOWN:
         return " ".join("-" if mean is None else f"{mean:.4f}" for mean in means)

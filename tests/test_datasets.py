@@ -42,9 +42,10 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty home and a network that is down; nothing remembered, and nothing trusted."""
+    """An empty home, no data set of the system and a network that is down; nothing remembered, and nothing trusted."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("KANSEARCH_DATA", raising=False)
+    monkeypatch.setattr(files, "_SYSTEM", {})
     monkeypatch.setattr(files, "_download", lambda dataset: "no network")
     monkeypatch.setattr(splits, "_READ", {})
     monkeypatch.setattr(functions, "_TRUSTED", set())

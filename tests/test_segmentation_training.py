@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from numpy.typing import NDArray
 from sklearn.metrics import jaccard_score
 
@@ -133,9 +132,7 @@ def test_evaluation_is_that_of_all_test_pixels(folder: Path, tmp_path: Path) -> 
 def test_retraining_writes_and_prints_the_figures_of_pixels(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = config_of(epochs=1, data={"limit": 60}).model_dump(mode="json")
-    (tmp_path / "best.yaml").write_text(yaml.safe_dump({"config": config}))
-    run_retrain(tmp_path / "best.yaml", tmp_path / "out", None, 2, folder, as_json=False)
+    run_retrain(config_of(epochs=1, data={"limit": 60}), tmp_path / "out", None, 2, folder, as_json=False)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert {"loss", "accuracy", "mean_iou", "dice", "parameters"} <= metrics.keys()
     assert metrics["standard_deviation"]["mean_iou"] >= 0

@@ -71,8 +71,9 @@ def count_parameters(config: TrialConfig) -> int:
 def count_preset(preset: Preset) -> int:
     """Trainable parameters of a published network, for the data set that it was published on."""
     channels, height, width, classes = preset.shape
+    dense = preset.config.family in DENSE_FAMILIES
     with torch.device("meta"):
-        return _parameters(build_model(preset.config, DataShape(channels, (height, width), classes)))
+        return _parameters(build_model(preset.config, DataShape(channels, (height, width), classes, dense)))
 
 
 def count_flops(config: TrialConfig) -> int:

@@ -13,6 +13,7 @@ from kansearch.space import Direction, SearchSpace
 from kansearch.study.front import front_of, knee
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
+from trials.presets import PRESETS
 
 __all__ = ["Reference", "StudyData", "Trial", "axis_name", "is_logarithmic", "read_study", "value_of"]
 
@@ -91,8 +92,8 @@ class StudyData:
         return names[1], names[0]
 
 
-def read_study(study: Study, references: Sequence[Reference] = ()) -> StudyData:
-    """Everything of `study` as it is now."""
+def read_study(study: Study) -> StudyData:
+    """Everything of `study` as it is now, with the presets that were published on its data set."""
     stored = study.optuna_trials()
     return StudyData(
         name=study.name,
@@ -105,8 +106,16 @@ def read_study(study: Study, references: Sequence[Reference] = ()) -> StudyData:
         sessions=study.sessions,
         elapsed_seconds=study.elapsed_seconds,
         written=datetime.now().astimezone(),
-        references=references,
+        references=_published(study.space.dataset),
     )
+
+
+def _published(dataset: str) -> list[Reference]:
+    return [
+        Reference(preset.name, preset.published, preset.source)
+        for preset in PRESETS.values()
+        if preset.dataset == dataset and {"accuracy", "parameters"} <= preset.published.keys()
+    ]
 
 
 def axis_name(objective: str) -> str:

@@ -150,13 +150,18 @@ def _label(plot: Plot, x: float, y: float, label: str, knee: bool) -> Markup:
     return text(x, above, label, "label knee" if knee else "label", "middle")
 
 
+_MOST_NAMED = 6
+"""References whose names are drawn; those of more are in the table."""
+
+
 def _references(plot: Plot, data: StudyData, across: str, up: str) -> list[Markup]:
     drawn = []
     for reference in data.references:
         if across in reference.values and up in reference.values:
             x, y = plot.at(reference.values[across], reference.values[up])
             drawn.append(marker(x, y, "ring", "reference", f"{reference.name} ({reference.source})"))
-            drawn.append(text(x, y - 8, reference.name, "label", "middle"))
+            if len(data.references) <= _MOST_NAMED:
+                drawn.append(text(x, y - 8, reference.name, "label", "middle"))
     return drawn
 
 

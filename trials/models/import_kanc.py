@@ -83,11 +83,11 @@ def _edges(left: dict[str, Tensor], name: str, layer: KANLayer) -> tuple[Tensor,
 
 
 def _fill(layer: KANLayer, base: Tensor, splines: Tensor, scaler: Tensor) -> None:
-    """`weight` is (out, in · P, *kernel), the features of an input before its base branch."""
+    """`weight` is (out, P · in, *kernel), the base branch of every input after the features of all."""
     assert layer.spline_scaler is not None
     shape = layer.spline_scaler.shape  # (out, in, *kernel)
     planes = torch.cat([splines, base[..., None]], dim=-1).view(*shape, layer.planes)
-    layer.weight.copy_(planes.movedim(-1, 2).reshape(layer.weight.shape))
+    layer.weight.copy_(planes.movedim(-1, 1).reshape(layer.weight.shape))
     layer.spline_scaler.copy_(scaler.view(shape))
 
 
