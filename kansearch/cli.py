@@ -94,7 +94,7 @@ def launch(
     as_json: Json = False,
 ) -> None:
     """Search a space: run its trials, log them to MLflow, print the front."""
-    from kansearch import commands
+    from kansearch.commands import searching
     from kansearch.space import find_space, load_space
 
     name = None if study is None else json.dumps(study)  # quoted, or YAML would take 2024 for a number
@@ -102,9 +102,9 @@ def launch(
     keys |= {"search.seed": seed, "epochs": epochs, "search.deterministic": "true" if deterministic else None}
     overrides = _overrides(settings, keys)
     searched = load_space(find_space(space), overrides)
-    options = commands.search_options(home, address, max_concurrent, data_dir, trust_data)
+    options = searching.search_options(home, address, max_concurrent, data_dir, trust_data)
     places = {"storage_url": storage, "tracking_uri": tracking_uri, "checkpoints": checkpoints}
-    commands.run_launch(searched, options, places, source, as_json)
+    searching.run_launch(searched, options, places, source, as_json)
 
 
 @app.command()
@@ -120,11 +120,11 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a study after a stop or a crash: nothing lost, nothing run twice."""
-    from kansearch import commands
+    from kansearch.commands import searching
 
     overrides = _overrides(None, {"search.trials": trials, "search.time_budget": time_budget})
-    commands.run_resume(
-        study, overrides, commands.search_options(home, address, max_concurrent, data_dir, trust_data), as_json
+    searching.run_resume(
+        study, overrides, searching.search_options(home, address, max_concurrent, data_dir, trust_data), as_json
     )
 
 
@@ -149,7 +149,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Draw configurations of a space: their sizes, the share a search would refuse, and the time it would take."""
-    from kansearch import planning
+    from kansearch.commands import planning
     from kansearch.space import find_space, load_space
     from trials.data import functions
 
@@ -160,42 +160,42 @@ def plan(
 @app.command()
 def spaces() -> None:
     """List the search spaces that come with kansearch."""
-    from kansearch import commands
+    from kansearch.commands import looking
 
-    commands.print_spaces()
+    looking.print_spaces()
 
 
 @app.command()
 def presets(as_json: Json = False) -> None:
     """List the published networks: their parameters here, and what was published of them."""
-    from kansearch import commands
+    from kansearch.commands import looking
 
-    commands.print_presets(as_json)
+    looking.print_presets(as_json)
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a search-space file, for editors."""
-    from kansearch import commands
+    from kansearch.commands import common
     from kansearch.space import json_schema
 
-    commands.print_json(json_schema())
+    common.print_json(json_schema())
 
 
 @app.command()
 def studies(home: Home = _STUDIES, as_json: Json = False) -> None:
     """List the studies."""
-    from kansearch import commands
+    from kansearch.commands import looking
 
-    commands.print_studies(home, as_json)
+    looking.print_studies(home, as_json)
 
 
 @app.command()
 def trials(study: StudyName, home: Home = _STUDIES, as_json: Json = False) -> None:
     """List every trial of a study: state, reason, objectives, configuration."""
-    from kansearch import commands
+    from kansearch.commands import common, looking
 
-    commands.print_trials(commands.open_study(home, study), as_json)
+    looking.print_trials(common.open_study(home, study), as_json)
 
 
 @app.command()
@@ -206,9 +206,9 @@ def front(
     as_json: Json = False,
 ) -> None:
     """Print the front: complete trials that no other beats in every objective."""
-    from kansearch import commands
+    from kansearch.commands import common, looking
 
-    commands.print_front(commands.open_study(home, study), plot, as_json)
+    looking.print_front(common.open_study(home, study), plot, as_json)
 
 
 @app.command()
@@ -220,9 +220,9 @@ def report(
     home: Home = _STUDIES,
 ) -> None:
     """Write one HTML page that shows the whole search; it needs no network."""
-    from kansearch import commands
+    from kansearch.commands import common, looking
 
-    commands.write_report(commands.open_study(home, study), output)
+    looking.write_report(common.open_study(home, study), output)
 
 
 @app.command()
@@ -233,10 +233,10 @@ def export(
     home: Home = _STUDIES,
 ) -> None:
     """Write the configuration of a trial of the front."""
-    from kansearch import commands
+    from kansearch.commands import common
     from kansearch.deliver.export import export as write
 
-    record = write(commands.open_study(home, study), pick, output)
+    record = write(common.open_study(home, study), pick, output)
     typer.echo(f"trial {record.number} of {study} written to {output}")
 
 
@@ -257,11 +257,11 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Train a configuration, or a preset, on the whole training split and measure it on the test split."""
-    from kansearch import commands
+    from kansearch.commands import delivering
     from trials.data import functions
 
     functions.trust_data(*(trust_data or ()))
-    commands.run_retrain(commands.config_of(config, preset, dataset), output, epochs, seeds, data_dir, as_json)
+    delivering.run_retrain(delivering.config_of(config, preset, dataset), output, epochs, seeds, data_dir, as_json)
 
 
 @app.command()
@@ -276,9 +276,9 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Draw the functions that a trained network has learned, layer by layer."""
-    from kansearch import commands
+    from kansearch.commands import looking
 
-    commands.run_inspect(source, pick, output, data_dir, home, as_json)
+    looking.run_inspect(source, pick, output, data_dir, home, as_json)
 
 
 @app.command()
@@ -289,17 +289,17 @@ def dashboard(
     home: Home = _STUDIES,
 ) -> None:
     """Show the runs in MLflow, on loopback, until Ctrl-C."""
-    from kansearch import commands
+    from kansearch.commands import looking
 
-    commands.run_dashboard(home, study, port, browser)
+    looking.run_dashboard(home, study, port, browser)
 
 
 @app.command()
 def doctor(home: Home = _STUDIES, data_dir: DataDir = None) -> None:
     """Check that everything a search needs works here."""
-    from kansearch import commands
+    from kansearch.commands import looking
 
-    commands.print_checks(home, data_dir)
+    looking.print_checks(home, data_dir)
 
 
 def _overrides(settings: list[str] | None, keys: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 import pytest
 
-from kansearch import commands
+from kansearch.commands import looking
 from kansearch.report.bases import basis_table
 from kansearch.report.data import Reference, StudyData, Trial, axis_name, read_study
 from kansearch.report.failures import failure_groups
@@ -299,9 +299,9 @@ def finished(home: Path) -> Study:
 
 def test_the_command_writes_into_the_study_or_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = finished(tmp_path)
-    commands.write_report(study, None)
+    looking.write_report(study, None)
     assert {path.name for path in study.pictures()} == {"report.html", "front.png", "front.svg"}
-    commands.write_report(study, tmp_path / "mine.html")
+    looking.write_report(study, tmp_path / "mine.html")
     assert "0.7000" in (tmp_path / "mine.html").read_text()
     assert capsys.readouterr().out.splitlines()[-1] == f"report of small written to {tmp_path / 'mine.html'}"
     assert list(study.folder.glob(".*")) == [], "nothing half-written stays"

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import jaccard_score
 
-from kansearch.commands import run_retrain
+from kansearch.commands.delivering import run_retrain
 from kansearch.console import front_table
 from kansearch.space import parse_space
 from kansearch.study.front import front_of, knee
