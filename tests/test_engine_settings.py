@@ -50,6 +50,7 @@ def table(study: str, folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.slow
 def test_two_deterministic_searches_with_other_delays_have_the_same_trials(tmp_path: Path) -> None:
     settings = "sampler: tpe, trials: 14, startup_trials: 4"
     text = SMALL_SPACE.replace("sampler: random, scheduler: none, trials: 6", settings).replace(
@@ -89,6 +90,7 @@ def test_a_study_begins_with_what_was_chosen_and_what_another_found(tmp_path: Pa
     assert not (tmp_path / "studies/n2").exists() and not (tmp_path / "studies/n3").exists()
 
 
+@pytest.mark.slow
 def test_a_budget_of_epochs_ends_a_search_and_stays_ended(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL_SPACE.replace("epochs: 2", "epochs: 5"))
     settings = ("--set", "search.epochs_budget=12", "--trials", "100")

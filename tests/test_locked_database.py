@@ -56,6 +56,7 @@ def test_a_search_waits_for_its_database_and_goes_on(tmp_path: Path) -> None:
     assert [(record["state"], record["epochs"]) for record in trials("small", tmp_path)] == [("complete", 40)] * 2
 
 
+@pytest.mark.slow
 def test_a_database_locked_for_too_long_stops_the_search_and_nothing_is_lost(tmp_path: Path) -> None:
     driver = launched(tmp_path, KANSEARCH_STORAGE_PATIENCE="2")
     path = tmp_path / "studies/small/study.db"

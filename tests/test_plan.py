@@ -38,10 +38,10 @@ def bounded(text: str = SMALL_SPACE) -> str:
 # -- the constraint --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(SPACES))
+@pytest.mark.parametrize("name", ["bases", "bottleneck_width", "convolutional_kans", "segmentation", "signals"])
 def test_what_is_counted_is_what_is_built(name: str) -> None:
     space, rng = load_space(SPACES[name]), random.Random(3)
-    for _ in range(8):
+    for _ in range(6):
         config = random_config(space, rng)
         sizes = measure(config)
         assert sizes["parameters"] == sum(p.numel() for p in build_network(config).parameters())

@@ -79,7 +79,7 @@ def test_it_is_a_valid_schema() -> None:
 @pytest.mark.parametrize("path", [path for _, _, path in shipped_spaces()], ids=lambda path: path.stem)
 def test_shipped_spaces_are_valid_in_both(path: Path) -> None:
     document = plain(compose(path.read_text(encoding="utf-8"), path.name, Issues()))
-    jsonschema.validate(document, json_schema(), cls=jsonschema.Draft202012Validator)
+    validator().validate(document)
 
 
 def readable() -> dict[str, Any]:

@@ -62,10 +62,10 @@ def write_all(study: Study) -> None:
 
 def test_the_studys_run_has_its_usage(tmp_path: Path) -> None:
     study = make_study(tmp_path)
-    MlflowStore(study).close([], "finished", None)
+    MlflowStore(study).close([], "finished")
     assert runs_of(study)[None].data.metrics == {}
     study.add_usage(Usage(100, 80, {"GPU 0": (50, 20), "GPU 1": (50, 5)}))
-    MlflowStore(study).close([], "finished", None)
+    MlflowStore(study).close([], "finished")
     shares = {"busy_share": 0.8, "gpu_0_idle_share": 0.4, "gpu_1_idle_share": 0.1, "gpu_idle_share": 0.25}
     assert runs_of(study)[None].data.metrics == shares
 

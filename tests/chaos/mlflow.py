@@ -66,6 +66,6 @@ def _compare(client: MlflowClient, run: Any, record: TrialRecord) -> list[str]:
         found.append(f"{len(run.data.params)} parameters of its configuration")
     for name in EPOCH_METRICS:
         points = [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, name)]
-        if points != [(result["epoch"], result[name]) for result in record.curve if result[name] is not None]:
+        if points != [(row["epoch"], row[name]) for row in record.curve if row.get(name) is not None]:
             found.append(f"{name} at steps {[step for step, _ in points]}, {record.epochs} epochs")
     return found
