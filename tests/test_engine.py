@@ -127,6 +127,7 @@ def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
     parent = next(run for run in mlflow_runs(folder, "small") if "kansearch.trial" not in run.data.tags)
     client = MlflowClient(f"sqlite:///{folder}/studies/mlflow.db")
     assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {
+        "environment.json",
         "front.json",
         "front.png",
         "front.svg",

@@ -146,6 +146,7 @@ def test_the_front_is_a_table_and_a_picture_and_the_report_lies_beside_them(tmp_
     assert (folder / "report.html").read_text() == (study.folder / "report.html").read_text()
     assert parent.info.status == "FINISHED"
     assert "trial 0, accuracy 0.4000, parameters 321; " in parent.data.tags["mlflow.note.content"]
+    assert "kansearch export small --pick TRIAL" in parent.data.tags["mlflow.note.content"]
 
 
 def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path: Path) -> None:

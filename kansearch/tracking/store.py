@@ -199,7 +199,8 @@ class MlflowStore:
                 self._pictures[path.name] = drawn
 
     def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
-        """The front as a table and as the run's description, the usage, the report, and the study's run closed.
+        """The front as a table and as the run's description, usage, hardware and versions, the report; and the study's
+        run closed.
 
         A resumed study opens it again.
         """
@@ -212,6 +213,7 @@ class MlflowStore:
         )
         self._client.set_tag(self._parent, "mlflow.note.content", self._description(front))
         self._client.log_batch(self._parent, metrics=self._usage())
+        self._client.log_text(self._parent, json.dumps(self._study.sessions, indent=2), "environment.json")
         self.write_pictures()
         self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
 
@@ -227,7 +229,9 @@ class MlflowStore:
         for record in front:
             cells = " | ".join(number(name, record.values[name]) for name in objectives)
             lines.append(f"| {self._link(record)} | {cells} | {describe(record.config)} |")
-        return "\n".join([*lines, "", "The whole search: `report.html` among the artifacts."])
+        export = f"kansearch export {self._study.name} --pick TRIAL -o best.yaml"
+        lines += ["", f"`{export}` writes one of them, `kansearch retrain best.yaml -o DIR` trains it to the end."]
+        return "\n".join([*lines, "The whole search: `report.html` among the artifacts."])
 
     def _link(self, record: TrialRecord) -> str:
         run_id = self._runs.get(record.number)
