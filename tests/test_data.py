@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.datafiles import idx_bytes, write_idx
 from trials.config import DataConfig
 from trials.data import files, splits
 from trials.data.augment.geometry import crop_flip
@@ -22,25 +23,6 @@ from trials.data.loader import evaluation_batches, steps_per_epoch, training_bat
 from trials.data.splits import load_test, load_training
 
 CPU = torch.device("cpu")
-
-
-def idx_bytes(array: np.ndarray[Any, Any]) -> bytes:
-    return bytes((0, 0, 8, array.ndim)) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
-
-
-def write_mnist(folder: Path, images: int = 100, compress: bool = False) -> Path:
-    """Four IDX files of random images; a fifth as many test images."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    for name, count in zip(FILES, (images, images, images // 5, images // 5), strict=True):
-        array = (
-            rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-            if "images" in name
-            else (np.arange(count) % 10).astype(np.uint8)
-        )
-        content = idx_bytes(array)
-        (folder / (f"{name}.gz" if compress else name)).write_bytes(gzip.compress(content) if compress else content)
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +42,7 @@ def test_digits_need_no_files() -> None:
 @pytest.mark.parametrize("layout", [".", "kmnist", "KMNIST/raw"])
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gz"])
 def test_files_are_found_in_every_layout(layout: str, compress: bool, tmp_path: Path) -> None:
-    folder = write_mnist(tmp_path / "data" / layout, compress=compress)
+    folder = write_idx(tmp_path / "data" / layout, compress=compress)
     found = locate("kmnist", tmp_path / "data")
     assert found is not None and found.resolve() == folder.resolve()
     training, held_out = load_training(DataConfig(dataset="kmnist"), CPU, tmp_path / "data")
@@ -70,19 +52,19 @@ def test_files_are_found_in_every_layout(layout: str, compress: bool, tmp_path: 
 
 def test_places_are_looked_in_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KANSEARCH_DATA", str(tmp_path / "variable"))
-    system = write_mnist(tmp_path / "system")
+    system = write_idx(tmp_path / "system")
     assert locate("fashion_mnist", tmp_path / "named") == system
-    cache = write_mnist(tmp_path / "home/.cache/kansearch/FashionMNIST/raw")
+    cache = write_idx(tmp_path / "home/.cache/kansearch/FashionMNIST/raw")
     assert locate("fashion_mnist", tmp_path / "named") == cache
-    variable = write_mnist(tmp_path / "variable/fashion_mnist")
+    variable = write_idx(tmp_path / "variable/fashion_mnist")
     assert locate("fashion_mnist", tmp_path / "named") == variable
-    named = write_mnist(tmp_path / "named")
+    named = write_idx(tmp_path / "named")
     assert locate("fashion_mnist", tmp_path / "named") == named
 
 
 def test_one_message_names_every_place_and_every_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KANSEARCH_DATA", str(tmp_path / "variable"))
-    partial = write_mnist(tmp_path / "named")
+    partial = write_idx(tmp_path / "named")
     (partial / FILES[2]).unlink()
     with pytest.raises(DataMissingError) as caught:
         locate("fashion_mnist", partial)
@@ -140,7 +122,7 @@ def test_a_damaged_gz_is_named(damage: Any, tmp_path: Path) -> None:
 def test_files_that_do_not_fit_each_other_are_named(
     name: str, array: np.ndarray[Any, Any], reason: str, tmp_path: Path
 ) -> None:
-    write_mnist(tmp_path)
+    write_idx(tmp_path)
     (tmp_path / name).write_bytes(idx_bytes(array))
     with pytest.raises(IdxError, match=f"{name}.*{reason}"):
         read(DataConfig(dataset="mnist"), tmp_path)
@@ -185,7 +167,7 @@ def test_nothing_held_out_is_the_whole_training_split_and_never_a_test_image() -
 
 
 def test_a_class_with_too_few_images_is_refused_in_words(tmp_path: Path) -> None:
-    write_mnist(tmp_path, images=20)
+    write_idx(tmp_path, images=20)
     with pytest.raises(ValueError, match=r"data\.validation=0\.1.*20 images"):
         load_training(DataConfig(dataset="mnist"), CPU, tmp_path)
 

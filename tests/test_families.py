@@ -17,7 +17,7 @@ from trials.config import DENSE_FAMILIES, ModelConfig, TrialConfig
 from trials.data.shape import DataShape
 from trials.kan import BASES, KANConv2d, MixtureKANConv2d, Perturbation
 from trials.models import MODELS, build_model, build_network
-from trials.run import run_trial, save_weights
+from trials.run import run_trial
 
 MODEL: TypeAdapter[Any] = TypeAdapter(ModelConfig)
 TINY: dict[str, dict[str, Any]] = {
@@ -85,8 +85,7 @@ def test_a_trained_network_gives_the_same_outputs_from_its_exported_weights(fami
     data = {"dataset": "digits", "limit": 40, "validation": 0.25, "batch_size": 15}
     config = TrialConfig.model_validate({"data": data, "model": model, "epochs": 1})
     checkpoint = tmp_path / "checkpoint.pt"
-    [result] = run_trial(config, checkpoint=checkpoint, device="cpu")
-    save_weights(checkpoint, tmp_path / "model.safetensors")
+    [result] = run_trial(config, checkpoint=checkpoint, weights=tmp_path / "model.safetensors", device="cpu")
     trained, loaded = build_network(config).eval(), build_network(config).eval()
     trained.load_state_dict(torch.load(checkpoint, weights_only=True)["model"])
     loaded.load_state_dict(load_file(tmp_path / "model.safetensors"))

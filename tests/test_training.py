@@ -24,7 +24,7 @@ from trials.kan.layer import KANLayer
 from trials.metrics import classification_metrics
 from trials.models import build_model
 from trials.results import EpochResult
-from trials.run import count_flops, count_parameters, evaluate, run_trial, save_weights
+from trials.run import count_flops, count_parameters, evaluate, run_trial
 from trials.step import l1_penalty, train_step
 from trials.training import TrialDiverged
 
@@ -202,10 +202,10 @@ def test_evaluate_measures_the_checkpoint_on_the_test_split(tmp_path: Path) -> N
         evaluate(config, tmp_path / "none.pt")
 
 
-def test_saved_weights_are_those_of_the_checkpoint(tmp_path: Path) -> None:
+def test_saved_weights_are_those_of_the_last_checkpoint(tmp_path: Path) -> None:
     path, weights = tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors"
-    next(run_trial(config_of(), device="cpu", checkpoint=path))
-    save_weights(path, weights)
+    for result in run_trial(config_of(), device="cpu", checkpoint=path, weights=weights):
+        assert weights.exists() == (result.epoch == config_of().epochs)
     model = build_model(config_of().model, DIGITS)
     model.load_state_dict(load_file(weights))
     state = load_checkpoint(path)["model"]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from trials.config import AlexNetConfig, TrialConfig
-from trials.weights import WeightsError
+from trials.weights import WeightsError, check_shapes, parse_weights
 
 __all__ = ["load_pretrained"]
 
@@ -27,10 +25,8 @@ def load_pretrained(config: TrialConfig, network: nn.Module) -> None:
         return
     path, _, digest = config.model.pretrained.rpartition("@sha256:")
     state, own = network.state_dict(), _read(Path(path), digest)
-    for name in sorted({each for each in state if each.startswith(PREFIX)} | own.keys()):
-        there, here = (str([*part[name].shape]) if name in part else "nothing" for part in (own, state))
-        if there != here:
-            raise WeightsError(f"pretrained: {path}: {name} is {there} there, {here} in this network; same `width`?")
+    features = {name: each for name, each in state.items() if name.startswith(PREFIX)}
+    check_shapes(own, features, f"pretrained: {path}: features of another network; same `width`?")
     network.load_state_dict({**state, **own})
 
 
@@ -42,7 +38,5 @@ def _read(path: Path, digest: str) -> dict[str, Tensor]:
         raise WeightsError(f"pretrained: {path}: {error.strerror}; every machine must see that file") from error
     if (found := hashlib.sha256(data).hexdigest()) != digest:
         raise WeightsError(f"pretrained: {path} has changed: its SHA-256 is {found[:12]}..., not {digest[:12]}...")
-    try:
-        return {name: tensor for name, tensor in load(data).items() if name.startswith(PREFIX)}
-    except SafetensorError as error:
-        raise WeightsError(f"pretrained: {path}: not a safetensors file: {error}") from error
+    tensors = parse_weights(data, f"pretrained: {path}")
+    return {name: each for name, each in tensors.items() if name.startswith(PREFIX)}

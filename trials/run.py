@@ -31,6 +31,7 @@ from trials.sizes import check_batch, count_flops, count_parameters, count_prese
 from trials.step import measure_pixels, predict, working_precision
 from trials.timing import epoch_work, time_step
 from trials.training import TrialDiverged, train
+from trials.weights import save_weights
 
 __all__ = [
     "TrialDiverged",
@@ -44,7 +45,6 @@ __all__ = [
     "evaluate",
     "measure",
     "run_trial",
-    "save_weights",
     "time_step",
     "use_memory",
     "use_threads",
@@ -59,6 +59,7 @@ def run_trial(
     data_dir: Path | None = None,
     device: str | None = None,
     checkpoint: Path | None = None,
+    weights: Path | None = None,
     hold_out: bool = True,
     graphs: bool | None = None,
     streamed: bool | None = None,
@@ -68,8 +69,9 @@ def run_trial(
     device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one. checkpoint: the file that holds the trial's
     state; written at the end of each epoch before its result is yielded, and where it exists, training goes on after
     the epochs in it, with the numbers of an uninterrupted trial, and their results are yielded again first, for a
-    caller that was lost before it noted them; a damaged one is logged and the trial starts anew. hold_out=False trains
-    on the whole training split; the validation fields are None then. The test split is never touched. graphs: whether
+    caller that was lost before it noted them; a damaged one is logged and the trial starts anew. weights: the file
+    to write the trained network's to, before the last checkpoint. hold_out=False trains on the whole training split;
+    the validation fields are None then. The test split is never touched. graphs: whether
     the steps are replayed from a CUDA graph; None: on CUDA, wherever they can be. streamed: whether samples are read
     batch by batch, not kept on the device, with the same numbers; None: where they would take too much of its memory.
 
@@ -90,6 +92,8 @@ def run_trial(
 
     def save(result: EpochResult) -> None:
         results.append(result)
+        if weights and result.epoch == config.epochs:
+            save_weights(model, weights)
         if checkpoint:
             state: dict[str, Any] = {"config": config.model_dump(mode="json"), "results": list(map(asdict, results))}
             save_checkpoint(checkpoint, {**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
@@ -125,16 +129,6 @@ def evaluate(
         return segmentation_metrics(float(loss), confusion.cpu().numpy(), len(split))
     logits = predict(model, split, precision)
     return classification_metrics(logits.cpu().numpy(), split.labels.cpu().numpy())
-
-
-def save_weights(checkpoint: Path, path: Path) -> None:
-    """Write the weights and buffers in a checkpoint to `path`, as safetensors. Raises CheckpointError."""
-    from safetensors.torch import save_file
-
-    state = load_checkpoint(checkpoint)
-    if not isinstance(state.get("model"), dict):
-        raise CheckpointError(f"{checkpoint}: holds no model")
-    save_file({name: tensor.contiguous().clone() for name, tensor in state["model"].items()}, path)
 
 
 def use_threads(count: int) -> None:

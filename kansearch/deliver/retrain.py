@@ -105,19 +105,19 @@ def _json(document: Any) -> str:
 def _train_seed(
     config: TrialConfig, folder: Path, data_dir: Path | None, progress: Callable[[int, dict[str, Any]], None]
 ) -> dict[str, Any]:
-    from trials.run import evaluate, run_trial, save_weights
+    from trials.run import evaluate, run_trial
 
     if (folder / "metrics.json").exists():
         return dict(json.loads((folder / "metrics.json").read_text()))
     folder.mkdir(exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
     curve = []
-    for result in run_trial(config, data_dir=data_dir, checkpoint=checkpoint, hold_out=False):
+    weights = folder / "model.safetensors"
+    for result in run_trial(config, data_dir=data_dir, checkpoint=checkpoint, weights=weights, hold_out=False):
         curve.append(dataclasses.asdict(result))
         progress(config.seed, curve[-1])
     metrics = evaluate(config, checkpoint, data_dir=data_dir)
     metrics |= {"epochs": config.epochs, "parameters": curve[-1]["parameters"], "flops": curve[-1]["flops"]}
-    save_weights(checkpoint, folder / "model.safetensors")
     _write(folder / "curve.json", _json(curve))
     _write(folder / "metrics.json", _json(metrics))
     checkpoint.unlink()

@@ -104,7 +104,7 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
         os.environ[PIPES] = request.mps  # read when the process first uses CUDA
     from trials.config import TrialConfig
     from trials.data.functions import trust_data
-    from trials.run import run_trial, save_weights, use_memory, use_threads
+    from trials.run import run_trial, use_memory, use_threads
 
     use_threads(request.threads)
     trust_data(*request.trusted)
@@ -114,9 +114,8 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
     config = TrialConfig.model_validate(request.config)
     data_dir = Path(request.data_dir) if request.data_dir else None
     with checkpoints.folder(request.number) as folder:
-        for result in run_trial(config, data_dir=data_dir, device=device, checkpoint=folder / CHECKPOINT):
-            if result.epoch == config.epochs:
-                save_weights(folder / CHECKPOINT, folder / WEIGHTS)
+        checkpoint, weights = folder / CHECKPOINT, folder / WEIGHTS
+        for result in run_trial(config, data_dir=data_dir, device=device, checkpoint=checkpoint, weights=weights):
             checkpoints.store(request.number, folder)
             yield dataclasses.asdict(result)
 

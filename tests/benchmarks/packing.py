@@ -33,8 +33,10 @@ from kansearch.space import find_space, load_space
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
 from tests.benchmarks.networks import SMALL_NETS
-from tests.benchmarks.training import place, random_split
+from tests.benchmarks.training import place
 from trials.config import AdamWConfig, TrialConfig
+from trials.data.shape import DataShape
+from trials.data.splits import random_split
 from trials.epoch import GraphedEpoch, build_epoch
 from trials.optim import build_optimizer
 from trials.sharing import _Job, _seconds
@@ -53,9 +55,8 @@ def graphed_epoch(network: str) -> GraphedEpoch:
     config = config.model_copy(update={"optimizer": AdamWConfig(name="adamw", lr=1e-3)})
     model = place(SMALL_NETS[network], "cuda")
     steps = IMAGES // BATCH
-    epoch = build_epoch(
-        config, model, build_optimizer(config.optimizer, model), random_split(steps * BATCH, 1, 28, "cuda"), True
-    )
+    split = random_split(DataShape(1, (28, 28), 10), steps * BATCH, torch.device("cuda"))
+    epoch = build_epoch(config, model, build_optimizer(config.optimizer, model), split, True)
     assert isinstance(epoch, GraphedEpoch)
     return epoch
 

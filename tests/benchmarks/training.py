@@ -19,7 +19,8 @@ from torch import nn
 
 from tests.benchmarks.networks import DEEP_NETS, SHALLOW_NETS, SMALL_NETS
 from trials.config import AdamWConfig, TrialConfig
-from trials.data.splits import Split
+from trials.data.shape import DataShape
+from trials.data.splits import Split, random_split
 from trials.epoch import EagerEpoch, build_epoch
 from trials.optim import build_optimizer
 
@@ -29,14 +30,6 @@ GROUPS = {
     "shallow": (SHALLOW_NETS, "cifar10", 3, 32, 64, 50_000),
 }
 """Networks, what their data are as large as, channels, pixels, batch and images of an epoch."""
-
-
-def random_split(images: int, channels: int, pixels: int, device: str) -> Split:
-    generator = torch.Generator().manual_seed(0)
-    bytes_ = torch.randint(256, (images, channels, pixels, pixels), dtype=torch.uint8, generator=generator)
-    labels = torch.randint(10, (images,), generator=generator)
-    mean, std = torch.full((channels,), 127.5), torch.full((channels,), 73.9)
-    return Split(*(tensor.to(device) for tensor in (bytes_, labels, mean, std)))
 
 
 def synchronize(device: str) -> None:
@@ -108,7 +101,7 @@ def main() -> None:
     for group in options.group:
         networks, dataset, channels, pixels, batch, images = GROUPS[group]
         steps = options.steps or images // batch
-        split = random_split(steps * batch, channels, pixels, options.device)
+        split = random_split(DataShape(channels, (pixels, pixels), 10), steps * batch, torch.device(options.device))
         data_mib = sum(t.nbytes for t in (split.images, split.labels)) / 2**20
         config = TrialConfig.model_validate(
             {"data": {"dataset": "fashion_mnist", "batch_size": batch}, "precision": options.precision}
