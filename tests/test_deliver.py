@@ -49,6 +49,10 @@ def config(study: Study) -> TrialConfig:
     return TrialConfig.model_validate(study.record(0).config)
 
 
+FILES = ("model.safetensors", "model.json", "curve.json", "metrics.json")
+"""Of each seed."""
+
+
 def ignore(seed: int, result: dict[str, Any]) -> None:
     """No progress is shown."""
 
@@ -115,7 +119,7 @@ def test_retrain_writes_the_folder_it_documents(config: TrialConfig, tmp_path: P
     assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {
         "config.yaml",
         "metrics.json",
-        *(f"seed-{seed}/{name}" for seed in (0, 1) for name in ("model.safetensors", "curve.json", "metrics.json")),
+        *(f"seed-{seed}/{name}" for seed in (0, 1) for name in FILES),
     }
     assert json.loads((out / "metrics.json").read_text()) == metrics
     assert load_config(out / "config.yaml") == config

@@ -30,6 +30,7 @@ from trials.results import EpochResult
 from trials.sizes import check_batch, count_flops, count_parameters, count_preset, measure
 from trials.step import measure_pixels, predict, working_precision
 from trials.timing import epoch_work, time_step
+from trials.trained import describe_model
 from trials.training import TrialDiverged, train
 from trials.weights import save_weights
 
@@ -40,6 +41,7 @@ __all__ = [
     "count_flops",
     "count_parameters",
     "count_preset",
+    "describe_model",
     "epoch_work",
     "estimate_memory",
     "evaluate",

@@ -5,6 +5,7 @@ DIR/
 ├── metrics.json            the test split's figures: means over the seeds, their deviations, and each seed's own
 └── seed-<n>/
     ├── model.safetensors   weights
+    ├── model.json          what `trials.load_model` needs beside them
     ├── curve.json          each epoch's measurements
     ├── metrics.json        the test split's figures of this seed
     └── checkpoint.pt       while it trains: the same command goes on from there
@@ -105,7 +106,7 @@ def _json(document: Any) -> str:
 def _train_seed(
     config: TrialConfig, folder: Path, data_dir: Path | None, progress: Callable[[int, dict[str, Any]], None]
 ) -> dict[str, Any]:
-    from trials.run import evaluate, run_trial
+    from trials.run import describe_model, evaluate, run_trial
 
     if (folder / "metrics.json").exists():
         return dict(json.loads((folder / "metrics.json").read_text()))
@@ -117,6 +118,7 @@ def _train_seed(
         curve.append(dataclasses.asdict(result))
         progress(config.seed, curve[-1])
     metrics = evaluate(config, checkpoint, data_dir=data_dir)
+    describe_model(config, folder, data_dir)
     metrics |= {"epochs": config.epochs, "parameters": curve[-1]["parameters"], "flops": curve[-1]["flops"]}
     _write(folder / "curve.json", _json(curve))
     _write(folder / "metrics.json", _json(metrics))

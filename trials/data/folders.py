@@ -13,18 +13,25 @@ from trials.data.decode import SUFFIXES, decode_image, decode_mask, decoded, ima
 from trials.data.errors import DataFileError
 from trials.data.images import Images
 
-__all__ = ["count_folder", "count_segmentation", "read_folder", "read_segmentation", "read_tiny_imagenet"]
+__all__ = [
+    "class_folders",
+    "count_folder",
+    "count_segmentation",
+    "read_folder",
+    "read_segmentation",
+    "read_tiny_imagenet",
+]
 
 _TINY = 64
 
 
 def read_folder(config: FolderDataConfig, folder: Path) -> tuple[Images, Images]:
     """train/ and test/, or val/ where there is no test/: a folder for each class, classes in the order of the names."""
-    classes = _class_folders(folder / "train")
+    classes = class_folders(folder / "train")
     if len(classes) != config.classes:
         raise DataFileError(f"{folder / 'train'}: {len(classes)} folders where data.classes={config.classes}")
     held = _test_folder(folder)
-    if strange := sorted(set(_class_folders(held)) - set(classes)):
+    if strange := sorted(set(class_folders(held)) - set(classes)):
         raise DataFileError(f"{held / strange[0]}: a class that is not in {folder / 'train'}")
     splits = (_listed(folder / "train", classes), _listed(held, classes))
     if not splits[1][0]:
@@ -40,7 +47,7 @@ def count_folder(folder: Path) -> int:
 
 @lru_cache(maxsize=8)
 def _count(folder: Path) -> int:
-    return sum(len(_image_files(folder / name)) for name in _class_folders(folder))
+    return sum(len(_image_files(folder / name)) for name in class_folders(folder))
 
 
 def read_tiny_imagenet(folder: Path) -> tuple[Images, Images]:
@@ -99,7 +106,8 @@ def _images(files: list[Path], labels: list[int], side: int, channels: int) -> I
     return Images(decoded(files, decode, (channels, side, side), "i"), np.array(labels, np.int64))
 
 
-def _class_folders(folder: Path) -> list[str]:
+def class_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, one for each class, in the order of the labels."""
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 

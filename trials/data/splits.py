@@ -19,7 +19,7 @@ from trials.data.shape import DataShape
 from trials.data.statistics import Statistics
 from trials.data.stream import does_not_fit
 
-__all__ = ["IGNORED", "Split", "load_test", "load_training", "random_split"]
+__all__ = ["IGNORED", "Split", "load_statistics", "load_test", "load_training", "random_split"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,12 @@ def load_test(
     if streamed is None:
         streamed = does_not_fit(test.size(len(test)), device)
     return _split(test, np.arange(len(test)), everything.statistics, device, streamed)
+
+
+def load_statistics(config: DataConfig, data_dir: Path | None = None) -> Statistics:
+    """Mean and standard deviation (C,) of each channel of the whole training split. Raises DataError."""
+    everything, _ = _read(config, data_dir)
+    return everything.statistics
 
 
 def random_split(shape: DataShape, count: int, device: torch.device, dtype: torch.dtype = torch.uint8) -> Split:
