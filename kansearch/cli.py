@@ -229,15 +229,26 @@ def report(
 def export(
     study: StudyName,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="YAML file to write.")],
-    pick: Annotated[str, typer.Option(help="knee, best, smallest, or a trial number.")] = "knee",
+    pick: Annotated[
+        str | None,
+        typer.Option(help="knee, best, smallest, or a trial number. Default: knee, or what a bound asks for."),
+    ] = None,
+    max_parameters: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The best of the trials with at most N parameters.")
+    ] = None,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(metavar="A", min=0, max=1, help="The smallest with a validation accuracy of A or more."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="A trial that is not complete, too.")] = False,
+    data_dir: DataDir = None,
     home: Home = _STUDIES,
 ) -> None:
-    """Write the configuration of a trial of the front."""
-    from kansearch.commands import common
-    from kansearch.deliver.export import export as write
+    """Write the configuration of a trial, of the front unless it is named by its number."""
+    from kansearch.commands import common, delivering
 
-    record = write(common.open_study(home, study), pick, output)
-    typer.echo(f"trial {record.number} of {study} written to {output}")
+    bounds = {"max_parameters": max_parameters, "min_accuracy": min_accuracy, "force": force}
+    delivering.run_export(common.open_study(home, study), output, data_dir, pick=pick, **bounds)
 
 
 @app.command()

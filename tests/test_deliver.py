@@ -1,4 +1,4 @@
-"""From a finished study to a trained model: export writes what retrain trains, whole, once, and after a kill too."""
+"""From a configuration to a trained model: retrain trains it whole, once, and after a kill too."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from kansearch.deliver.export import export, pick_trial
+from kansearch.deliver import export as exporting
+from kansearch.deliver.pick import pick_trial
 from kansearch.deliver.retrain import retrain
-from kansearch.errors import InputError, KansearchError
+from kansearch.errors import KansearchError
 from kansearch.space import load_config, parse_space
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, run, start, start_trial, stop, succeed
@@ -53,57 +53,12 @@ FILES = ("model.safetensors", "model.json", "curve.json", "metrics.json")
 """Of each seed."""
 
 
+def export(study: Study, pick: str, path: Path) -> None:
+    exporting.export(study, pick_trial(study, pick), path)
+
+
 def ignore(seed: int, result: dict[str, Any]) -> None:
     """No progress is shown."""
-
-
-# -- export --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("pick", ["knee", "best", "smallest", "0", "1", "2"])
-def test_an_exported_configuration_is_read_back_as_it_was(study: Study, tmp_path: Path, pick: str) -> None:
-    record = export(study, pick, tmp_path / "best.yaml")
-    assert load_config(tmp_path / "best.yaml").model_dump(mode="json") == record.config
-    source = yaml.safe_load((tmp_path / "best.yaml").read_text())["source"]
-    assert source == {"study": "small", "trial": record.number, "pick": pick, "values": record.values}
-
-
-def test_each_pick_means_what_it_says(study: Study) -> None:
-    complete = [record for record in study.records() if record.state == "complete"]
-    smallest, best = pick_trial(study, "smallest"), pick_trial(study, "best")
-    assert smallest.values["parameters"] == min(record.values["parameters"] for record in complete)
-    assert best.values["accuracy"] == max(record.values["accuracy"] for record in complete)
-    assert pick_trial(study, "1").number == 1
-    knee = pick_trial(study, "knee")
-    assert smallest.values["parameters"] <= knee.values["parameters"] <= best.values["parameters"]
-
-
-@pytest.mark.parametrize(
-    ("pick", "reason"),
-    [
-        ("middle", "give knee, best, smallest or a trial number"),
-        ("-1", "give knee, best, smallest or a trial number"),
-        ("", "give knee, best, smallest or a trial number"),
-        ("4", "the study has trials 0 to 3"),
-        ("3", "the trial is fail, not complete"),
-    ],
-)
-def test_a_pick_that_is_none_is_refused(study: Study, tmp_path: Path, pick: str, reason: str) -> None:
-    with pytest.raises(InputError, match=reason):
-        export(study, pick, tmp_path / "best.yaml")
-    assert not (tmp_path / "best.yaml").exists()
-
-
-def test_export_never_overwrites_what_it_did_not_write(study: Study, tmp_path: Path) -> None:
-    path = tmp_path / "small.yaml"
-    path.write_text(SMALL_SPACE)
-    with pytest.raises(InputError, match="name another file"):
-        export(study, "knee", path)
-    assert path.read_text() == SMALL_SPACE
-    path.unlink()
-    export(study, "0", path)
-    export(study, "1", path)
-    assert load_config(path).model_dump(mode="json") == study.record(1).config
 
 
 # -- retrain -------------------------------------------------------------------------------------------------------

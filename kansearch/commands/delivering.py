@@ -1,4 +1,4 @@
-"""`retrain`: from a configuration or a preset to figures on the test split."""
+"""`export` and `retrain`: from a study to a configuration, and from that or a preset to figures on the test split."""
 
 from __future__ import annotations
 
@@ -12,9 +12,20 @@ from kansearch.console import (
 from kansearch.deliver.presets import preset_config
 from kansearch.errors import InputError, SearchInterrupted
 from kansearch.space import load_config
+from kansearch.study.study import Study
 from trials.config import TrialConfig
 
-__all__ = ["config_of", "run_retrain"]
+__all__ = ["config_of", "run_export", "run_retrain"]
+
+
+def run_export(study: Study, output: Path, data_dir: Path | None, **choice: Any) -> None:
+    """`choice` is what `kansearch.deliver.pick.pick_trial` takes."""
+    from kansearch.deliver.export import export
+    from kansearch.deliver.pick import pick_trial
+
+    record = pick_trial(study, **choice)
+    export(study, record, output, data_dir)
+    print(f"trial {record.number} of {study.name} written to {output}")
 
 
 def config_of(path: Path | None, preset: str | None, dataset: str | None) -> TrialConfig:

@@ -2,80 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from kansearch import __version__
+from kansearch.deliver.commented import commented_yaml
 from kansearch.errors import InputError, KansearchError
-from kansearch.study.front import front_of, knee
+from kansearch.study.figures import values
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
+from trials.config import TrialConfig
 
-__all__ = ["export", "pick_trial"]
+__all__ = ["export"]
 
 _HEADER = "# Trial "
 
 
-def pick_trial(study: Study, pick: str) -> TrialRecord:
-    """The trial that `pick` means.
+def export(study: Study, record: TrialRecord, path: Path, data_dir: Path | None = None) -> None:
+    """Write a trial's configuration, with where it comes from, to the YAML file `path`.
 
     Args:
-        study: a study with at least one complete trial.
-        pick: `knee` (nearest to the ideal point), `best` (first objective), `smallest` (last one), or a trial number.
+        study: that the trial is of.
+        record: a trial; `kansearch.deliver.pick` chooses one.
+        path: of the file, which may be an earlier export.
+        data_dir: where to look for the data set first, of which a checksum is noted.
 
     Raises:
-        InputError: no such pick or trial, or the trial is not complete. KansearchError: no trial is complete.
+        InputError: `path` is a file that no export wrote, such as the search space.
+        KansearchError: the data is damaged, or `path` can't be written.
     """
-    records = study.records()
-    if pick.isdecimal():
-        return _by_number(records, int(pick))
-    front = front_of(records, study.objectives)
-    if not front:
-        raise KansearchError(f"study '{study.name}' has no complete trial yet")
-    if pick == "knee":
-        return knee(front, study.objectives)
-    if pick == "smallest":
-        return front[0]
-    if pick == "best":
-        name, direction = next(iter(study.objectives.items()))
-        return (max if direction == "maximize" else min)(front, key=lambda record: record.values[name])
-    raise InputError(f"--pick {pick}: give knee, best, smallest or a trial number")
-
-
-def _by_number(records: Sequence[TrialRecord], number: int) -> TrialRecord:
-    if number >= len(records):
-        raise InputError(f"--pick {number}: the study has trials 0 to {len(records) - 1}")
-    record = records[number]
-    if record.state != "complete":
-        raise InputError(
-            f"--pick {number}: the trial is {record.state}, not complete ({record.reason or 'no reason noted'})"
-        )
-    return record
-
-
-def export(study: Study, pick: str, path: Path) -> TrialRecord:
-    """Write the picked trial's configuration, with where it comes from, to the YAML file `path`.
-
-    Raises:
-        InputError: as `pick_trial`; or `path` is a file that no export wrote, such as the search space.
-        KansearchError: as `pick_trial`; or `path` can't be written.
-    """
-    record = pick_trial(study, pick)
     _spare(path)
-    figures = ", ".join(f"{name} {value:g}" for name, value in record.values.items())
-    header = (
-        f"{_HEADER}{record.number} of study {study.name} (pick: {pick}).\n"
-        f"# Measured on held-out images of the training split after {record.epochs} epochs: {figures}.\n"
-        f"# Train it to the end and measure it on the test split: kansearch retrain {path} -o {path.stem}-model\n"
-    )
-    source = {"study": study.name, "trial": record.number, "pick": pick, "values": dict(record.values)}
-    text = header + yaml.safe_dump({"source": source, "config": dict(record.config)}, sort_keys=False)
+    config = TrialConfig.model_validate(dict(record.config))
+    source = yaml.safe_dump({"source": _source(study, record, config, data_dir)}, sort_keys=False, width=2**20)
+    text = f"{_header(study, record, path)}\n{source}\nconfig:\n{commented_yaml(config, indent=2)}"
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise KansearchError(f"cannot write {path}: {error.strerror}") from error
-    return record
+
+
+def _header(study: Study, record: TrialRecord, path: Path) -> str:
+    if record.state == "complete":
+        found = (
+            f"Measured on held-out images of the training split after {record.epochs} epochs: {values(record.values)}."
+        )
+    else:
+        found = (
+            f"It is {record.state}, not complete, after {record.epochs} epochs: {record.reason or 'no reason noted'}."
+        )
+    return (
+        f"{_HEADER}{record.number} of study {study.name}.\n"
+        f"# {found}\n"
+        f"# Train it to the end and measure it on the test split: kansearch retrain {path} -o {path.stem}-model\n"
+    )
+
+
+def _source(study: Study, record: TrialRecord, config: TrialConfig, data_dir: Path | None) -> dict[str, Any]:
+    """Where the configuration comes from: what is needed to tell whether another machine would find the same."""
+    session = study.sessions[-1] if study.sessions else {}
+    names = ("processor", "accelerators", "system")
+    return {
+        "study": study.name,
+        "trial": record.number,
+        "state": record.state,
+        "values": dict(record.values),
+        "epochs": record.epochs,
+        "metrics": record.metrics,
+        "seeds": {"search": study.space.search.seed, "split": config.data.split_seed, "trial": config.seed},
+        "data": {"sha256": _checksum(config, data_dir)},
+        "versions": {**session.get("versions", {}), "kansearch": __version__},
+        "hardware": {name: session[name] for name in names if name in session},
+    }
+
+
+def _checksum(config: TrialConfig, data_dir: Path | None) -> str | None:
+    from trials.data.checksum import data_checksum
+    from trials.data.errors import DataError
+
+    try:
+        return data_checksum(config.data, data_dir)
+    except DataError as error:
+        raise KansearchError(str(error)) from error
 
 
 def _spare(path: Path) -> None:
