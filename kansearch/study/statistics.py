@@ -20,12 +20,12 @@ def half_width(values: Sequence[float], confidence: float = 0.95) -> float | Non
     s is the sample standard deviation of the n values, t the (1 + confidence) / 2 quantile with n - 1 degrees of
     freedom. The values are taken for independent and normal. None for fewer than two.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # the quantile; scipy.stats takes a second to load
 
     if len(values) < 2:
         return None
     deviation = float(np.std(values, ddof=1))
-    return float(t.ppf((1 + confidence) / 2, len(values) - 1)) * deviation / math.sqrt(len(values))
+    return float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * deviation / math.sqrt(len(values))
 
 
 def undominated(points: _Floats) -> NDArray[np.bool_]:
