@@ -16,13 +16,15 @@ from kansearch.commands.common import check_name, console_for, print_json
 from kansearch.console import plain_table
 from kansearch.deliver.confirm import confirm
 from kansearch.errors import KansearchError
+from kansearch.report.writer import ReportWriter
 from kansearch.search.launch import SearchOptions
 from kansearch.space import Direction
 from kansearch.study.confirmed import Confirmed, confirmed, knee_of
-from kansearch.study.figures import describe, duration, number, values
-from kansearch.study.seeds import ON_TEST, SeedRecord, SeedStore
+from kansearch.study.confirmed_table import cells, headings
+from kansearch.study.figures import describe, duration, values
+from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.selection import selection_bias
-from kansearch.study.study import Study, home_option
+from kansearch.study.study import PICTURES, Study, home_option
 from kansearch.tracking.confirming import ConfirmationStore
 from kansearch.tracking.writer import MlflowWriter
 
@@ -37,8 +39,11 @@ _REFRESH_SECONDS = 0.5
 def run_confirm(name: str, picks: str, seeds: int, options: SearchOptions, as_json: bool) -> None:
     """Confirm the picks, then print those of them that completed beside what the search had measured."""
     check_name(options.home, name)
-    console, writer = console_for(as_json), MlflowWriter(ConfirmationStore)
-    study, chosen = confirm(name, picks, seeds, options, [ConfirmationDisplay(console), writer])
+    console, report, writer = console_for(as_json), ReportWriter(), MlflowWriter(ConfirmationStore)
+    study, chosen = confirm(name, picks, seeds, options, [ConfirmationDisplay(console), report, writer])
+    if report.problem is not None:
+        again = f"kansearch report {name}{home_option(options.home)}"
+        print(f"the report could not be written ({report.problem}); `{again}` tries again", file=sys.stderr)
     if writer.problem is not None:
         again = f"kansearch confirm {name} --seeds {seeds} --picks {picks}{home_option(options.home)}"
         print(f"MLflow is behind the study ({writer.problem}); `{again}` writes what is missing", file=sys.stderr)
@@ -61,6 +66,7 @@ def _print(console: Console, study: Study, rows: Sequence[Confirmed], everything
         console.print(f"P(front) and the knee are among {others}", highlight=False)
     for line in (*selection_bias(rows, study.objectives), *_failures(rows)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {study.folder / PICTURES[0]}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _failures(rows: Sequence[Confirmed]) -> list[str]:
@@ -68,33 +74,16 @@ def _failures(rows: Sequence[Confirmed]) -> list[str]:
 
 
 def confirmed_table(rows: Sequence[Confirmed], objectives: Mapping[str, Direction], knee: int | None) -> Table:
-    """One row a trial; what was measured on images twice, at selection and confirmed; the knee is marked."""
+    """One row a trial; the knee is marked."""
     table = plain_table()
-    for heading in ("trial", "seeds"):
+    for heading in headings(objectives):
         table.add_column(heading, justify="right")
-    names = [*objectives, *({"parameters": None}.keys() - objectives.keys())]
-    for name in names:
-        title = name.replace("_", " ")
-        for heading in (f"{title} at selection", title) if name in ON_TEST else (title,):
-            table.add_column(heading, justify="right")
-    table.add_column("P(front)", justify="right")
     table.add_column("configuration", overflow="fold")
     table.add_column("")
     for row in rows:
-        cells = [cell for name in names for cell in _cells(row, name)]
-        sure = "-" if row.probability is None else f"{row.probability:.2f}"
         mark = "knee" if row.trial.number == knee else ""
-        described = describe(row.trial.config)
-        figures = (str(row.trial.number), str(len(row.complete)), *cells, sure, described, mark)
-        table.add_row(*figures, style="bold" if mark else "")
+        table.add_row(*cells(row, objectives), describe(row.trial.config), mark, style="bold" if mark else "")
     return table
-
-
-def _cells(row: Confirmed, name: str) -> list[str]:
-    confirmed_value = row.written(name)
-    if name not in ON_TEST:
-        return [confirmed_value]
-    return [number(name, row.trial.values[name]), confirmed_value]
 
 
 class ConfirmationDisplay:

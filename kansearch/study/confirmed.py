@@ -6,6 +6,7 @@ better than it is. The seeds here are new trainings on all training images, and 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,7 +50,7 @@ class Confirmed:
     @cached_property
     def samples(self) -> dict[str, list[float]]:
         """Of each objective, and of each figure of the test split, its value with each complete seed."""
-        names = [name for name in self._metrics if name.startswith("test_")]
+        names = [name for name in self.metrics if name.startswith("test_")]
         rows = [{**{name: run.metrics[name] for name in names}, **run.values} for run in self.complete]
         return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
@@ -74,10 +75,14 @@ class Confirmed:
         selected = self.trial.values
         return {name: selected[name] - self.mean[name] for name in self.values if name in ON_TEST and name in selected}
 
+    def value(self, name: str) -> float:
+        """The mean of an objective or of another measurement; of a trial with a complete seed."""
+        return self.mean.get(name, self.metrics.get(name, math.nan))
+
     def written(self, name: str) -> str:
         """The mean of an objective or of another figure, `0.9722 ± 0.0051` where there is an interval; - without."""
         if name not in self.mean:
-            return number(name, self._metrics[name]) if name in self._metrics else "-"
+            return number(name, self.metrics[name]) if name in self.metrics else "-"
         half = self.half[name]
         return number(name, self.mean[name]) + (f" ± {number(name, half)}" if half else "")
 
@@ -94,7 +99,7 @@ class Confirmed:
         return "; ".join(failed) or None
 
     @cached_property
-    def _metrics(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Means of what every complete seed has measured."""
         measured = [run.metrics for run in self.complete]
         shared = [name for name in (measured[0] if measured else ()) if all(name in each for each in measured)]
@@ -109,7 +114,7 @@ class Confirmed:
             "reason": self.reason,
             "epochs": max((run.epochs for run in self.complete), default=0),
             "values": self.values,
-            "metrics": self._metrics,
+            "metrics": self.metrics,
             "config": dict(self.trial.config),
             "seconds": sum(run.seconds for run in self.runs),
             "seeds": [run.seed for run in self.complete],

@@ -62,11 +62,13 @@ class ConfirmationStore:
             self._runs.write(record)
 
     def close(self, records: Sequence[SeedRecord], outcome: str) -> None:
-        """What is confirmed so far, as the table confirm.json and in words as confirm.md."""
+        """What is confirmed so far: the table confirm.json, in words confirm.md, and the report that shows it."""
         rows = confirmed(self._study.records(), records, self._study.objectives)
         columns = ["trial", "seeds", *self._columns(), "probability_on_front", "config"]
         log_table(self._client, self._parent, "confirm.json", columns, [self._row(row) for row in rows])
         self._client.log_text(self._parent, self._text(rows), "confirm.md")
+        for path in self._study.pictures():
+            self._client.log_artifact(self._parent, str(path))
 
     def _describe(self, record: SeedRecord) -> tuple[str, dict[str, str]]:
         tags = {CONFIRMATION_TAG: self._study.name, CONFIRMED_TAG: str(record.number), SEED_TAG: str(record.seed)}
