@@ -14,7 +14,7 @@ from rich.table import Table
 
 from kansearch.commands.common import check_name, console_for, print_json
 from kansearch.console import plain_table
-from kansearch.deliver.confirm import confirm
+from kansearch.deliver.confirm import command, confirm
 from kansearch.errors import KansearchError
 from kansearch.report.writer import ReportWriter
 from kansearch.search.launch import SearchOptions
@@ -45,7 +45,7 @@ def run_confirm(name: str, picks: str, seeds: int, options: SearchOptions, as_js
         again = f"kansearch report {name}{home_option(options.home)}"
         print(f"the report could not be written ({report.problem}); `{again}` tries again", file=sys.stderr)
     if writer.problem is not None:
-        again = f"kansearch confirm {name} --seeds {seeds} --picks {picks}{home_option(options.home)}"
+        again = command(name, picks, seeds, options)
         print(f"MLflow is behind the study ({writer.problem}); `{again}` writes what is missing", file=sys.stderr)
     everything = confirmed(study.records(), SeedStore(study.folder).records(), study.objectives)
     numbers = {record.number for record in chosen}

@@ -6,6 +6,7 @@ What is done is never done again: the same command goes on after a stop, and mor
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Sequence
 
@@ -25,11 +26,11 @@ from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.study import Study, home_option
 
-__all__ = ["confirm"]
+__all__ = ["command", "confirm"]
 
 
 def confirm(
-    name: str, picks: str, seeds: int, options: SearchOptions, observers: Sequence[Observer]
+    name: str, picks: str, seeds: int, options: SearchOptions, observers: Sequence[Observer[SeedRecord]]
 ) -> tuple[Study, list[TrialRecord]]:
     """Train each pick of study `name` with `seeds` seeds, as far as that is not done.
 
@@ -52,14 +53,23 @@ def confirm(
     with driver_lock(study.folder):
         check_data(study.space, options)
         chosen = pick_trials(study, picks)
-        again = f"kansearch confirm {name} --seeds {seeds} --picks {picks}{home_option(options.home)}"
+        again = command(name, picks, seeds, options)
         with resumable(again):
             _confirm(study, unfinished(chosen, seeds, SeedStore(study.folder).records()), options, observers, again)
     return study, chosen
 
 
+def command(name: str, picks: str, seeds: int, options: SearchOptions) -> str:
+    """What to type to go on with a confirmation."""
+    return f"kansearch confirm {name} --seeds {seeds} --picks {shlex.quote(picks)}{home_option(options.home)}"
+
+
 def _confirm(
-    study: Study, left: Sequence[SeedRecord], options: SearchOptions, observers: Sequence[Observer], again: str
+    study: Study,
+    left: Sequence[SeedRecord],
+    options: SearchOptions,
+    observers: Sequence[Observer[SeedRecord]],
+    again: str,
 ) -> None:
     """Train what is left; the observers are told of it even when that is nothing."""
     known = {record.key: record for record in [*SeedStore(study.folder).records(), *left]}
@@ -80,7 +90,11 @@ def _confirm(
 
 
 def _train(
-    study: Study, left: Sequence[SeedRecord], options: SearchOptions, observers: Sequence[Observer], stop: Stop
+    study: Study,
+    left: Sequence[SeedRecord],
+    options: SearchOptions,
+    observers: Sequence[Observer[SeedRecord]],
+    stop: Stop,
 ) -> None:
     settings, place = study.space.search, study.confirm_checkpoints
     at_once = min(len(left), options.max_concurrent or len(left))  # so that few spread over all devices

@@ -52,7 +52,7 @@ def _plot(data: StudyData, rows: list[Confirmed], knee: int | None) -> Markup:
     """Each trial's mean with its intervals, and faint where it lay at selection."""
     across, up = data.axes
     names = [_ON_TEST.get(name, axis_name(name)) for name in (across, up)]
-    plot = Plot(_extent(rows, across), _extent(rows, up), *names, 640, 380)
+    plot = Plot(_extent(rows, across), _extent(rows, up), names[0], names[1], 640, 380)
     series = series_of({basis_of(row.trial) for row in rows})
     body = [mark for row in rows for mark in _marks(plot, row, series[basis_of(row.trial)], across, up)]
     labels = [_label(plot, row, across, up, row.trial.number == knee) for row in rows]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kansearch.errors import KansearchError, SearchInterrupted
 from kansearch.search.ask_tell import AskTell
@@ -41,14 +41,17 @@ from trials.data.functions import check_trusted, trust_data
 __all__ = ["Observer", "SearchOptions", "check_data", "launch", "request_maker", "resume", "scratch_of"]
 
 
-class Observer(Protocol):
+_Record = TypeVar("_Record", bound=TrialRecord, contravariant=True)
+
+
+class Observer(Protocol[_Record]):
     """Who is told how a search goes, on the driver's thread; it must not block."""
 
-    def started(self, study: Study, records: Sequence[TrialRecord]) -> None: ...
+    def started(self, study: Study, records: Sequence[_Record]) -> None: ...
 
     def running(self, cluster: Cluster) -> None: ...
 
-    def changed(self, record: TrialRecord) -> None: ...
+    def changed(self, record: _Record) -> None: ...
 
     def tick(self) -> None: ...
 
@@ -74,7 +77,7 @@ class SearchOptions:
 def launch(
     space: SearchSpace,
     options: SearchOptions,
-    observers: Sequence[Observer],
+    observers: Sequence[Observer[TrialRecord]],
     storage_url: str | None = None,
     tracking_uri: str | None = None,
     checkpoints: str | None = None,
@@ -100,7 +103,9 @@ def launch(
     return study
 
 
-def resume(name: str, overrides: Sequence[str], options: SearchOptions, observers: Sequence[Observer]) -> Study:
+def resume(
+    name: str, overrides: Sequence[str], options: SearchOptions, observers: Sequence[Observer[TrialRecord]]
+) -> Study:
     """Go on with a study: unfinished trials from their checkpoints, then what is left of its budget.
 
     Raises:
@@ -126,7 +131,7 @@ def check_data(space: SearchSpace, options: SearchOptions) -> None:
         raise KansearchError(str(error)) from error
 
 
-def _search(study: Study, options: SearchOptions, observers: Sequence[Observer]) -> None:
+def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[TrialRecord]]) -> None:
     """Search until the budget is used up; the observers are told of it even when nothing is left to run."""
     settings, timer = study.space.search, Timer(study)
     stop = Stop(None if settings.time_budget is None else max(0.0, settings.time_budget - study.elapsed_seconds))
@@ -193,7 +198,9 @@ def _prune_unfinished(study: Study, changed: _Changes, ended: str | None) -> Non
 class _Changes:
     """Called with each record that changed: removes what the trial needs no more, and tells the observers."""
 
-    def __init__(self, study: Study, records: Sequence[TrialRecord], observers: Sequence[Observer]) -> None:
+    def __init__(
+        self, study: Study, records: Sequence[TrialRecord], observers: Sequence[Observer[TrialRecord]]
+    ) -> None:
         self._kept = KeptWeights(study.objectives, checkpoints_at(study.checkpoints), records)
         self._observers = observers
 
@@ -208,7 +215,7 @@ def _tune(
     study: Study,
     records: Sequence[TrialRecord],
     options: SearchOptions,
-    observers: Sequence[Observer],
+    observers: Sequence[Observer[TrialRecord]],
     changed: _Changes,
     cluster: Cluster,
     stop: Stop,

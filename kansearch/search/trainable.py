@@ -118,8 +118,14 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
     data_dir = Path(request.data_dir) if request.data_dir else None
     with checkpoints.folder(request.number) as folder:
         checkpoint, weights = folder / CHECKPOINT, None if request.final else folder / WEIGHTS
-        files = {"data_dir": data_dir, "device": device, "checkpoint": checkpoint, "weights": weights}
-        for result in run_trial(config, hold_out=not request.final, **files):
+        for result in run_trial(
+            config,
+            data_dir=data_dir,
+            device=device,
+            checkpoint=checkpoint,
+            weights=weights,
+            hold_out=not request.final,
+        ):
             checkpoints.store(request.number, folder)
             report = dataclasses.asdict(result)
             if request.final and result.epoch == config.epochs:

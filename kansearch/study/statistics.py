@@ -20,7 +20,7 @@ def half_width(values: Sequence[float], confidence: float = 0.95) -> float | Non
     s is the sample standard deviation of the n values, t the (1 + confidence) / 2 quantile with n - 1 degrees of
     freedom. The values are taken for independent and normal. None for fewer than two.
     """
-    from scipy.special import stdtrit  # the quantile; scipy.stats takes a second to load
+    from scipy.special import stdtrit  # type: ignore[import-untyped] # scipy.stats takes a second to load
 
     if len(values) < 2:
         return None

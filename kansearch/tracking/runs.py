@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kansearch.study.records import EPOCH_METRICS, State, TrialRecord
 from kansearch.study.seeds import TEST_PREFIX
@@ -36,7 +36,7 @@ class ChildRuns:
         client: MlflowClient,
         experiment: str,
         parent: str,
-        describe: Callable[[TrialRecord], tuple[str, dict[str, str]]],
+        describe: Callable[[Any], tuple[str, dict[str, str]]],
     ) -> None:
         self._client = client
         self._experiment = experiment
