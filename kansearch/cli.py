@@ -226,6 +226,27 @@ def report(
 
 
 @app.command()
+def confirm(
+    study: StudyName,
+    seeds: Annotated[int, typer.Option(min=1, help="Train each pick this many times, each with its own seed.")] = 5,
+    picks: Annotated[
+        str, typer.Option(help="front, knee, best, smallest or trial numbers, with commas between.")
+    ] = "front",
+    address: Address = None,
+    max_concurrent: MaxConcurrent = None,
+    data_dir: DataDir = None,
+    trust_data: TrustData = None,
+    home: Home = _STUDIES,
+    as_json: Json = False,
+) -> None:
+    """Train trials of the front again, over several seeds, and measure them on the test split, with intervals."""
+    from kansearch.commands import confirming, searching
+
+    options = searching.search_options(home, address, max_concurrent, data_dir, trust_data)
+    confirming.run_confirm(study, picks, seeds, options, as_json)
+
+
+@app.command()
 def export(
     study: StudyName,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="YAML file to write.")],

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from kansearch.search.cluster import Cluster
     from kansearch.study.study import Study
 
-__all__ = ["SearchDisplay", "front_table", "layers_table", "list_presets", "list_trials", "per_class", "terminal"]
+__all__ = [
+    "SearchDisplay",
+    "front_table",
+    "layers_table",
+    "list_presets",
+    "list_trials",
+    "per_class",
+    "plain_table",
+    "terminal",
+]
 
 _STYLES = {"complete": "green", "pruned": "dim", "fail": "red", "infeasible": "dim", "running": "cyan"}
 _REFRESH_SECONDS = 0.5
@@ -113,7 +122,7 @@ class SearchDisplay:
         front = front_of(self._records.values(), self._objectives)
         best = "mean_iou" if "mean_iou" in self._objectives else "accuracy"
         found = [record.metrics[best] for record in front if best in record.metrics]
-        table = _plain_table()
+        table = plain_table()
         headings = ("done", "running", "failed", f"best {best.replace('_', ' ')}", "front", "hypervolume", "elapsed")
         for heading in (*headings, "left"):
             table.add_column(heading, justify="right", no_wrap=True)
@@ -142,7 +151,7 @@ class SearchDisplay:
 
 def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction], knee: TrialRecord | None) -> Table:
     """The front, one row a trial; the knee is marked."""
-    table = _plain_table()
+    table = plain_table()
     table.add_column("trial", justify="right")
     for name in objectives:
         table.add_column(name.replace("_", " "), justify="right")
@@ -157,7 +166,7 @@ def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
 
 def layers_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     """What `kansearch inspect` found, one row a layer."""
-    table = _plain_table()
+    table = plain_table()
     for heading in ("layer", "basis", "edges", "function norm", "prunable", "inputs outside the grid"):
         table.add_column(heading, justify="left" if heading in ("layer", "basis") else "right")
     for each in summaries:
@@ -183,7 +192,7 @@ def list_trials(console: Console, records: Sequence[TrialRecord], objectives: Ma
 
 
 def _trials_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = _plain_table()
+    table = plain_table()
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "state" else "right")
     table.columns[-1].justify, table.columns[-1].overflow = "left", "fold"
@@ -199,13 +208,14 @@ def _trial_row(record: TrialRecord, objectives: Mapping[str, Direction]) -> tupl
     return (str(record.number), record.state, str(record.epochs), *cells, duration(record.seconds), text)
 
 
-def _plain_table() -> Table:
+def plain_table() -> Table:
+    """A table with a line under its headings and no other."""
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
 
 
 def list_presets(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     """Every preset: its parameters here, what was published, and where."""
-    table = _plain_table()
+    table = plain_table()
     table.add_column("preset", no_wrap=True)
     for heading in ("parameters", "published", "accuracy"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kansearch.search.ask_tell import AskTell, Assignment
+from kansearch.search.ask_tell import AskTell
+from kansearch.search.execution import Assignment
 from kansearch.search.lockstep import Lockstep
 from kansearch.search.problems import PROBLEMS, simulated_space
 from kansearch.search.simulator import MemoryStudy

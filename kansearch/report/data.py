@@ -10,8 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from kansearch.space import Direction, SearchSpace
+from kansearch.study.confirmed import Confirmed, confirmed
 from kansearch.study.front import front_of, knee
 from kansearch.study.records import TrialRecord
+from kansearch.study.seeds import SeedStore
 from kansearch.study.study import Study
 from trials.presets import PRESETS
 
@@ -62,6 +64,8 @@ class StudyData:
     elapsed_seconds: float
     written: datetime
     references: Sequence[Reference] = ()
+    confirmed: Sequence[Confirmed] = ()
+    """What `kansearch confirm` found, in its order."""
 
     @cached_property
     def records(self) -> list[TrialRecord]:
@@ -95,18 +99,20 @@ class StudyData:
 def read_study(study: Study) -> StudyData:
     """Everything of `study` as it is now, with the presets that were published on its data set."""
     stored = study.optuna_trials()
+    records = study.as_records(stored)
     return StudyData(
         name=study.name,
         space=study.space,
         objectives=study.objectives,
         trials=[
             Trial(record, trial.params, trial.distributions, trial.datetime_start, trial.datetime_complete)
-            for record, trial in zip(study.as_records(stored), stored, strict=True)
+            for record, trial in zip(records, stored, strict=True)
         ],
         sessions=study.sessions,
         elapsed_seconds=study.elapsed_seconds,
         written=datetime.now().astimezone(),
         references=_published(study.space.dataset),
+        confirmed=confirmed(records, SeedStore(study.folder).records(), study.objectives),
     )
 
 

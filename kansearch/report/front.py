@@ -18,7 +18,7 @@ from kansearch.study.figures import describe, values
 from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
 
-__all__ = ["extent", "front_plot", "front_plots", "hidden", "legend", "staircase", "tip"]
+__all__ = ["extent", "front_plot", "front_plots", "hidden", "legend", "sample", "staircase", "tip"]
 
 _MOST_LABELS = 12
 _CROWD = 250  # complete trials from which on those behind the front are drawn smaller
@@ -168,14 +168,15 @@ def _references(plot: Plot, data: StudyData, across: str, up: str) -> list[Marku
 def legend(data: StudyData) -> list[tuple[Markup, str]]:
     """A sample of each mark, and what it means."""
     series = series_of({basis_of(record) for record in data.complete})
-    samples = [(_sample(marker(8, 8, s.shape, f"best {s.colour} {s.shape}")), name_of(b)) for b, s in series.items()]
-    samples.append((_sample(polyline([(1, 8), (15, 8)], "front")), "the front"))
+    samples = [(sample(marker(8, 8, s.shape, f"best {s.colour} {s.shape}")), name_of(b)) for b, s in series.items()]
+    samples.append((sample(polyline([(1, 8), (15, 8)], "front")), "the front"))
     if any(record.state == "pruned" for record in data.records):
-        samples.append((_sample(dots([(8, 8)], "faint")), "stopped early, last measurement"))
+        samples.append((sample(dots([(8, 8)], "faint")), "stopped early, last measurement"))
     if data.references:
-        samples.append((_sample(marker(8, 8, "ring", "reference")), "published"))
+        samples.append((sample(marker(8, 8, "ring", "reference")), "published"))
     return samples
 
 
-def _sample(mark: Markup) -> Markup:
+def sample(mark: Markup) -> Markup:
+    """A mark in a legend, drawn about (8, 8)."""
     return element("svg", mark, class_="sample", viewBox="0 0 16 16", aria_hidden="true")

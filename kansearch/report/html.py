@@ -8,6 +8,7 @@ from typing import Any
 
 from kansearch.errors import KansearchError
 from kansearch.report.bases import basis_plots, basis_table, quality_objective
+from kansearch.report.confirmation import confirmation
 from kansearch.report.data import StudyData, axis_name, is_logarithmic
 from kansearch.report.failures import failure_groups
 from kansearch.report.front import front_plots, hidden, legend
@@ -62,7 +63,7 @@ def render(data: StudyData) -> str:
     page |= {"timeline": _timeline(data), "failures": failure_groups(data), "provenance": provenance(data)}
     if data.complete:
         page |= {"front": _front(data), "progress": progress_plots(data)} | _curves(data) | _explained(data)
-        page |= {"bases": _bases(data)}
+        page |= {"bases": _bases(data), "confirmation": confirmation(data)}
     return environment.get_template("report.html.j2").render(page)
 
 

@@ -14,33 +14,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from kansearch.errors import KansearchError
 from kansearch.search.budget import Budget
+from kansearch.search.execution import Assignment, epoch_of
 from kansearch.search.feasibility import Feasibility
 from kansearch.search.halving import build_halving
+from kansearch.search.losses import enlarged, given_up_for_memory, given_up_lost, noted_for_memory
 from kansearch.search.proposer import Draw, Proposer
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
-from trials.results import EpochResult
 
-__all__ = ["AskTell", "Assignment"]
+__all__ = ["AskTell"]
 
-_EPOCH_FIELDS = tuple(field.name for field in fields(EpochResult))
 _MOST_REFUSED_IN_A_ROW = 1000
-_OUT_OF_MEMORY = "out of memory: "
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A trial to run: its number, its configuration, and how many times the usual resources it is to be given."""
-
-    number: int
-    config: Mapping[str, Any]
-    shares: int = 1
 
 
 class AskTell:
@@ -114,14 +103,14 @@ class AskTell:
         if not self._waiting and self.budget.full(len(self._live)):
             return None
         record = self._study.record(self._waiting[0]) if self._waiting else self._new()
-        enlarged = any(reason.startswith(_OUT_OF_MEMORY) for reason in record.losses)
-        shares = min(2, self._max_concurrent) if enlarged else 1
+        double = enlarged(record.losses)
+        shares = min(2, self._max_concurrent) if double else 1
         if not crowded and occupied + shares > self._max_concurrent:
             return None
         if self._waiting:
             self._waiting.popleft()
         self._live[record.number] = shares
-        return Assignment(record.number, record.config, 2 if enlarged else 1)
+        return Assignment(record.number, record.config, 2 if double else 1)
 
     def _new(self) -> TrialRecord:
         for _ in range(_MOST_REFUSED_IN_A_ROW):
@@ -146,7 +135,7 @@ class AskTell:
     def tell(self, number: int, result: Mapping[str, Any]) -> bool:
         """Commit one epoch of a live trial. True: it is to be stopped, and is noted as pruned."""
         before = self._study.record(number)
-        epoch = {name: result.get(name) for name in _EPOCH_FIELDS}
+        epoch = epoch_of(result)
         if result["epoch"] > before.epochs:
             self.budget.spend(float(result["seconds"]))
         if max(int(result["epoch"]), before.epochs) >= before.config["epochs"]:
@@ -174,18 +163,19 @@ class AskTell:
 
     def lost(self, number: int, reason: str) -> None:
         """The worker of a live trial is gone. The trial is handed out again, at most `retries` times."""
-        losses = len(self._study.record(number).losses)
-        if losses >= self._settings.retries:
-            self.fail(number, f"{reason} ({losses + 1} times)" if losses else reason)
-        else:
+        given_up = given_up_lost(self._study.record(number).losses, reason, self._settings.retries)
+        if given_up is None:
             self._again(number, reason)
+        else:
+            self.fail(number, given_up)
 
     def out_of_memory(self, number: int, reason: str) -> None:
         """A live trial ran out of memory. It is handed out again once, with twice the resources."""
-        if any(each.startswith(_OUT_OF_MEMORY) for each in self._study.record(number).losses):
-            self.fail(number, f"{_OUT_OF_MEMORY}{reason}, with twice the resources too")
+        given_up = given_up_for_memory(self._study.record(number).losses, reason)
+        if given_up is None:
+            self._again(number, noted_for_memory(reason))
         else:
-            self._again(number, _OUT_OF_MEMORY + reason)
+            self.fail(number, given_up)
 
     def _again(self, number: int, reason: str) -> None:
         del self._live[number]

@@ -5,31 +5,30 @@ Resuming is the same thing: a new Ray Tune run on the same study.
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kansearch.errors import KansearchError, SearchInterrupted
-from kansearch.search.ask_tell import AskTell, Assignment
+from kansearch.search.ask_tell import AskTell
 from kansearch.search.budget import Budget
 from kansearch.search.checkpoints import checkpoint_place, checkpoints_at
 from kansearch.search.cluster import Cluster, ray_cluster
+from kansearch.search.execution import Assignment, execute
 from kansearch.search.gpus import GpuWatch
 from kansearch.search.join import check_address
 from kansearch.search.kept import KeptWeights
 from kansearch.search.lockstep import Lockstep
 from kansearch.search.mps import Mps
-from kansearch.search.obstacles import NodeWatch, resumable
+from kansearch.search.obstacles import resumable
 from kansearch.search.session import describe_session
 from kansearch.search.sharing import packed
 from kansearch.search.stopping import Stop, Timer
-from kansearch.search.trainable import Request, resources, train
-from kansearch.search.watchdog import Watchdog
+from kansearch.search.trainable import Request
 from kansearch.space import SearchSpace
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
@@ -39,17 +38,20 @@ from trials.data.datasets import check_files
 from trials.data.errors import DataError
 from trials.data.functions import check_trusted, trust_data
 
-__all__ = ["Observer", "SearchOptions", "launch", "resume"]
+__all__ = ["Observer", "SearchOptions", "check_data", "launch", "request_maker", "resume", "scratch_of"]
 
 
-class Observer(Protocol):
+_Record = TypeVar("_Record", bound=TrialRecord, contravariant=True)
+
+
+class Observer(Protocol[_Record]):
     """Who is told how a search goes, on the driver's thread; it must not block."""
 
-    def started(self, study: Study, records: Sequence[TrialRecord]) -> None: ...
+    def started(self, study: Study, records: Sequence[_Record]) -> None: ...
 
     def running(self, cluster: Cluster) -> None: ...
 
-    def changed(self, record: TrialRecord) -> None: ...
+    def changed(self, record: _Record) -> None: ...
 
     def tick(self) -> None: ...
 
@@ -75,7 +77,7 @@ class SearchOptions:
 def launch(
     space: SearchSpace,
     options: SearchOptions,
-    observers: Sequence[Observer],
+    observers: Sequence[Observer[TrialRecord]],
     storage_url: str | None = None,
     tracking_uri: str | None = None,
     checkpoints: str | None = None,
@@ -87,7 +89,7 @@ def launch(
         InputError: the study exists. StudyBusyError: another driver works on it.
         SearchInterrupted: a signal stopped the search. KansearchError: it can't run.
     """
-    _check_data(space, options)
+    check_data(space, options)
     folder = options.home / space.study
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,12 +98,14 @@ def launch(
     with driver_lock(folder):
         place = None if checkpoints is None else checkpoint_place(checkpoints, space.study)
         study = Study.create(options.home, space, storage_url, tracking_uri, place, warm_start)
-        with resumable(study.name, options.home):
+        with resumable(_again(study, options)):
             _search(study, options, observers)
     return study
 
 
-def resume(name: str, overrides: Sequence[str], options: SearchOptions, observers: Sequence[Observer]) -> Study:
+def resume(
+    name: str, overrides: Sequence[str], options: SearchOptions, observers: Sequence[Observer[TrialRecord]]
+) -> Study:
     """Go on with a study: unfinished trials from their checkpoints, then what is left of its budget.
 
     Raises:
@@ -111,13 +115,14 @@ def resume(name: str, overrides: Sequence[str], options: SearchOptions, observer
     with driver_lock(study.folder):
         if overrides:
             study.add_overrides(overrides)
-        _check_data(study.space, options)
-        with resumable(study.name, options.home):
+        check_data(study.space, options)
+        with resumable(_again(study, options)):
             _search(study, options, observers)
     return study
 
 
-def _check_data(space: SearchSpace, options: SearchOptions) -> None:
+def check_data(space: SearchSpace, options: SearchOptions) -> None:
+    """Trust the functions that the user trusts. Raises KansearchError where the data are missing or not trusted."""
     trust_data(*options.trusted)
     try:
         check_trusted(space.data)
@@ -126,7 +131,7 @@ def _check_data(space: SearchSpace, options: SearchOptions) -> None:
         raise KansearchError(str(error)) from error
 
 
-def _search(study: Study, options: SearchOptions, observers: Sequence[Observer]) -> None:
+def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[TrialRecord]]) -> None:
     """Search until the budget is used up; the observers are told of it even when nothing is left to run."""
     settings, timer = study.space.search, Timer(study)
     stop = Stop(None if settings.time_budget is None else max(0.0, settings.time_budget - study.elapsed_seconds))
@@ -157,8 +162,7 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
-            again = f"kansearch resume {study.name}{home_option(options.home)}"
-            raise SearchInterrupted(f"stopped by {name}; go on with `{again}`", 128 + stop.signal)
+            raise SearchInterrupted(f"stopped by {name}; go on with `{_again(study, options)}`", 128 + stop.signal)
         _prune_unfinished(study, changed, "the time budget" if stop.out_of_time else budget.overspent)
         outcome = "finished"
     finally:
@@ -167,6 +171,10 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer])
         finally:
             for observer in observers:
                 observer.ended(outcome)
+
+
+def _again(study: Study, options: SearchOptions) -> str:
+    return f"kansearch resume {study.name}{home_option(options.home)}"
 
 
 @contextmanager
@@ -190,7 +198,9 @@ def _prune_unfinished(study: Study, changed: _Changes, ended: str | None) -> Non
 class _Changes:
     """Called with each record that changed: removes what the trial needs no more, and tells the observers."""
 
-    def __init__(self, study: Study, records: Sequence[TrialRecord], observers: Sequence[Observer]) -> None:
+    def __init__(
+        self, study: Study, records: Sequence[TrialRecord], observers: Sequence[Observer[TrialRecord]]
+    ) -> None:
         self._kept = KeptWeights(study.objectives, checkpoints_at(study.checkpoints), records)
         self._observers = observers
 
@@ -205,61 +215,51 @@ def _tune(
     study: Study,
     records: Sequence[TrialRecord],
     options: SearchOptions,
-    observers: Sequence[Observer],
+    observers: Sequence[Observer[TrialRecord]],
     changed: _Changes,
     cluster: Cluster,
     stop: Stop,
     timer: Timer,
 ) -> Budget:
     """Let Ray Tune run the search; what it has spent by then."""
-    from ray import tune
-
-    from kansearch.search.searcher import Attendant, StopAll, StudyScheduler, StudySearcher
-
-    watch = NodeWatch()
 
     def tick() -> None:
         timer.tick()
-        watch()
         for observer in observers:
             observer.tick()
 
     settings = study.space.search
     ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records, options.data_dir)
     search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
-    searcher = StudySearcher(search, _requests(study, options, cluster))
-    scratch = study.folder.absolute() / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)  # of a driver that was killed
-    try:
-        tune.Tuner(
-            tune.with_resources(train, resources),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=StudyScheduler(searcher),
-                num_samples=-1,
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-            ),
-            run_config=tune.RunConfig(
-                storage_path=str(scratch),
-                name="ray",
-                stop=StopAll(lambda: stop() or search.overspent is not None),
-                verbose=0,
-                callbacks=[Attendant(searcher, Watchdog(settings), tick)],
-            ),
-        ).fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    requests = request_maker(options, cluster)
+    execute(search, lambda each: requests(each, study.checkpoints), settings, scratch_of(study), stop, tick)
     return ask_tell.budget
 
 
-def _requests(study: Study, options: SearchOptions, cluster: Cluster) -> Callable[[Assignment], Request]:
+def scratch_of(study: Study) -> Path:
+    """Where Ray Tune writes while a driver works on the study."""
+    return study.folder.absolute() / "scratch"
+
+
+def request_maker(options: SearchOptions, cluster: Cluster) -> Callable[..., Request]:
+    """Makes a worker's request of an `Assignment` and the place of its checkpoints; more of its fields may be given."""
     data_dir = str(options.data_dir.absolute()) if options.data_dir else None
     threads = max(1, int(cluster.cpus_per_trial))
 
-    def request(assignment: Assignment) -> Request:
+    def request(assignment: Assignment, place: str, **more: Any) -> Request:
         share = cluster.share(assignment.shares)
         config, trusted = dict(assignment.config), list(options.trusted)
-        return Request(assignment.number, config, study.checkpoints, data_dir, threads, *share, cluster.mps, trusted)
+        fields = {"number": assignment.number} | more
+        return Request(
+            config=config,
+            place=place,
+            data_dir=data_dir,
+            threads=threads,
+            cpus=share[0],
+            gpus=share[1],
+            mps=cluster.mps,
+            trusted=trusted,
+            **fields,
+        )
 
     return request

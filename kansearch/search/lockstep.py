@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kansearch.search.ask_tell import AskTell, Assignment
+from kansearch.search.ask_tell import AskTell
+from kansearch.search.execution import Assignment
 
 __all__ = ["Lockstep"]
 

@@ -11,10 +11,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from kansearch.errors import ObstacleError, causes
-from kansearch.study.study import home_option
 
 __all__ = ["OBSTACLE", "NodeWatch", "check_alive", "obstacle", "resumable"]
 
@@ -32,15 +30,17 @@ def obstacle(error: BaseException, place: object) -> str | None:
 
 
 @contextmanager
-def resumable(name: str, home: Path) -> Iterator[None]:
-    """Run a search: an obstacle, however deep in another error, comes out as one line that says how to go on."""
+def resumable(again: str) -> Iterator[None]:
+    """Run a search: an obstacle, however deep in another error, comes out as one line that says how to go on.
+
+    again: the command that does.
+    """
     try:
         yield
     except Exception as error:
         found = next((each for each in causes(error) if isinstance(each, ObstacleError)), None)
         if found is None:
             raise
-        again = f"kansearch resume {name}{home_option(home)}"
         raise ObstacleError(f"{found}; nothing is lost, go on with `{again}`") from error
 
 

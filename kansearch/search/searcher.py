@@ -13,8 +13,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from kansearch.errors import ObstacleError
-from kansearch.search.ask_tell import AskTell, Assignment
-from kansearch.search.lockstep import Lockstep
+from kansearch.search.execution import Assignment, Work
 from kansearch.search.obstacles import OBSTACLE, check_alive
 from kansearch.search.trainable import FAILURE, KIND, MEMORY, Request
 from kansearch.search.watchdog import Watchdog
@@ -36,11 +35,11 @@ class StudySearcher(_Disposable, Searcher):
     """What Ray Tune runs next.
 
     Args:
-        search: the search itself.
+        search: the search itself, or whatever else hands out work.
         request: makes the worker's request of what is to be run.
     """
 
-    def __init__(self, search: AskTell | Lockstep, request: Callable[[Assignment], Request]) -> None:
+    def __init__(self, search: Work, request: Callable[[Assignment], Request]) -> None:
         super().__init__()
         self._search = search
         self._request = request

@@ -1,6 +1,7 @@
 """The bridge to `trials`: what a Ray worker runs. The one place where the study's process boundary is crossed.
 
-A worker reports one flat result an epoch, `EpochResult`'s fields. An exception is a result too, with its reason and
+A worker reports one flat result an epoch, `EpochResult`'s fields, and with the last one of a training that is to be
+final the test split's figures, as JSON under `TEST`. An exception is a result too, with its reason and
 kind, or an obstacle where the trial is not to blame:
 Ray sees no error, the worker stays alive for the next trial, and the traceback lies where its checkpoints do. Only an
 error of the GPU itself is Ray's: the process can't use it any more, and under CUDA MPS it may be another trial's.
@@ -20,9 +21,9 @@ from kansearch.search.checkpoints import CHECKPOINT, WEIGHTS, Checkpoints, check
 from kansearch.search.mps import PIPES
 from kansearch.search.obstacles import OBSTACLE, obstacle
 
-__all__ = ["FAILURE", "KIND", "MEMORY", "Request", "resources", "train"]
+__all__ = ["FAILURE", "KIND", "MEMORY", "TEST", "Request", "resources", "train"]
 
-FAILURE, KIND, MEMORY = "failure", "kind", "memory"
+FAILURE, KIND, MEMORY, TEST = "failure", "kind", "memory", "test"
 _LONGEST_REASON = 300
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
@@ -41,6 +42,8 @@ class Request:
     mps: str | None = None
     """Where CUDA MPS is to be found."""
     trusted: list[str] = dataclasses.field(default_factory=list)
+    final: bool = False
+    """Train on the whole training split, validation images too, and measure once on the test split at the end."""
 
     def as_ray_config(self) -> dict[str, Any]:
         """One JSON string, so that Ray Tune flattens and tags nothing."""
@@ -104,7 +107,7 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
         os.environ[PIPES] = request.mps  # read when the process first uses CUDA
     from trials.config import TrialConfig
     from trials.data.functions import trust_data
-    from trials.run import run_trial, use_memory, use_threads
+    from trials.run import evaluate, run_trial, use_memory, use_threads
 
     use_threads(request.threads)
     trust_data(*request.trusted)
@@ -114,10 +117,20 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
     config = TrialConfig.model_validate(request.config)
     data_dir = Path(request.data_dir) if request.data_dir else None
     with checkpoints.folder(request.number) as folder:
-        checkpoint, weights = folder / CHECKPOINT, folder / WEIGHTS
-        for result in run_trial(config, data_dir=data_dir, device=device, checkpoint=checkpoint, weights=weights):
+        checkpoint, weights = folder / CHECKPOINT, None if request.final else folder / WEIGHTS
+        for result in run_trial(
+            config,
+            data_dir=data_dir,
+            device=device,
+            checkpoint=checkpoint,
+            weights=weights,
+            hold_out=not request.final,
+        ):
             checkpoints.store(request.number, folder)
-            yield dataclasses.asdict(result)
+            report = dataclasses.asdict(result)
+            if request.final and result.epoch == config.epochs:
+                report[TEST] = json.dumps(evaluate(config, checkpoint, data_dir=data_dir, device=device))
+            yield report
 
 
 def one_line(error: BaseException, more: str = "") -> str:

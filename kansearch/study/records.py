@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -40,6 +40,11 @@ class TrialRecord:
     """What the scheduler decided, by epoch: the trial's rank, the trials compared, whether it went on."""
     losses: Sequence[str] = ()
     """Why its workers were lost, each time that it was to go on from its checkpoint."""
+
+    @property
+    def key(self) -> Hashable:
+        """What tells it apart from the others that are kept with it."""
+        return self.number
 
     @property
     def epochs(self) -> int:

@@ -11,6 +11,7 @@
         ├── mps.json              where CUDA MPS runs for it, if it does
         ├── scratch/              what Ray Tune writes while a driver runs; nothing here reads it
         ├── trials/<number>/      checkpoint of an unfinished trial; weights of the front's; traceback of a failed one
+        ├── confirm/<number>/     seed-<n>.json: each training of a trial for `kansearch confirm`, and its checkpoint
         └── pictures/<number>/    of a trial's functions, drawn by `kansearch inspect`
 
 A result is committed to the storage before its worker goes on. What a trial is, is read back through `TrialRecord`.
@@ -66,6 +67,7 @@ class Study:
         self.storage_url = storage_url
         self.tracking_uri = tracking_uri
         self.checkpoints = checkpoints or str((folder / "trials").absolute())
+        self.confirm_checkpoints = f"{checkpoints or folder.absolute()}/confirm"
         self._optuna = optuna_study or load_optuna_study(self.name, storage_url)
         self._ids: dict[int, int] = {}
         self._running: dict[int, TrialRecord] = {}

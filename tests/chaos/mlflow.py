@@ -8,7 +8,8 @@ from mlflow import MlflowClient
 
 from kansearch.study.records import EPOCH_METRICS, TrialRecord
 from kansearch.study.study import Study
-from kansearch.tracking.store import experiment_name, flatten
+from kansearch.tracking.client import flatten
+from kansearch.tracking.store import experiment_name
 
 __all__ = ["disagreements"]
 

@@ -1,0 +1,162 @@
+"""`SeedRuns`: the trainings of a confirmation, handed out one by one, each committed before it goes on.
+
+It is to a confirmation what `kansearch.search.ask_tell.AskTell` is to a search (`kansearch.search.execution.Work`), but
+the list is fixed: nothing is proposed, nothing is stopped early.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kansearch.search.checkpoints import checkpoints_at
+from kansearch.search.execution import Assignment, epoch_of
+from kansearch.search.losses import enlarged, given_up_for_memory, given_up_lost, noted_for_memory
+from kansearch.search.trainable import TEST
+from kansearch.space import SearchSettings
+from kansearch.study.records import TrialRecord
+from kansearch.study.seeds import SeedRecord, SeedStore
+from kansearch.study.study import Study
+
+__all__ = ["SeedRuns", "unfinished"]
+
+
+def unfinished(trials: Sequence[TrialRecord], seeds: int, kept: Sequence[SeedRecord]) -> list[SeedRecord]:
+    """What is still to be trained of `trials` with `seeds` seeds each: `config.seed`, `config.seed + 1`, and so on.
+
+    Those that were begun come first; of the others the first seed of every trial, then the second. One that failed
+    because the machine lost its workers is tried again, with new retries; other failures are results.
+    """
+    known = {record.key: record for record in kept}
+    wanted = [_new(trial, offset) for offset in range(seeds) for trial in trials]
+    found = [known.get(record.key, record) for record in wanted]
+    again = [replace(each, state="running", reason=None, losses=()) if each.lost else each for each in found]
+    left = [each for each in again if each.state == "running"]
+    return sorted(left, key=lambda each: each.key not in known)
+
+
+def _new(trial: TrialRecord, offset: int) -> SeedRecord:
+    seed = int(trial.config["seed"]) + offset
+    return SeedRecord(trial.number, "running", config={**trial.config, "seed": seed}, seed=seed)
+
+
+class SeedRuns:
+    """A fixed list of trainings. Numbers are places in it.
+
+    Args:
+        study: whose trials are trained again.
+        store: keeps what comes back.
+        runs: what to train.
+        max_concurrent: how many run at once.
+        stopping: whether none may be started any more.
+        changed: called with each record after a change that was committed.
+    """
+
+    overspent: str | None = None
+    """There is no budget."""
+
+    def __init__(
+        self,
+        study: Study,
+        store: SeedStore,
+        runs: Sequence[SeedRecord],
+        max_concurrent: int,
+        stopping: Callable[[], bool],
+        changed: Callable[[SeedRecord], None],
+    ) -> None:
+        self._study = study
+        self._store = store
+        self._settings: SearchSettings = study.space.search
+        self._runs = list(runs)
+        self._waiting = deque(range(len(self._runs)))
+        self._live: dict[int, int] = {}  # times the usual resources that each has
+        self._max_concurrent = max_concurrent
+        self._stopping = stopping
+        self._changed = changed
+
+    @property
+    def live(self) -> frozenset[int]:
+        """What runs now."""
+        return frozenset(self._live)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there will be nothing more to ask for."""
+        return self._stopping() or not (self._live or self._waiting)
+
+    def ask(self) -> Assignment | None:
+        """The next one to train; None while as many as may run do. One with twice the resources waits for room."""
+        if not self._waiting:
+            return None
+        number = self._waiting[0]
+        record = self._runs[number]
+        double = enlarged(record.losses)
+        shares = min(2, self._max_concurrent) if double else 1
+        if sum(self._live.values()) + shares > self._max_concurrent:
+            return None
+        self._waiting.popleft()
+        self._live[number] = shares
+        self._commit(number, record)
+        return Assignment(number, record.config, 2 if double else 1)
+
+    def record(self, number: int) -> SeedRecord:
+        """What is known of a training."""
+        return self._runs[number]
+
+    def place(self, number: int) -> str:
+        """Where the trainings of its trial keep their checkpoints, each under its seed."""
+        return f"{self._study.confirm_checkpoints}/{self._runs[number].number:05d}"
+
+    def tell(self, number: int, result: Mapping[str, Any]) -> bool:
+        """Commit one epoch, and with the last one the test split's figures. Nothing is ever to be stopped."""
+        record = self._runs[number]
+        if TEST in result:
+            self._end(number, self._completed(record, result))
+        elif result["epoch"] > record.epochs:
+            self._commit(number, replace(record, curve=[*record.curve, epoch_of(result)]))
+        return False
+
+    def _completed(self, record: SeedRecord, result: Mapping[str, Any]) -> SeedRecord:
+        new = [epoch_of(result)] if result["epoch"] > record.epochs else []
+        record = replace(record, state="complete", curve=[*record.curve, *new], test=json.loads(result[TEST]))
+        return replace(record, values=record.confirmed(self._study.objectives))
+
+    def fail(self, number: int, reason: str) -> None:
+        """Commit that it ended badly."""
+        self._end(number, replace(self._runs[number], state="fail", reason=reason))
+
+    def lost(self, number: int, reason: str) -> None:
+        """Its worker is gone: it is handed out again, at most `search.retries` times."""
+        given_up = given_up_lost(self._runs[number].losses, reason, self._settings.retries)
+        if given_up is None:
+            self._again(number, reason)
+        else:
+            self.fail(number, given_up)
+
+    def out_of_memory(self, number: int, reason: str) -> None:
+        """It ran out of memory: it is handed out again once, with twice the resources."""
+        given_up = given_up_for_memory(self._runs[number].losses, reason)
+        if given_up is None:
+            self._again(number, noted_for_memory(reason))
+        else:
+            self.fail(number, given_up)
+
+    def _again(self, number: int, reason: str) -> None:
+        del self._live[number]
+        self._waiting.appendleft(number)
+        record = self._runs[number]
+        self._commit(number, replace(record, losses=[*record.losses, reason]))
+
+    def _end(self, number: int, record: SeedRecord) -> None:
+        del self._live[number]
+        self._commit(number, record)
+        if not record.lost:  # which may go on another time
+            checkpoints_at(self.place(number)).forget(replace(record, number=record.seed))
+
+    def _commit(self, number: int, record: SeedRecord) -> None:
+        self._store.save(record)
+        self._runs[number] = record
+        self._changed(record)

@@ -1,0 +1,122 @@
+"""Ray Tune, executing whatever hands out trials and takes their results: a search, or a fixed list of trainings.
+
+Ray Tune's own state is disposable: what hands out the work keeps the truth about it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from kansearch.search.obstacles import NodeWatch
+from kansearch.search.trainable import Request, resources, train
+from kansearch.search.watchdog import Watchdog
+from kansearch.space import SearchSettings
+from trials.results import EpochResult
+
+__all__ = ["Assignment", "Work", "epoch_of", "execute"]
+
+_EPOCH_FIELDS = tuple(field.name for field in fields(EpochResult))
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to run: its number, its configuration, and how many times the usual resources it is to be given."""
+
+    number: int
+    config: Mapping[str, Any]
+    shares: int = 1
+
+
+class Work(Protocol):
+    """What is to be run. Numbers are its own; each is live from `ask` until its end is told."""
+
+    @property
+    def live(self) -> frozenset[int]:
+        """Numbers of what runs now."""
+
+    @property
+    def overspent(self) -> str | None:
+        """Why what runs is to be stopped; None while it isn't."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there will be nothing more to ask for."""
+
+    def ask(self) -> Assignment | None:
+        """What to run next; None to be asked again later."""
+
+    def tell(self, number: int, result: Mapping[str, Any]) -> bool:
+        """Commit one epoch. True: stop it."""
+
+    def fail(self, number: int, reason: str) -> None:
+        """Commit a bad end."""
+
+    def lost(self, number: int, reason: str) -> None:
+        """Commit that its worker is gone."""
+
+    def out_of_memory(self, number: int, reason: str) -> None:
+        """Commit that it ran out of memory."""
+
+
+def epoch_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """An epoch's measurements, out of all that Ray Tune says of it."""
+    return {name: result.get(name) for name in _EPOCH_FIELDS}
+
+
+def execute(
+    work: Work,
+    request: Callable[[Assignment], Request],
+    settings: SearchSettings,
+    scratch: Path,
+    stopping: Callable[[], bool],
+    tick: Callable[[], None],
+) -> None:
+    """Run `work` on the Ray cluster that this process is connected to, until it is exhausted or is to be stopped.
+
+    Args:
+        work: hands out what to run, and commits what comes back.
+        request: makes a worker's request of it.
+        settings: when a worker counts as hung.
+        scratch: an absolute path for what Ray Tune writes; it is removed.
+        stopping: whether to stop now; what runs then is left to be resumed.
+        tick: called some times a second.
+
+    Raises:
+        Exception: what `work` raised, wrapped by Ray Tune; `kansearch.search.obstacles.resumable` unwraps it.
+    """
+    from ray import tune
+
+    from kansearch.search.searcher import Attendant, StopAll, StudyScheduler, StudySearcher
+
+    watch = NodeWatch()
+
+    def step() -> None:
+        watch()
+        tick()
+
+    searcher = StudySearcher(work, request)
+    shutil.rmtree(scratch, ignore_errors=True)  # of a driver that was killed
+    try:
+        tune.Tuner(
+            tune.with_resources(train, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=StudyScheduler(searcher),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str(scratch),
+                name="ray",
+                stop=StopAll(lambda: stopping() or work.overspent is not None),
+                verbose=0,
+                callbacks=[Attendant(searcher, Watchdog(settings), step)],
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,103 @@
+"""`SeedRecord`: one more training of a trial, for its confirmation; `SeedStore`: where a study keeps them.
+
+    <study>/confirm/<trial>/seed-<n>.json       one training: its state, curve, and figures on the test split
+
+A file is written anew whenever its training gets on: whole and on the disk before that is acknowledged, so that
+whoever is killed has lost nothing that was told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kansearch.errors import KansearchError, ObstacleError
+from kansearch.study.records import TrialRecord
+
+__all__ = ["ON_TEST", "TEST_PREFIX", "SeedRecord", "SeedStore"]
+
+TEST_PREFIX = "test_"
+"""Before the names of the test split's figures among others."""
+ON_TEST = {"accuracy": "test_accuracy", "mean_iou": "test_mean_iou", "validation_loss": "test_loss"}
+"""What an objective that a search measures on held-out images is on the test split."""
+_NO_MEASUREMENT = frozenset({"images"})
+
+
+@dataclass(frozen=True)
+class SeedRecord(TrialRecord):
+    """The configuration of trial `number`, trained with `seed` on the whole training split, and measured on the test
+    split.
+
+    `config` names that seed, `curve` has no validation, `values` are the objectives as confirmed.
+    """
+
+    seed: int = 0
+    test: Mapping[str, Any] = field(default_factory=dict)
+    """What `trials.run.evaluate` measured; empty unless complete."""
+
+    @property
+    def key(self) -> Hashable:
+        return self.number, self.seed
+
+    @property
+    def lost(self) -> bool:
+        """Whether it failed through no fault of its own, as its workers were lost: another try may complete it."""
+        return self.state == "fail" and bool(self.losses)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last epoch's measurements, and as `test_accuracy` and so on every figure of the test split."""
+        measured = {name: value for name, value in self.test.items() if name not in _NO_MEASUREMENT}
+        scalars = {name: value for name, value in measured.items() if isinstance(value, (int, float))}
+        return super().metrics | {f"{TEST_PREFIX}{name}": float(value) for name, value in scalars.items()}
+
+    def confirmed(self, objectives: Mapping[str, Any]) -> dict[str, float]:
+        """Objectives: those of quality on the test split, the others as this training was."""
+        metrics = self.metrics
+        return {name: float(metrics[ON_TEST.get(name, name)]) for name in objectives}
+
+
+class SeedStore:
+    """The trainings for the confirmation of a study, in its folder."""
+
+    def __init__(self, study: Path) -> None:
+        self._folder = study / "confirm"
+
+    def records(self) -> list[SeedRecord]:
+        """All of them, by trial and seed. Raises KansearchError for a damaged file."""
+        found = [self._read(path) for path in self._folder.glob("*/seed-*.json")]
+        return sorted(found, key=lambda record: (record.number, record.seed))
+
+    def save(self, record: SeedRecord) -> None:
+        """Replace what is kept of this training. Raises ObstacleError where it can't be written."""
+        path = self._folder / f"{record.number:05d}" / f"seed-{record.seed}.json"
+        text = json.dumps({each.name: getattr(record, each.name) for each in fields(record)})
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_durably(path, text)
+        except OSError as error:
+            raise ObstacleError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def _read(self, path: Path) -> SeedRecord:
+        try:
+            return SeedRecord(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise KansearchError(f"{path} is damaged ({error}); remove it, and that seed is trained again") from error
+
+
+def _write_durably(path: Path, text: str) -> None:
+    begun = path.with_name(f".{path.name}.new")
+    with begun.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(begun, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,56 @@
+"""How much choosing flattered: validation scores at selection against what the test split confirmed, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+
+from kansearch.space import Direction
+from kansearch.study.confirmed import Confirmed
+from kansearch.study.figures import number
+from kansearch.study.statistics import half_width
+
+__all__ = ["selection_bias"]
+
+
+def selection_bias(rows: Sequence[Confirmed], objectives: Mapping[str, Direction]) -> list[str]:
+    """A sentence for each trial whose score at selection lies outside the interval of the confirmed one, and one for
+    the mean over all trials, which says whether choosing by validation scores was too kind as a whole."""
+    measured = {name: way for name, way in objectives.items() if any(name in row.differences for row in rows)}
+    return [line for each in measured.items() for line in (*_of_trials(rows, *each), *_of_all(rows, *each))]
+
+
+def _of_trials(rows: Sequence[Confirmed], name: str, direction: Direction) -> Iterator[str]:
+    for row in rows:
+        half, difference = row.half.get(name), row.differences.get(name)
+        if half is None or difference is None or abs(difference) <= half:
+            continue
+        scores = f"{name.replace('_', ' ')} {number(name, row.trial.values[name])} at selection"
+        confirmed = f"{row.written(name)} confirmed"
+        beyond = f"{_worse(difference, direction)}, which is beyond the interval"
+        yield f"trial {row.trial.number}: {scores}, {confirmed}: {beyond}"
+
+
+def _of_all(rows: Sequence[Confirmed], name: str, direction: Direction) -> Iterator[str]:
+    differences = [row.differences[name] for row in rows if name in row.differences]
+    half = half_width(differences)
+    if half is None:
+        return
+    mean = fmean(differences)
+    if abs(mean) <= half:
+        verdict = "no selection bias that these trials show"
+    elif _flattered(mean, direction):
+        verdict = "selection bias, so go by the confirmed figures"
+    else:
+        verdict = "what the validation images added to training, or an easier test split, outweighs selection bias"
+    found = f"{len(differences)} trials: {name.replace('_', ' ')} {_worse(mean, direction)} on average (± {half:.4f})"
+    yield f"{found}: {verdict}"
+
+
+def _flattered(difference: float, direction: Direction) -> bool:
+    return difference > 0 if direction == "maximize" else difference < 0
+
+
+def _worse(difference: float, direction: Direction) -> str:
+    """`0.0123 worse than at selection`."""
+    return f"{abs(difference):.4f} {'worse' if _flattered(difference, direction) else 'better'} than at selection"

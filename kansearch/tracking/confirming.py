@@ -1,0 +1,101 @@
+"""A confirmation in MLflow: a run for each training below the study's run, and a table of the results in the latter.
+
+The runs have tags of their own and none of a search's: whoever counts a study's trials doesn't see them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kansearch.study.confirmed import Confirmed, confirmed, knee_of
+from kansearch.study.figures import describe
+from kansearch.study.seeds import SeedRecord
+from kansearch.study.selection import selection_bias
+from kansearch.study.study import Study
+from kansearch.tracking.client import find_runs, log_table, quiet_client
+from kansearch.tracking.runs import ChildRuns
+from kansearch.tracking.store import STUDY_TAG, TRIAL_TAG, MlflowStore, experiment_name
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+__all__ = ["CONFIRMATION_TAG", "CONFIRMED_TAG", "SEED_TAG", "ConfirmationStore"]
+
+CONFIRMATION_TAG, CONFIRMED_TAG, SEED_TAG = "kansearch.confirmation", "kansearch.confirmed_trial", "kansearch.seed"
+"""The study, the trial's number, and the seed."""
+
+
+class ConfirmationStore:
+    """The runs of one study's confirmation (`kansearch.tracking.writer.RunStore`)."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._client = quiet_client(study.tracking_uri)
+        self._experiment, self._parent = self._find_parent()
+        self._runs = ChildRuns(self._client, self._experiment, self._parent, self._describe)
+        for run in find_runs(self._client, self._experiment, f"tags.`{CONFIRMATION_TAG}` = '{study.name}'"):
+            self._runs.adopt((int(run.data.tags[CONFIRMED_TAG]), int(run.data.tags[SEED_TAG])), run)
+
+    def _find_parent(self) -> tuple[str, str]:
+        """The study's experiment and its own run. Where MLflow was down during the search, that is written first."""
+        if not self._own_runs():
+            self._write_search()
+        run = self._own_runs()[-1]
+        return str(run.info.experiment_id), str(run.info.run_id)
+
+    def _own_runs(self) -> list[Run]:
+        experiment = self._client.get_experiment_by_name(experiment_name(self._study.name))
+        wanted = f"tags.`{STUDY_TAG}` = '{self._study.name}' and tags.`{TRIAL_TAG}` IS NULL"
+        return [] if experiment is None else find_runs(self._client, experiment.experiment_id, wanted)
+
+    def _write_search(self) -> None:
+        store, records = MlflowStore(self._study), self._study.records()
+        store.write(records, records)
+        unfinished = any(record.state == "running" for record in records)
+        store.close(records, "interrupted" if unfinished else "finished")
+
+    def write(self, changed: Sequence[SeedRecord], records: Sequence[SeedRecord]) -> None:
+        """Bring the runs of trainings that changed up to date."""
+        for record in changed:
+            self._runs.write(record)
+
+    def close(self, records: Sequence[SeedRecord], outcome: str) -> None:
+        """What is confirmed so far: the table confirm.json, in words confirm.md, and the report that shows it."""
+        rows = confirmed(self._study.records(), records, self._study.objectives)
+        columns = ["trial", "seeds", *self._columns(), "probability_on_front", "config"]
+        log_table(self._client, self._parent, "confirm.json", columns, [self._row(row) for row in rows])
+        self._client.log_text(self._parent, self._text(rows), "confirm.md")
+        for path in self._study.pictures():
+            self._client.log_artifact(self._parent, str(path))
+
+    def _describe(self, record: SeedRecord) -> tuple[str, dict[str, str]]:
+        tags = {CONFIRMATION_TAG: self._study.name, CONFIRMED_TAG: str(record.number), SEED_TAG: str(record.seed)}
+        return f"confirm {record.number:05d} seed {record.seed}", tags
+
+    def _columns(self) -> list[str]:
+        return [f"{name}{suffix}" for name in self._study.objectives for suffix in ("", "_half_width", "_at_selection")]
+
+    def _row(self, row: Confirmed) -> list[Any]:
+        figures = [each.get(name) for name in self._study.objectives for each in (row.mean, row.half, row.trial.values)]
+        config = json.dumps(dict(row.trial.config))
+        return [row.trial.number, len(row.complete), *figures, row.probability, config]
+
+    def _text(self, rows: Sequence[Confirmed]) -> str:
+        """Markdown; trials are links to the runs of their first seeds."""
+        objectives = self._study.objectives
+        best = knee_of(rows, objectives)
+        headings = ["trial", "seeds", *(name.replace("_", " ") for name in objectives), "P(front)", "configuration"]
+        lines = ["Measured on the test split after training on all training images.", ""]
+        lines += [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
+        for row in rows:
+            cells = [row.written(name) for name in objectives]
+            label = f"{row.trial.number} (knee)" if row.trial.number == best else str(row.trial.number)
+            link = self._runs.link(row.runs[0].key, label)
+            sure = "-" if row.probability is None else f"{row.probability:.2f}"
+            described = describe(row.trial.config)
+            lines.append(f"| {' | '.join([link, str(len(row.complete)), *cells, sure, described])} |")
+        failures = [f"trial {row.trial.number}: {row.reason}" for row in rows if row.reason]
+        notes = [*selection_bias(rows, objectives), *failures]
+        return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"

@@ -1,0 +1,137 @@
+"""`ChildRuns`: the runs below a study's own, one a record, each brought up to what is known of it. Idempotent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
+
+from kansearch.study.records import EPOCH_METRICS, State, TrialRecord
+from kansearch.study.seeds import TEST_PREFIX
+from kansearch.tracking.client import entities, flatten, last_step, metric
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+__all__ = ["ChildRuns", "basis_of", "optimizer_of"]
+
+_STATE, _REASON = "kansearch.state", "kansearch.reason"
+_OWN_METRICS = frozenset({"parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch"})
+_EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
+_STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "infeasible": "KILLED", "fail": "FAILED"}
+
+
+class ChildRuns:
+    """Runs of one kind.
+
+    Args:
+        client: MLflow's.
+        experiment: where they are.
+        parent: the study's run.
+        describe: name and own tags of the run of a record that has none yet.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiment: str,
+        parent: str,
+        describe: Callable[[Any], tuple[str, dict[str, str]]],
+    ) -> None:
+        self._client = client
+        self._experiment = experiment
+        self._parent = parent
+        self._describe = describe
+        self._runs: dict[Hashable, str] = {}
+        self._epochs: dict[Hashable, int] = {}  # written so far, of each record
+        self._closed: dict[Hashable, str] = {}  # with which state
+        self._bare: set[Hashable] = set()  # runs without their configuration
+
+    def adopt(self, key: Hashable, run: Run) -> None:
+        """Go on with a run that was found, as that of the record with this key."""
+        self._runs[key] = run.info.run_id
+        if run.info.status in _STATUS.values():
+            self._closed[key] = run.data.tags.get(_STATE, "")
+            return
+        self._epochs[key] = last_step(self._client, run.info.run_id, "train_loss")
+        if not run.data.params:
+            self._bare.add(key)
+
+    def link(self, key: Hashable, label: str) -> str:
+        """`label` in Markdown, leading to the run of a record if it has one."""
+        run_id = self._runs.get(key)
+        return f"[{label}](#/experiments/{self._experiment}/runs/{run_id})" if run_id else label
+
+    def write(self, record: TrialRecord) -> None:
+        """Make the record's run if it has none, add the epochs that it lacks, close it when the record has ended."""
+        key = record.key
+        if self._closed.get(key) == record.state:
+            return
+        if key in self._closed:
+            self._reopen(key)
+        elif key not in self._runs:
+            self._make(record)
+        run_id, metrics, ended = self._runs[key], self._new_metrics(record), record.state != "running"
+        tags = {_STATE: record.state, **({_REASON: record.reason} if record.reason else {})} if ended else {}
+        params = flatten(dict(record.config)) if key in self._bare else {}
+        for batch in metrics[:-1]:
+            self._client.log_batch(run_id, batch)
+        if metrics or tags or params:
+            last = metrics[-1] if metrics else []
+            self._client.log_batch(run_id, last, entities("Param", params), entities("RunTag", tags))
+        self._bare.discard(key)
+        self._epochs[key] = max(record.epochs, self._epochs.get(key, 0))
+        if ended:
+            self._client.set_terminated(run_id, status=_STATUS[record.state])
+            self._closed[key] = record.state
+
+    def _reopen(self, key: Hashable) -> None:
+        """Of a training that failed, and is tried again."""
+        del self._closed[key]
+        self._client.update_run(self._runs[key], status="RUNNING")
+        self._epochs[key] = last_step(self._client, self._runs[key], "train_loss")
+
+    def _make(self, record: TrialRecord) -> None:
+        name, own = self._describe(record)
+        tags = {
+            "mlflow.parentRunId": self._parent,
+            **own,
+            _STATE: record.state,
+            "basis": basis_of(record),
+            "optimizer": optimizer_of(record),
+        }
+        run = self._client.create_run(self._experiment, run_name=name, tags=tags)
+        self._runs[record.key] = run.info.run_id
+        self._bare.add(record.key)
+
+    def _new_metrics(self, record: TrialRecord) -> list[list[Metric]]:
+        """Batches of whole epochs, each written at once: the last step says where to go on."""
+        written = self._epochs.get(record.key, 0)
+        rows = [result for result in record.curve if result["epoch"] > written]
+        batches = [
+            [
+                metric(name, row[name], int(row["epoch"]))
+                for row in rows[start : start + _EPOCHS_IN_A_BATCH]
+                for name in EPOCH_METRICS
+                if row.get(name) is not None
+            ]
+            for start in range(0, len(rows), _EPOCHS_IN_A_BATCH)
+        ]
+        if batches:
+            own = {name: value for name, value in record.metrics.items() if _is_own(name)}
+            batches[-1] += [metric(name, value, record.epochs) for name, value in own.items()]
+        return batches
+
+
+def _is_own(name: str) -> bool:
+    return name in _OWN_METRICS or name.startswith(TEST_PREFIX)
+
+
+def basis_of(record: TrialRecord) -> str:
+    """Name of the basis of its convolutions."""
+    return str(record.config["model"]["basis"]["name"])
+
+
+def optimizer_of(record: TrialRecord) -> str:
+    """Name of its optimizer."""
+    return str(record.config["optimizer"]["name"])

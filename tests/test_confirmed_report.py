@@ -1,0 +1,90 @@
+"""The report's section of what was confirmed: means with their bars beside what was measured at selection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kansearch.report.confirmation import confirmation
+from kansearch.report.data import StudyData, read_study
+from kansearch.report.html import render
+from kansearch.space import Direction
+from kansearch.study.confirmed import confirmed
+from kansearch.study.seeds import SeedRecord, SeedStore
+from kansearch.study.study import Study
+from tests.test_confirmed import MEASURED
+from tests.test_report import drawings, simulated, words
+from tests.test_study import EPOCH
+from tests.test_tracking import add_trial, make_study
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+SMALL = ["search.trials=12", "search.scheduler=none", "search.sampler=random"]
+
+
+def with_seeds(data: StudyData, seeds: int) -> StudyData:
+    """Two complete trials trained again, and a seed of the first that failed."""
+    runs = []
+    for record in data.complete[:2]:
+        for seed in range(seeds):
+            last = {**EPOCH, "epoch": 1, "accuracy": None, "parameters": 100 + record.number, "seconds": 2.0 + seed}
+            test = {**MEASURED, "accuracy": 0.9 + seed / 100}
+            run = SeedRecord(record.number, "complete", config=record.config, curve=[last], seed=seed, test=test)
+            runs.append(replace(run, values=run.confirmed(data.objectives)))
+    runs.append(SeedRecord(runs[0].number, "fail", "<b>wrong</b>", config=runs[0].config, seed=seeds))
+    return replace(data, confirmed=confirmed(data.records, runs, data.objectives))
+
+
+def bars(page: str) -> int:
+    section = page[page.index('<section id="confirmed">') :].partition("</figure>")[0]
+    return len(re.findall(r'class="line error', section.partition("<figcaption")[0]))
+
+
+@pytest.fixture(scope="module")
+def data() -> StudyData:
+    return simulated(overrides=SMALL)
+
+
+def test_a_study_that_nobody_confirmed_has_no_such_section(data: StudyData) -> None:
+    assert 'id="confirmed"' not in render(data)
+    assert "#confirmed" not in render(data)
+
+
+def test_each_mean_has_its_bar_and_its_row(data: StudyData) -> None:
+    page = render(with_seeds(data, 3))
+    assert 'href="#confirmed"' in page
+    (plot,) = [each for each in drawings(page) if str(each.get("aria-label")).startswith("Confirmed: ")]
+    assert {"test accuracy (share of images)", "trainable parameters"} <= words(plot)
+    assert bars(page) == 2, "parameters are exact"
+    assert page.count("0.9100 ± 0.0248") >= 2
+    assert "&lt;b&gt;wrong&lt;/b&gt;" in page and "<b>wrong" not in page
+
+
+def test_one_seed_has_no_bar(data: StudyData) -> None:
+    found = confirmation(with_seeds(data, 1))
+    assert found is not None
+    assert "95 % interval of the mean" not in [name for _, name in found["legend"]]
+    assert bars(render(with_seeds(data, 1))) == 0
+
+
+@pytest.mark.parametrize(
+    ("objectives", "count"),
+    [({"accuracy": "maximize"}, 2), ({"accuracy": "maximize", "seconds": "minimize"}, 4)],
+    ids=["one objective", "an objective that seeds change too"],
+)
+def test_other_objectives(objectives: Mapping[str, Direction], count: int) -> None:
+    assert bars(render(with_seeds(simulated(objectives, SMALL), 3))) == count
+
+
+def test_the_report_reads_what_confirm_keeps(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    add_trial(study, [0.1, 0.4], Study.complete)
+    record = study.record(0)
+    run = SeedRecord(0, "complete", config=record.config, curve=[{**EPOCH, "epoch": 2}], seed=0, test=MEASURED)
+    SeedStore(study.folder).save(replace(run, values=run.confirmed(study.objectives)))
+    (row,) = read_study(study).confirmed
+    assert row.values == {"accuracy": 0.9, "parameters": 321}
