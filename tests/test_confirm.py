@@ -76,9 +76,10 @@ def checkpointed(folder: Path, record: SeedRecord) -> list[Any]:
 def test_a_confirmation_that_is_killed_loses_nothing_and_agrees_with_retrain(folder: Path, kansearch: Command) -> None:
     command = ("confirm", "small", "--picks", "0,2", "--seeds", "2")
     driver = start(*command, cwd=folder)
-    wait_until(lambda: "complete" in [record.state for record in kept(folder)] and bool(under_way(folder)))
+    wait_until(lambda: bool(kept(folder)))
     refused = one_line(kansearch(*command), 1)
     assert f"is being run by process {driver.pid} on " in refused
+    wait_until(lambda: "complete" in [record.state for record in kept(folder)] and bool(under_way(folder)))
     stop(driver, signal.SIGKILL)
     done, (begun,) = ended(folder), under_way(folder)
     assert begun.key == (0, 1), "the kill came in the middle"

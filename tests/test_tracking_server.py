@@ -116,7 +116,7 @@ def test_a_run_that_a_killed_writer_left_empty_is_filled(tmp_path: Path) -> None
     study = make_study(tmp_path)
     number = add_trial(study, [0.1, 0.2], Study.complete)
     store = MlflowStore(study)
-    store._make_run(study.record(number))  # and no more: as when the driver is killed here
+    store._trials._make(study.record(number))  # and no more: as when the driver is killed here
     again = MlflowStore(Study.open(tmp_path, "small"))
     again.write_trial(study.record(number))
     again.close(study.records(), "finished")

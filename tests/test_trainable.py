@@ -15,8 +15,9 @@ from kansearch.search import trainable
 from kansearch.search.checkpoints import checkpoints_at
 from kansearch.search.mps import PIPES
 from kansearch.search.obstacles import OBSTACLE
-from kansearch.search.trainable import FAILURE, KIND, MEMORY, Request
+from kansearch.search.trainable import FAILURE, KIND, MEMORY, TEST, Request
 from trials import run
+from trials.results import EpochResult
 
 
 def reported(error: BaseException, place: Path) -> dict[str, str]:
@@ -98,3 +99,28 @@ def test_a_trial_without_a_gpu_runs_on_the_cpu_and_one_under_mps_is_told_where(
         assert list(trainable._epochs(request, checkpoints_at(request.place))) == []
         assert os.environ[PIPES] == (mps or "elsewhere")
     assert (devices, shares) == (["cpu", None], [0.25])
+
+
+def test_a_final_training_holds_nothing_out_and_measures_the_test_split_once_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, Any]] = []
+
+    def epochs(config: Any, *, hold_out: bool, weights: Any, **more: Any) -> Iterator[EpochResult]:
+        calls.append(("run", (hold_out, weights)))
+        for number in (1, 2):
+            yield EpochResult(number, 0.5, None, None, 1.0, 1.0, 0.1, 10, 10, 1.0)
+        calls.append(("done", None))
+
+    def evaluate(config: Any, checkpoint: Path, **more: Any) -> dict[str, float]:
+        calls.append(("test", checkpoint))
+        return {"accuracy": 0.9}
+
+    monkeypatch.setattr(run, "run_trial", epochs)
+    monkeypatch.setattr(run, "evaluate", evaluate)
+    config = {"data": {"dataset": "digits"}, "epochs": 2}
+    request = Request(3, config, str(tmp_path), None, 1, 1.0, 0.0, final=True)
+    first, last = trainable._epochs(request, checkpoints_at(request.place))
+    assert (first["epoch"], last["epoch"]) == (1, 2)
+    assert TEST not in first and last[TEST] == '{"accuracy": 0.9}'
+    assert calls == [("run", (False, None)), ("done", None), ("test", tmp_path / "00003/checkpoint.pt")]

@@ -128,9 +128,11 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
         ):
             checkpoints.store(request.number, folder)
             report = dataclasses.asdict(result)
-            if request.final and result.epoch == config.epochs:
-                report[TEST] = json.dumps(evaluate(config, checkpoint, data_dir=data_dir, device=device))
-            yield report
+            if not request.final or result.epoch < config.epochs:
+                yield report
+        if request.final:  # what the training took of the device's memory is free again
+            test = evaluate(config, checkpoint, data_dir=data_dir, device=device)
+            yield report | {TEST: json.dumps(test)}
 
 
 def one_line(error: BaseException, more: str = "") -> str:
