@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kansearch.deliver.picks import pick_trials
+from kansearch.deliver.pick import pick_trials
 from kansearch.deliver.seeds import SeedRuns, unfinished
 from kansearch.errors import InputError, KansearchError, ObstacleError
 from kansearch.search.trainable import TEST

@@ -10,7 +10,7 @@ import shlex
 import signal
 from collections.abc import Sequence
 
-from kansearch.deliver.picks import pick_trials
+from kansearch.deliver.pick import pick_trials
 from kansearch.deliver.seeds import SeedRuns, unfinished
 from kansearch.errors import SearchInterrupted
 from kansearch.search.cluster import ray_cluster
@@ -36,7 +36,7 @@ def confirm(
 
     Args:
         name: of a study with a complete trial.
-        picks: as `kansearch.deliver.picks.pick_trials` takes them.
+        picks: as `kansearch.deliver.pick.pick_trials` takes them.
         seeds: how many, at least 1; the first is the configuration's own, as `kansearch retrain` counts them.
         options: where and how to run.
         observers: told how it goes; a record is a `SeedRecord`.
