@@ -1,7 +1,7 @@
-"""The edges of a layer, (output, input, kernel entry): their functions, and what these do with the inputs they are given.
+"""The edges of a layer, (output, input, kernel entry): their functions, and what these do with the inputs they see.
 
-An edge of a KAN layer is φ_{o,i,k} = Σ_p w_{o,i,p,k} · plane_p; one of a plain convolution or linear layer is w_{o,i,k} · x,
-which is the same with x for the one plane.
+An edge of a KAN layer is φ_{o,i,k} = Σ_p w_{o,i,p,k} · plane_p; one of a plain convolution or linear layer is
+w_{o,i,k} · x, which is the same with x for the one plane.
 """
 
 from __future__ import annotations
@@ -32,10 +32,7 @@ def planes_at(layer: nn.Module, z: Tensor) -> Tensor:
 
 def weights_by_edge(layer: nn.Module) -> Tensor:
     """The effective weights: (O, I, P, K), with I = inputs / groups and K kernel entries, 1 of a linear layer."""
-    if isinstance(layer, KANLayer):
-        weights = layer.edge_weights()
-    else:
-        weights = layer.get_parameter("weight")[:, :, None]
+    weights = layer.edge_weights() if isinstance(layer, KANLayer) else layer.get_parameter("weight")[:, :, None]
     return weights.reshape(*weights.shape[:3], weights[0, 0, 0].numel())
 
 
