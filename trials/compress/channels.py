@@ -45,9 +45,8 @@ def prune_channels(network: nn.Module, edges: Sequence[LayerEdges], share: float
     """
     if not 0 <= share < 1:
         raise ValueError(f"0 <= share < 1 must hold, got {share}")
-    layers = [(name, module) for name, module in _chain(network) if isinstance(module, _LAYERS)]
     keep = {}
-    for (name, layer), (reader, _) in itertools.pairwise(layers):
+    for (name, layer), (reader, _) in itertools.pairwise(_layers(network).items()):
         width = _width(layer)
         readers = [each for each in edges if _reads(each.name, reader)]
         scores = torch.stack([_read_share(each, width) for each in readers]).sum(0)
@@ -61,7 +60,7 @@ def prune_channels(network: nn.Module, edges: Sequence[LayerEdges], share: float
 def narrow_network(network: nn.Module, widths: Mapping[str, int]) -> None:
     """Give layers so many channels; whichever, for weights that are loaded next. Raises ValueError where they do not
     fit the network."""
-    layers = {name: module for name, module in _chain(network) if isinstance(module, _LAYERS)}
+    layers = _layers(network)
     for name, width in widths.items():
         if name not in [*layers][:-1] or not isinstance(width, int) or not 0 < width <= _width(layers[name]):
             raise ValueError(f"no layer {name!r} of {width!r} channels fits the network")
@@ -70,6 +69,7 @@ def narrow_network(network: nn.Module, widths: Mapping[str, int]) -> None:
 
 def cut_channels(network: nn.Module, keep: Mapping[str, Tensor]) -> None:
     """Leave these output channels, ascending, of each layer named, and what belongs to them in all that follows."""
+    _layers(network)
     kept, width, spatial = torch.arange(0), 0, True  # of the layer before; `kept` is empty before the first
 
     def followed(features: int) -> Tensor:
@@ -101,6 +101,16 @@ def _chain(network: nn.Module) -> Links:
     for part in parts:
         links += _leaves(part, network.get_submodule(part)) if part else [("", nn.Flatten())]
     return links
+
+
+def _layers(network: nn.Module) -> dict[str, nn.Module]:
+    """The layers of the chain, each bottleneck or mixture being one. Raises ValueError where one is grouped."""
+    layers = {name: module for name, module in _chain(network) if isinstance(module, _LAYERS)}
+    for layer in layers.values():
+        groups = max(getattr(each, "groups", 1) for each in layer.modules())
+        if groups > 1:
+            raise ValueError(f"channels cannot be taken out of grouped convolutions, groups={groups}")
+    return layers
 
 
 def _leaves(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -158,7 +168,6 @@ def _features(norm: nn.Module) -> int:
 @singledispatch
 def _take_inputs(layer: nn.Module, chosen: Tensor) -> None:
     """Leave these inputs of a layer."""
-    _check_groups(layer)
     planes = layer.planes if isinstance(layer, KANLayer) else 1
     offsets = torch.arange(planes)[:, None] * _inputs(layer)  # function k of channel c is at k·C + c
     _replace(layer, "weight", lambda weight: weight[:, (offsets + chosen).flatten()])
@@ -183,7 +192,6 @@ def _(layer: MixtureKANConv, chosen: Tensor) -> None:
 @singledispatch
 def _take_outputs(layer: nn.Module, chosen: Tensor) -> None:
     """Leave these outputs of a layer."""
-    _check_groups(layer)
     for name in ("weight", "bias", "spline_scaler"):
         _replace(layer, name, lambda each: each[chosen])
     name = "out_channels" if hasattr(layer, "out_channels") else "out_features"
@@ -212,11 +220,6 @@ def _take_norm(norm: nn.Module, chosen: Tensor, spatial: bool) -> None:
         norm.num_channels = len(chosen)
     else:
         norm.num_features = len(chosen)
-
-
-def _check_groups(layer: nn.Module) -> None:
-    if getattr(layer, "groups", 1) != 1:
-        raise ValueError(f"channels cannot be taken out of grouped convolutions, groups={layer.groups}")
 
 
 def _replace(module: nn.Module, name: str, change: Callable[[Tensor], Tensor]) -> None:
