@@ -280,7 +280,7 @@ def compress(
     finetune_epochs: Annotated[
         int | None, typer.Option(min=0, help="After pruning. Default: 3 where something is pruned.")
     ] = None,
-    finetune_rate: FinetuneRate = 0.1,
+    finetune_rate: FinetuneRate = 0.5,
     data_dir: DataDir = None,
     trust_data: TrustData = None,
     as_json: Json = False,
@@ -300,7 +300,7 @@ def grow(
     model: ModelFolder,
     output: NewFolder,
     finetune_epochs: Annotated[int, typer.Option(min=0, help="On the finer grids.")] = 3,
-    finetune_rate: FinetuneRate = 0.1,
+    finetune_rate: FinetuneRate = 0.5,
     data_dir: DataDir = None,
     trust_data: TrustData = None,
     as_json: Json = False,

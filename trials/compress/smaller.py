@@ -45,7 +45,7 @@ class Wanted:
     """Read bases from tables where that is faster here."""
     epochs: int = 0
     """Of fine-tuning, after edges and channels are gone."""
-    rate: float = 0.1
+    rate: float = 0.5
     """Learning rate of fine-tuning over the configuration's."""
 
 
