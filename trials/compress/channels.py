@@ -105,7 +105,7 @@ def _chain(network: nn.Module) -> Links:
 
 def _layers(network: nn.Module) -> dict[str, nn.Module]:
     """The layers of the chain, each bottleneck or mixture being one. Raises ValueError where one is grouped."""
-    layers = {name: module for name, module in _chain(network) if isinstance(module, _LAYERS)}
+    layers: dict[str, nn.Module] = {name: each for name, each in _chain(network) if isinstance(each, _LAYERS)}
     for layer in layers.values():
         groups = max(getattr(each, "groups", 1) for each in layer.modules())
         if groups > 1:
@@ -219,7 +219,7 @@ def _take_norm(norm: nn.Module, chosen: Tensor, spatial: bool) -> None:
         norm.num_groups = groups if spatial or len(chosen) > groups else 1  # no group of one number
         norm.num_channels = len(chosen)
     else:
-        norm.num_features = len(chosen)
+        norm.num_features = len(chosen)  # type: ignore[assignment]
 
 
 def _replace(module: nn.Module, name: str, change: Callable[[Tensor], Tensor]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from trials.compress.fast import FastLayer, TabulatedKAN, can_be_integer, can_be_tabulated, table
+from trials.compress.fast import TabulatedKAN, can_be_integer, can_be_tabulated, table
 from trials.compress.integers import integers_available
 from trials.compress.prune import edged_layers
 from trials.compress.stored import Fast, build_fast
@@ -42,7 +42,7 @@ class LayerTiming:
     """A layer, and the ways to compute it that were tried."""
 
     name: str
-    microseconds: dict[str, list[float]]
+    microseconds: dict[Kind, list[float]]
     """By way, of each of `BATCHES`; the shortest of the runs."""
     table_error: float | None
     """Largest error of a plane out of the table, over the largest value of that plane; None where none was tried."""
@@ -62,12 +62,14 @@ def choose_fast(network: nn.Module, images: Tensor, kinds: Sequence[Kind]) -> tu
         tried = {kind: _way(kind, layer, inputs) for kind in kinds if _possible(kind, layer)}
         if not tried:
             continue
-        fast = {kind: build_fast(layer, way).eval() for kind, way in tried.items()}
-        error = table_error(fast["table"]) if isinstance(fast.get("table"), TabulatedKAN) else None
+        fast: dict[Kind, nn.Module] = {kind: build_fast(layer, way).eval() for kind, way in tried.items()}
+        tabulated = fast.get("table")
+        error = table_error(tabulated) if isinstance(tabulated, TabulatedKAN) else None
         rough = error is not None and error > _TOLERANCE
         if rough:
             del fast["table"]
-        times = _race({"exact": layer, **fast}, inputs)
+        everything: dict[Kind, nn.Module] = {"exact": layer, **fast}
+        times = _race(everything, inputs)
         best = min(fast, key=lambda kind: times[kind][-1], default=None)
         wins = best is not None and all(new < old for new, old in zip(times[best], times["exact"], strict=True))
         reason = "" if wins else f"the table errs by {error:.0e}" if rough and not fast else "exact is faster"
@@ -137,9 +139,9 @@ def _inputs(network: nn.Module, images: Tensor) -> dict[str, tuple[nn.Module, Te
     return found
 
 
-def _race(ways: dict[str, nn.Module | FastLayer], inputs: Tensor) -> dict[str, list[float]]:
+def _race(ways: Mapping[Kind, nn.Module], inputs: Tensor) -> dict[Kind, list[float]]:
     """Microseconds of each way with each of `BATCHES`: the shortest of runs that take turns, after one to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    times: dict[Kind, list[float]] = {name: [] for name in ways}
     for batch in BATCHES:
         samples = inputs[:batch].contiguous()
         best = dict.fromkeys(ways, math.inf)

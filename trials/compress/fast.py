@@ -56,11 +56,11 @@ class FastLayer(nn.Module):
     def _in_pieces(self, z: Tensor) -> Tensor:
         """So many samples at a time that their planes stay in the cache."""
         rows = max(piece_bytes(z.device) // max(self.row_bytes(z[:1]), 1), 1)
-        pieces = [self.compute(piece) for piece in z.split(rows)] if len(z) else [self.compute(z)]
+        pieces = [self.compute(piece) for piece in torch.split(z, rows)] if len(z) else [self.compute(z)]
         return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
 
     def _applies(self, z: Tensor) -> bool:
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
+        traced = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
         learning = self.training or (torch.is_grad_enabled() and z.requires_grad)
         plain = z.device.type == "cpu" and z.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         return plain and not traced and not learning
@@ -71,6 +71,11 @@ class TabulatedKAN(FastLayer):
 
     The error of a plane on [low, high] is at most h²/8 max|φ''|, h = (high - low) / 8,191.
     """
+
+    exact: KANLayer
+    values: Tensor
+    slopes: Tensor
+    weight: Tensor
 
     def __init__(self, exact: KANLayer, low: float, high: float) -> None:
         super().__init__(exact, low, high)
@@ -106,27 +111,35 @@ class IntegerKAN(FastLayer):
     Plane p is top_p · (byte - 64) / 63 with top_p = max|plane_p| on [low, high]; z beyond is taken for its end.
     """
 
+    exact: KANLayer
+    rows: Tensor
+    """(rows, P), bytes."""
+    product: IntegerProduct
+
     def __init__(self, exact: KANLayer, low: float, high: float) -> None:
         super().__init__(exact, low, high)
         self.step = (high - low) / (POINTS - 1)
         values = table(exact, low, high)
         top = values.abs().amax(0).clamp(min=1e-12)
-        bytes_ = (values / top * (LEVELS - ZERO) + ZERO).round().to(torch.uint8)
-        self.register_buffer("bytes", bytes_, persistent=False)
+        rows = (values / top * (LEVELS - ZERO) + ZERO).round().to(torch.uint8)
+        self.register_buffer("rows", rows, persistent=False)
         weight = _channels_first(exact, top.float())
         self.product = IntegerProduct(weight, exact, scale=1 / (LEVELS - ZERO), zero=ZERO)
 
     def compute(self, z: Tensor) -> Tensor:
         row = ((z.movedim(1, -1) - self.low) * (1 / self.step)).round_().clamp_(0, POINTS - 1).to(torch.int32)
-        planes = self.bytes.index_select(0, row.flatten())  # the elements of (N, *S, C), P
-        return self.product(planes.view(*row.shape[:-1], -1).movedim(-1, 1))
+        planes = self.rows.index_select(0, row.flatten())  # the elements of (N, *S, C), P
+        product: Tensor = self.product(planes.view(*row.shape[:-1], -1).movedim(-1, 1))
+        return product
 
     def row_bytes(self, z: Tensor) -> int:
-        return z.numel() * self.bytes.shape[1]
+        return z.numel() * self.rows.shape[1]
 
 
 class IntegerLayer(FastLayer):
     """A plain convolution or linear layer of integers: x is rounded to 127 steps between low and high."""
+
+    product: IntegerProduct
 
     def __init__(self, exact: nn.Module, low: float, high: float) -> None:
         super().__init__(exact, low, high)
@@ -138,7 +151,8 @@ class IntegerLayer(FastLayer):
     def compute(self, z: Tensor) -> Tensor:
         rounded = (z * (1 / self.scale) + self.zero).round_().clamp_(0, LEVELS).to(torch.uint8)
         layout = torch.channels_last if z.dim() == 4 else torch.contiguous_format
-        return self.product(rounded.contiguous(memory_format=layout))
+        product: Tensor = self.product(rounded.contiguous(memory_format=layout))
+        return product
 
     def row_bytes(self, z: Tensor) -> int:
         return z.numel() * 4

@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from trials.compress.choose import BATCHES
@@ -47,12 +46,12 @@ class Figures:
     """Median time of a batch of 1 and of 128 samples, normalisation excluded, milliseconds."""
 
 
-def measure_network(step: str, network: nn.Module, state: Mapping[str, Tensor], split: Split) -> Figures:
-    """All but the latency, which is empty. state: what a file holds of the network."""
+def measure_network(step: str, network: nn.Module, file_bytes: int, split: Split) -> Figures:
+    """All but the latency, which is empty. file_bytes: of the weights' file."""
     parameters, nonzero = parameter_counts(network)
     edges, all_edges = count_edges(network)
     accuracy = float(measure_split(network, split)["accuracy"])
-    return Figures(step, accuracy, parameters, nonzero, edges, all_edges, len(save(dict(state))))
+    return Figures(step, accuracy, parameters, nonzero, edges, all_edges, file_bytes)
 
 
 @torch.inference_mode()

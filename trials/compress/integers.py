@@ -24,6 +24,7 @@ class IntegerProduct(nn.Module):
 
     weight: Tensor
     weight_scale: Tensor
+    bias: Tensor | None
 
     def __init__(self, weight: Tensor, layer: nn.Module, scale: float, zero: int) -> None:
         """weight: (O, C/g, *kernel), float; layer: says its stride, padding, dilation, groups and bias."""
@@ -34,7 +35,7 @@ class IntegerProduct(nn.Module):
         self.register_buffer("weight_scale", top, persistent=False)
         rounded = (weight / top.view(-1, 1, 1, 1)).round().clamp(-127, 127).to(torch.int8)
         self.register_buffer("weight", rounded, persistent=False)
-        bias: Tensor | None = getattr(layer, "bias", None)
+        bias = getattr(layer, "bias", None)
         self.register_buffer("bias", None if bias is None else bias.detach().float().clone(), persistent=False)
         spatial = isinstance(layer, (KANConv, nn.Conv2d))
         sizes: Any = (layer.stride, layer.padding, layer.dilation) if spatial else ((1, 1), (0, 0), (1, 1))
@@ -62,9 +63,10 @@ class IntegerProduct(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Packed weights cannot be copied; they are packed again."""
-        return {**super().__getstate__(), "_packed": None}
+        return {**super().__getstate__(), "_packed": None}  # type: ignore[no-untyped-call]
 
 
 def integers_available() -> bool:
     """Whether this torch has the operators."""
-    return torch.backends.mkldnn.is_available() and "onednn" in torch.backends.quantized.supported_engines
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and "onednn" in torch.backends.quantized.supported_engines

@@ -14,10 +14,10 @@ from trials.compress.steps import Progress, Steps, final_metrics, machine
 from trials.compress.stored import COMPRESSED
 from trials.config import BSplineConfig, TrialConfig
 from trials.data.splits import load_test
-from trials.kan.basis import BSpline
+from trials.kan.basis.bspline import BSpline
 from trials.kan.layer import KANLayer
 from trials.models import build_network
-from trials.trained import open_model, write_model
+from trials.trained import WEIGHTS, model_folder, open_model, write_model
 
 __all__ = ["grow", "refine_network", "refined_config"]
 
@@ -39,7 +39,7 @@ def grow(
     finer = refined_config(config)
     test = load_test(config.data, torch.device("cpu"), data_dir)
     steps = Steps(test, progress)
-    steps.note("before", model.network)
+    steps.note("before", model.network, model_folder(source) / WEIGHTS)
     network = refine_network(model.network, finer)
     steps.note("grids refined", network)
     if epochs:

@@ -42,7 +42,7 @@ class LayerEdges:
     """Standard deviation of each edge's function: (O, I, K)."""
     mean: Tensor
     """Mean of each edge's function: (O, I, K)."""
-    bias: nn.Parameter | None
+    bias: Tensor | None
     """(O,): what is added to the layer's outputs, its own or of the branch beside it. None: nothing."""
 
 
@@ -77,7 +77,8 @@ def prune_edges(edges: Sequence[LayerEdges], share: float) -> int:
     marks = torch.zeros_like(together, dtype=torch.bool)
     marks[torch.argsort(together, stable=True)[:count]] = True
     removed = 0
-    for each, mark in zip(edges, marks.split([score.numel() for score in scores]), strict=True):
+    parts = marks.split([score.numel() for score in scores])  # type: ignore[no-untyped-call]
+    for each, mark in zip(edges, parts, strict=True):
         chosen = mark.view(each.spread.shape) & (each.spread < each.spread.max())
         remove_edges(each, chosen)
         removed += int(chosen.sum())
@@ -112,7 +113,7 @@ def zeros_held(network: nn.Module) -> Iterator[None]:
     for layer in edged_layers(network).values():
         weight, mask = layer.get_parameter("weight"), _spread_out(layer, _alive(layer))
         if weight.requires_grad and not mask.all():
-            handles.append(weight.register_hook(partial(torch.mul, mask)))
+            handles.append(weight.register_hook(partial(torch.mul, mask)))  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
@@ -138,9 +139,9 @@ def _spread_out(layer: nn.Module, marks: Tensor) -> Tensor:
     return marks[:, None].expand(-1, planes, -1, -1).reshape(weight.shape)
 
 
-def _bias(modules: dict[str, nn.Module], name: str) -> nn.Parameter | None:
+def _bias(modules: dict[str, nn.Module], name: str) -> Tensor | None:
     parent = modules.get(name.rpartition(".")[0])
     if isinstance(parent, BottleneckKANConv) and modules[name] is parent.base_conv:
         return parent.up.bias
-    bias: nn.Parameter | None = getattr(modules[name], "bias", None)
+    bias: Tensor | None = getattr(modules[name], "bias", None)
     return bias

@@ -58,7 +58,7 @@ def _fits(scale: Tensor, weight: Tensor) -> bool:
 
 def _by_scale(weight: Tensor, planes: int | None) -> Tensor:
     """A row for each scale: (O, P·C, *kernel) -> (O, P, ·), or (O, ·) without planes."""
-    return weight.flatten(1) if planes is None else weight.unflatten(1, (planes, -1)).flatten(2)
+    return weight.flatten(1) if planes is None else torch.unflatten(weight, 1, (planes, -1)).flatten(2)
 
 
 def _stretched(scale: Tensor, weight: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from trials.compress.stored import COMPRESSED, Fast, accelerate, describe
 from trials.config import TrialConfig
 from trials.data.loader import evaluation_batches
 from trials.data.splits import load_test, load_training
-from trials.trained import WEIGHTS, open_model, write_model
+from trials.trained import WEIGHTS, model_folder, open_model, write_model
 
 __all__ = ["Wanted", "compress"]
 
@@ -65,7 +65,7 @@ def compress(
     network, test = model.network, load_test(config.data, torch.device("cpu"), data_dir)
     images = _shown(config, data_dir)
     steps = Steps(test, progress)
-    steps.note("before", network)
+    steps.note("before", network, model_folder(source) / WEIGHTS)
     if wanted.channels:
         widths = prune_channels(network, network_edges(network, images), wanted.channels)
         steps.note(f"{wanted.channels:.0%} of channels removed", network)
@@ -104,5 +104,6 @@ def _shown(config: TrialConfig, data_dir: Path | None) -> Tensor:
 
 
 def _faster(network: nn.Module, images: Tensor, wanted: Wanted) -> tuple[dict[str, Fast], list[LayerTiming]]:
-    kinds: list[Kind] = [*(["table"] if wanted.tables else []), *(["int8"] if wanted.int8 else [])]
+    asked: dict[Kind, bool] = {"table": wanted.tables, "int8": wanted.int8}
+    kinds = [kind for kind, is_wanted in asked.items() if is_wanted]
     return choose_fast(network, images, kinds) if kinds else ({}, [])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from trials.compress.figures import (
@@ -44,9 +45,13 @@ class Steps:
         self._figures: list[Figures] = []
         self._networks: list[nn.Module] = []
 
-    def note(self, step: str, network: nn.Module, state: Mapping[str, Tensor] | None = None) -> None:
-        """Measure a network as it is now. state: what a file holds of it, if not its own state."""
-        figures = measure_network(step, network, network.state_dict() if state is None else state, self._test)
+    def note(self, step: str, network: nn.Module, file: Path | Mapping[str, Tensor] | None = None) -> None:
+        """Measure a network as it is now. file: that of its weights, or what would be in it, if not its own state."""
+        if isinstance(file, Path):
+            size = file.stat().st_size
+        else:
+            size = len(save(dict(network.state_dict() if file is None else file)))
+        figures = measure_network(step, network, size, self._test)
         self._figures.append(figures)
         self._networks.append(copy.deepcopy(network))
         self._progress.step(figures)
