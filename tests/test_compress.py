@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from kansearch.errors import InputError, KansearchError
 from kansearch.space import load_config
 from tests.helpers import run, succeed
 from trials import load_model
+from trials.compress import figures
 from trials.compress.fast import FastLayer
 from trials.compress.larger import refine_network, refined_config
 from trials.compress.prune import count_edges, edged_layers
@@ -67,6 +69,14 @@ def smaller(model: Path) -> tuple[Path, dict[str, Any]]:
 @pytest.fixture
 def samples() -> Tensor:
     return load_test(config().data, torch.device("cpu")).images[:64]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_turns() -> Iterator[None]:
+    """How long a network takes is not judged here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_TURNS", 4)
+        yield
 
 
 def ignore(_: object) -> None:
