@@ -27,6 +27,7 @@ from trials.config import TrialConfig
 from trials.data.splits import load_test
 from trials.kan.layer import KANLayer
 from trials.models import build_network
+from trials.portable import write_portable
 from trials.run import describe_model, run_trial
 from trials.trained import ModelError, open_model
 
@@ -134,6 +135,17 @@ def test_a_compressed_model_is_a_folder_with_a_model(smaller: tuple[Path, dict[s
     card = (out / "README.md").read_text()
     assert card.startswith("# digits\n\nA card.\n\n## ")
     assert "| before | " in card and "| int8 weights | " in card
+
+
+def test_a_compressed_model_is_exported_from_its_exact_layers(
+    smaller: tuple[Path, dict[str, Any]], tmp_path: Path, samples: Tensor
+) -> None:
+    folder = shutil.copytree(smaller[0], tmp_path / "model")
+    (written,) = write_portable(folder, ["torch"])
+    exact, _ = load_model(folder, exact=True)
+    with torch.no_grad():
+        logits = torch.export.load(written).module()(samples.float())
+        torch.testing.assert_close(logits, exact(samples), atol=1e-4, rtol=1e-4)
 
 
 def test_what_is_compressed_can_be_compressed_again(
