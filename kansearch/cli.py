@@ -50,6 +50,11 @@ Checkpoints = Annotated[
     typer.Option(metavar="PLACE", help="Folder or URL for checkpoints, seen by every machine. Default: the study's."),
 ]
 MaxConcurrent = Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: as many as fit.")]
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A folder that `retrain` wrote.")]
+NewFolder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write; a new one.")]
+FinetuneRate = Annotated[
+    float, typer.Option(min=0, help="Learning rate of fine-tuning over the one that the model was trained with.")
+]
 
 _STUDIES = Path("studies")
 
@@ -322,6 +327,50 @@ def predict(
     from kansearch.commands import using
 
     using.run_predict(model, inputs, top, resize, batch, masks, as_json)
+
+
+@app.command()
+def compress(
+    model: ModelFolder,
+    output: NewFolder,
+    prune: Annotated[float, typer.Option(metavar="SHARE", help="Set the least important edges to zero.")] = 0.0,
+    channels: Annotated[float, typer.Option(metavar="SHARE", help="Take each layer's least channels out.")] = 0.0,
+    quantize: Annotated[str | None, typer.Option(metavar="int8", help="Weights of 8 bits.")] = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Read bases from tables where that is faster.")] = False,
+    finetune_epochs: Annotated[
+        int | None, typer.Option(min=0, help="After pruning. Default: 3 where something is pruned.")
+    ] = None,
+    finetune_rate: FinetuneRate = 0.5,
+    data_dir: DataDir = None,
+    trust_data: TrustData = None,
+    as_json: Json = False,
+) -> None:
+    """Make a trained model smaller and faster; measure it before and after each step."""
+    from kansearch.commands import compressing
+    from trials.data import functions
+
+    functions.trust_data(*(trust_data or ()))
+    compressing.run_compress(
+        model, output, prune, channels, quantize, tables, finetune_epochs, finetune_rate, data_dir, as_json
+    )
+
+
+@app.command()
+def grow(
+    model: ModelFolder,
+    output: NewFolder,
+    finetune_epochs: Annotated[int, typer.Option(min=0, help="On the finer grids.")] = 3,
+    finetune_rate: FinetuneRate = 0.5,
+    data_dir: DataDir = None,
+    trust_data: TrustData = None,
+    as_json: Json = False,
+) -> None:
+    """Put a trained model's B-splines on grids twice as fine, and train it on."""
+    from kansearch.commands import compressing
+    from trials.data import functions
+
+    functions.trust_data(*(trust_data or ()))
+    compressing.run_grow(model, output, finetune_epochs, finetune_rate, data_dir, as_json)
 
 
 @app.command()

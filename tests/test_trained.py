@@ -130,8 +130,8 @@ def test_weights_of_another_network_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"format": 2}, "written by a newer kansearch, in format 2; this one reads format 1"),
-        ({"format": "1"}, "not a model that `kansearch retrain` wrote"),
+        ({"format": 3}, "written by a newer kansearch, in format 3; this one reads format 2"),
+        ({"format": "1"}, "not a model that kansearch wrote"),
         (
             {"config": {"data": {"dataset": "digits"}, "model": {"depths": 2}}},
             r"config\.model\.plain\.depths: .*another version",

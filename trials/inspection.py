@@ -7,7 +7,7 @@ layers[0].functions([0], [0], [4])  # φ of output 0, input 0, kernel entry 4, a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from trials.config import TrialConfig
 from trials.data.loader import evaluation_batches
 from trials.data.splits import load_training
+from trials.edges import edge_spreads, planes_at, seen_inputs, weights_by_edge
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
-from trials.kan.mixture import MixtureKANConv
 from trials.models import build_network
 from trials.pretrained import load_pretrained
 from trials.weights import load_weights
@@ -34,8 +34,6 @@ _SHOWN = 0.995
 """Share of the inputs seen that the points cover at least."""
 IMAGES = 512
 """Of the training split, unaugmented, that the network is shown."""
-_SAMPLES = 2048
-"""Values kept of each input channel."""
 _NEGLIGIBLE = 0.01
 """Share of a layer's variance that its prunable edges hold together, at most."""
 
@@ -129,42 +127,12 @@ def inspect_weights(config: TrialConfig, weights: Path, data_dir: Path | None = 
 def inspect_network(network: nn.Module, initial: nn.Module, images: Tensor) -> list[LearnedLayer]:
     """The same of a network, what it was before training, and normalised images (N, C, *size)."""
     before = {name: layer for name, layer in initial.named_modules() if isinstance(layer, KANLayer)}
-    seen = _seen(network.eval(), images)
+    seen = seen_inputs(network.eval(), images, (KANLayer,))
     return [
         _layer(name, layer, before[name], seen[name])
         for name, layer in network.named_modules()
         if isinstance(layer, KANLayer)
     ]
-
-
-def _seen(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """What each KAN layer is given while the images pass: (S, I), S values of each channel. An expert of a mixture is
-    given what the mixture is."""
-    found: dict[str, Tensor] = {}
-
-    def note(names: list[str]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, inputs: found.update(dict.fromkeys(names, _sample(inputs[0])))
-
-    handles = []
-    for name, module in network.named_modules():
-        if isinstance(module, MixtureKANConv):
-            names = [f"{name}.experts.{index}" for index in range(len(module.experts))]
-            handles.append(module.register_forward_pre_hook(note(names)))
-        elif isinstance(module, KANLayer):
-            handles.append(module.register_forward_pre_hook(note([name])))
-    try:
-        network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
-
-
-def _sample(z: Tensor) -> Tensor:
-    """(N, I, *size) -> at most 2,048 values of each channel, drawn at random places, (S, I)."""
-    values = z.detach().transpose(0, 1).flatten(1)  # (I, N * pixels)
-    places = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0))[:_SAMPLES]
-    return values[:, places].T
 
 
 def _layer(name: str, layer: KANLayer, before: KANLayer, seen: Tensor) -> LearnedLayer:
@@ -173,45 +141,21 @@ def _layer(name: str, layer: KANLayer, before: KANLayer, seen: Tensor) -> Learne
     grid = None if radius is None else (middle - radius, middle + radius)
     reach = max(*map(abs, grid or (0.0, 0.0)), float(np.quantile(seen.abs().numpy(), _SHOWN)), 1.0)
     z = torch.linspace(-reach, reach, POINTS)
-    weights = _by_edge(layer)
+    weights = weights_by_edge(layer)
     return LearnedLayer(
         name=name,
         basis=next(name for name, basis in BASES.items() if type(layer.basis) is basis),
         kernel=tuple(layer.weight.shape[2:]),
         z=_array(z),
-        planes=_array(_planes(layer, z)),
+        planes=_array(planes_at(layer, z)),
         weights=_array(weights),
-        initial_planes=_array(_planes(before, z)),
-        initial_weights=_array(_by_edge(before)),
-        ends=_array(_planes(layer, torch.tensor([-1.0, 1.0]))),
+        initial_planes=_array(planes_at(before, z)),
+        initial_weights=_array(weights_by_edge(before)),
+        ends=_array(planes_at(layer, torch.tensor([-1.0, 1.0]))),
         seen=_array(seen),
         grid=grid,
-        importance=_array(_importance(layer, weights, seen)),
+        importance=_array(edge_spreads(planes_at(layer, seen), weights)),
     )
-
-
-def _planes(layer: KANLayer, z: Tensor) -> Tensor:
-    """The basis functions and the base branch at z: (*shape) -> (*shape, P)."""
-    features = layer.basis.expand(z)
-    return features if layer.base is None else torch.cat([features, layer.base(z)[..., None]], dim=-1)
-
-
-def _by_edge(layer: KANLayer) -> Tensor:
-    """The effective weights: (O, I, P, K)."""
-    weights = layer.edge_weights()
-    return weights.reshape(*weights.shape[:3], weights[0, 0, 0].numel())
-
-
-def _importance(layer: KANLayer, weights: Tensor, seen: Tensor) -> Tensor:
-    """std of φ_{o,i,k} over the inputs of channel i: from the covariance of the planes there. (O, I, K)"""
-    planes = _planes(layer, seen)  # (S, I, P)
-    centred = planes - planes.mean(0)
-    covariance = torch.einsum("sip,siq->ipq", centred, centred) / len(seen)  # (I, P, P)
-    groups = seen.shape[1] // weights.shape[1]  # a grouped convolution's outputs see their own channels
-    outputs = weights.reshape(groups, -1, *weights.shape[1:])
-    covariance = covariance.reshape(groups, -1, *covariance.shape[1:])
-    variance = torch.einsum("goipk,gipq,goiqk->goik", outputs, covariance, outputs).flatten(0, 1)
-    return variance.clamp(min=0).sqrt()
 
 
 def _array(tensor: Tensor) -> Array:

@@ -56,7 +56,7 @@ def write_portable(folder: Path, formats: Sequence[Format]) -> list[Path]:
             that differ, or a file that cannot be written.
     """
     check_formats(formats)
-    model, _ = load_model(folder)
+    model, _ = load_model(folder, exact=True)
     place = model_folder(folder)
     size = sum(each.numel() * each.element_size() for each in model.state_dict().values())
     if "onnx" in formats and size > _ONNX_LIMIT:

@@ -21,7 +21,7 @@ from trials.memory import estimate_memory
 from trials.models import build_model, build_network
 from trials.presets import Preset
 
-__all__ = ["SIZES", "check_batch", "count_flops", "count_parameters", "count_preset", "measure"]
+__all__ = ["SIZES", "check_batch", "count_flops", "count_parameters", "count_preset", "measure", "network_flops"]
 
 SIZES = ("parameters", "flops", "peak_memory_mib")
 
@@ -45,7 +45,7 @@ def measure(
         network = build_network(config)
     count: dict[str, Callable[[], float]] = {
         "parameters": lambda: _parameters(network),
-        "flops": lambda: _flops(config, network),
+        "flops": lambda: network_flops(config, network),
         "peak_memory_mib": lambda: estimate_memory(config, device, threads, network, data_dir),
     }
     wanted = set(names)
@@ -81,14 +81,15 @@ def count_flops(config: TrialConfig) -> int:
     does."""
     with torch.device("meta"):
         network = build_network(config)
-    return _flops(config, network)
+    return network_flops(config, network)
 
 
 def _parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def _flops(config: TrialConfig, network: nn.Module) -> int:
+def network_flops(config: TrialConfig, network: nn.Module) -> int:
+    """The same of a network that is on the meta device already."""
     shape = data_shape(config.data)
     image = torch.empty(1, shape.channels, *shape.size, device="meta")
     with torch.no_grad(), _Flops() as counter:

@@ -20,8 +20,11 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from trials.compress.quantize import dequantize
+from trials.compress.stored import COMPRESSED, accelerate, restore_widths
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.names import class_names
@@ -39,12 +42,15 @@ __all__ = [
     "describe_model",
     "load_model",
     "model_folder",
+    "open_model",
+    "write_model",
 ]
 
-FORMAT = 1
-"""Of the manifest. A reader refuses what is newer than itself."""
+PLAIN, FORMAT = 1, 2
+"""Of the manifest: of a network as its configuration says, and of a compressed one, the newest that is read here. A
+reader refuses what is newer than itself."""
 MANIFEST, WEIGHTS = "model.json", "model.safetensors"
-_PUZZLING = "not a model that `kansearch retrain` wrote"
+_PUZZLING = "not a model that kansearch wrote"
 
 
 class ModelError(ValueError):
@@ -79,7 +85,7 @@ def describe_model(config: TrialConfig, folder: Path, data_dir: Path | None = No
     """Write the manifest of the weights that training left in `folder`. Raises DataError and OSError."""
     mean, std = load_statistics(config.data, data_dir)
     manifest = {
-        "format": FORMAT,
+        "format": PLAIN,
         "config": config.model_dump(mode="json"),
         "mean": mean.tolist(),
         "std": std.tolist(),
@@ -89,32 +95,67 @@ def describe_model(config: TrialConfig, folder: Path, data_dir: Path | None = No
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def load_model(folder: str | Path, device: torch.device | str = "cpu") -> tuple[TrainedModel, TrialConfig]:
-    """The model in a folder of `kansearch retrain`, in eval mode, and its configuration.
+def write_model(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    source: Mapping[str, Any],
+    config: TrialConfig,
+    compressed: Mapping[str, Any] | None = None,
+) -> None:
+    """Write weights, as they are given, and a manifest: that of the model it was made from, with another configuration.
+
+    compressed: what `trials.compress.stored` says of a network that is not as its configuration. Raises OSError.
+    """
+    save_file({name: each.detach().cpu().contiguous().clone() for name, each in state.items()}, folder / WEIGHTS)
+    manifest = {**source, "format": FORMAT if compressed else PLAIN, "config": config.model_dump(mode="json")}
+    manifest.pop(COMPRESSED, None)
+    manifest |= {COMPRESSED: dict(compressed)} if compressed else {}
+    manifest["sha256"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(
+    folder: str | Path, device: torch.device | str = "cpu", *, exact: bool = False
+) -> tuple[TrainedModel, TrialConfig]:
+    """The model in a folder of `kansearch retrain` or `kansearch compress`, in eval mode, and its configuration.
 
     Args:
         folder: the whole folder, of whose seeds the first is taken, or one seed's.
         device: where the model is to be.
+        exact: leave a compressed model's tables and products of integers away, which a CPU is faster with, and which
+            are not to be trained; other devices and exports never use them.
 
     Raises:
         ModelError: there is no model, its manifest is damaged, is from a newer version, or the weights are damaged,
             other ones than the manifest says, or of another network.
     """
+    model, config, manifest = open_model(folder)
+    if COMPRESSED in manifest and not exact:
+        try:
+            accelerate(model.network, manifest[COMPRESSED])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{model_folder(Path(folder)) / MANIFEST}: {_PUZZLING}: {error}") from error
+    return model.to(device).eval(), config
+
+
+def open_model(folder: str | Path) -> tuple[TrainedModel, TrialConfig, dict[str, Any]]:
+    """The model on the CPU, every layer exact, its configuration and its manifest. Errors are those of `load_model`."""
     place = model_folder(Path(folder))
     manifest = _manifest(place / MANIFEST)
     config = _config(place / MANIFEST, manifest)
     shape = data_shape(config.data)
     try:
         network = build_network(config)
+        restore_widths(network, manifest.get(COMPRESSED))
         model = TrainedModel(network, shape, manifest["mean"], manifest["std"], manifest["classes"])
         if not len(manifest["mean"]) == len(manifest["std"]) == shape.channels:
             raise ValueError(f"mean and std are not of {shape.channels} channels")
         if len(model.classes) != shape.classes:
             raise ValueError(f"{len(model.classes)} names of {shape.classes} classes")
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{place / MANIFEST}: {_PUZZLING}: {error}") from error
     _load(place / WEIGHTS, str(manifest.get("sha256")), network)
-    return model.to(device).eval(), config
+    return model.eval(), config, manifest
 
 
 def model_folder(folder: Path) -> Path:
@@ -157,7 +198,7 @@ def _load(path: Path, digest: str, network: nn.Module) -> None:
     """Load the weights in a file, if they are those of the digest."""
     try:
         data = path.read_bytes()
-        tensors = parse_weights(data, str(path))
+        tensors = dequantize(parse_weights(data, str(path)), str(path))
         check_shapes(tensors, network.state_dict(), f"{path}: weights of another network than the configuration's")
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from error

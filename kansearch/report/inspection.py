@@ -20,7 +20,7 @@ def inspect(folder: Path, out: Path, data_dir: Path | None = None) -> list[dict[
     """Draw what the model in `folder` has learned into the folder `out`; `layer_summary` of each of its layers.
 
     Args:
-        folder: of `kansearch retrain`, or one seed's in it. Of several seeds the first is drawn.
+        folder: of `kansearch retrain`, or one seed's in it, or of `grow`. Of several seeds the first is drawn.
         out: made if missing.
         data_dir: where to look first for the data set, whose training images the model is shown.
 
@@ -29,7 +29,8 @@ def inspect(folder: Path, out: Path, data_dir: Path | None = None) -> list[dict[
         KansearchError: weights or data are missing or damaged, or `out` can't be written.
     """
     weights = _weights(folder)
-    config = load_config(weights.parent.parent / "config.yaml")
+    beside = weights.with_name("config.yaml")  # in a folder of `compress` or `grow`
+    config = load_config(beside if beside.exists() else weights.parent.parent / "config.yaml")
     seed = weights.parent.name.removeprefix("seed-")
     if seed.isdecimal():
         config = config.model_copy(update={"seed": int(seed)})
