@@ -252,8 +252,29 @@ def retrain(
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the configuration's.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train this many times, each with its own seed.")] = 1,
+    data: Annotated[
+        str, typer.Option(metavar="PART", help="all of the training split; or training, and its validation part measured.")
+    ] = "all",
+    gpus: Annotated[
+        int, typer.Option(min=1, help="Processes that share each batch, each on its GPU; on CPUs where there is none.")
+    ] = 1,
+    address: Address = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="Start from the weights in a folder of `retrain`.")
+    ] = None,
+    freeze: Annotated[str, typer.Option(metavar="PART", help="With --from: none, or features, all but the head.")] = "none",
+    export_formats: Annotated[
+        str, typer.Option("--export", metavar="FORMATS", help="Write these too: onnx, torch, or onnx,torch.")
+    ] = "",
+    register: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the model in MLflow's registry.")
+    ] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(metavar="URI", help="MLflow's store. Default: the study's, else SQLite.")
+    ] = None,
     data_dir: DataDir = None,
     trust_data: TrustData = None,
+    home: Home = _STUDIES,
     as_json: Json = False,
 ) -> None:
     """Train a configuration, or a preset, on the whole training split and measure it on the test split."""
@@ -261,7 +282,13 @@ def retrain(
     from trials.data import functions
 
     functions.trust_data(*(trust_data or ()))
-    delivering.run_retrain(delivering.config_of(config, preset, dataset), output, epochs, seeds, data_dir, as_json)
+    chosen, source = delivering.config_of(config, preset, dataset), delivering.source_of(config, preset)
+    if epochs is not None:
+        chosen = chosen.model_copy(update={"epochs": epochs})
+    retraining = delivering.retraining_of(
+        chosen, source, output, seeds, data, gpus, address, start, freeze, data_dir, tuple(trust_data or ())
+    )
+    delivering.run_retrain(retraining, home, tracking_uri, export_formats, register, as_json)
 
 
 @app.command()

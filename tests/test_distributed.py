@@ -28,7 +28,9 @@ def config_of(**changes: Any) -> TrialConfig:
 
 
 ADAMW = config_of()
-LBFGS = config_of(optimizer={"name": "lbfgs", "lr": 0.3}, epochs=1)
+LBFGS = config_of(  # few steps, because its line search makes much of a rounding error
+    optimizer={"name": "lbfgs", "lr": 0.3}, data={**DOCUMENT["data"], "batch_size": 101}, epochs=1
+)
 NORMALISED = config_of(
     model={**DOCUMENT["model"], "normalization": "batch"}, data={**DOCUMENT["data"], "augment": "affine"}
 )
@@ -61,7 +63,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
     for config, (numbers, weights), (others, nothing) in zip(configs, first, second, strict=True):
         assert numbers == others, "both know the same"
         assert nothing == {}, "one alone writes"
-        if config is NORMALISED:  # another draw of the augmentation, and statistics of a part of each batch
+        if config == NORMALISED:  # another draw of the augmentation, and statistics of a part of each batch
             assert all(torch.isfinite(each).all() for each in weights.values())
             continue
         alone, expected = train(config, tmp_path)

@@ -36,6 +36,8 @@ from trials.training import TrialDiverged, train
 from trials.weights import save_weights
 
 __all__ = [
+    "ALONE",
+    "Processes",
     "TrialDiverged",
     "accelerators",
     "build_on",
