@@ -30,17 +30,25 @@ _IN_FLIGHT = 64
 _log = logging.getLogger(__name__)
 
 
-def decode_image(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
-    """The image in a file, (C, side, side): scaled so that the shorter side fits, and cropped to the middle.
+def decode_image(path: Path, side: int | tuple[int, int], channels: int, *, resize: bool = True) -> NDArray[np.uint8]:
+    """The image in a file, (C, height, width): scaled so that the shorter side fits, and cropped to the middle.
 
-    Raises DataFileError, which names the file, where it cannot be read, is truncated, or has more than 8 bits.
+    side: of a square in pixels, or (height, width). Colours become grey where channels is 1, and grey is repeated where
+    it is 3. Raises DataFileError, which names the file, where it cannot be read, is truncated, has more than 8 bits, or
+    is of another size and not to `resize`.
     """
+    height, width = (side, side) if isinstance(side, int) else side
     with _opened(path) as image:
+        if not resize and image.size != (width, height):
+            raise DataFileError(
+                f"{path}: {image.size[0]}x{image.size[1]} pixels where the model takes {width}x{height}; --resize "
+                f"scales and crops images"
+            )
         if image.mode not in _MODES:
             raise DataFileError(f"{path}: an image of mode {image.mode}; 8 bits a channel are needed")
         converted = image.convert("RGB" if channels == 3 else "L")
-        pixels = np.asarray(ImageOps.fit(converted, (side, side), Image.Resampling.BILINEAR), np.uint8)
-    return pixels.reshape(side, side, channels).transpose(2, 0, 1)
+        pixels = np.asarray(ImageOps.fit(converted, (width, height), Image.Resampling.BILINEAR), np.uint8)
+    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def decode_mask(path: Path, side: int, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ __all__ = [
     "class_folders",
     "count_folder",
     "count_segmentation",
+    "image_files",
     "read_folder",
     "read_segmentation",
     "read_tiny_imagenet",
@@ -47,7 +48,7 @@ def count_folder(folder: Path) -> int:
 
 @lru_cache(maxsize=8)
 def _count(folder: Path) -> int:
-    return sum(len(_image_files(folder / name)) for name in class_folders(folder))
+    return sum(len(image_files(folder / name)) for name in class_folders(folder))
 
 
 def read_tiny_imagenet(folder: Path) -> tuple[Images, Images]:
@@ -57,7 +58,7 @@ def read_tiny_imagenet(folder: Path) -> tuple[Images, Images]:
         raise DataFileError(f"{folder / 'wnids.txt'}: {len(classes)} classes where 200 are expected")
     files, labels = [], []
     for label, name in enumerate(classes):
-        found = _image_files(folder / "train" / name / "images")
+        found = image_files(folder / "train" / name / "images")
         files += found
         labels += [label] * len(found)
     annotations = folder / "val" / "val_annotations.txt"
@@ -79,12 +80,12 @@ def read_segmentation(config: SegmentationDataConfig, folder: Path) -> tuple[Ima
 
 def count_segmentation(folder: Path) -> int:
     """Training images."""
-    return len(_image_files(folder / "train" / "images"))
+    return len(image_files(folder / "train" / "images"))
 
 
 def _with_masks(config: SegmentationDataConfig, folder: Path) -> Images:
-    images = _image_files(folder / "images")
-    masks = {path.stem: path for path in _image_files(folder / "masks")}
+    images = image_files(folder / "images")
+    masks = {path.stem: path for path in image_files(folder / "masks")}
     if missing := [path for path in images if path.stem not in masks]:
         raise DataFileError(f"{missing[0]}: has no mask {folder / 'masks' / missing[0].stem}.png")
     if len(masks) != len(images):
@@ -120,14 +121,14 @@ def _listed(folder: Path, classes: list[str]) -> tuple[list[Path], list[int]]:
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = _image_files(folder / name) if (folder / name).is_dir() else []
+        found = image_files(folder / name) if (folder / name).is_dir() else []
         files += found
         labels += [label] * len(found)
     return files, labels
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """In the order of their names. Raises DataFileError where there are none."""
+def image_files(folder: Path) -> list[Path]:
+    """Those in a folder, in the order of their names. Raises DataFileError where there are none."""
     try:
         names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
     except OSError as error:

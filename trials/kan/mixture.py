@@ -56,6 +56,8 @@ class MixtureKANConv(nn.Module):
         experts = cast(list[KANConv], list(self.experts))
         first = experts[0]
         gates = self._gates(self._logits(z))
+        if torch.compiler.is_exporting():
+            return self._one_by_one(gates, z)
         weight = self._mixed(gates, [expert.effective_weight() for expert in experts])  # (N, O, P*C/g, *kernel)
         bias = self._mixed(gates, [e.bias for e in experts if e.bias is not None]) if first.bias is not None else None
         z, inner, outer = first._perturb(z)
@@ -67,6 +69,11 @@ class MixtureKANConv(nn.Module):
             planes.flatten(0, 1)[None], weight, None if bias is None else bias.flatten()
         )  # (1, N*P*C, *S) -> (1, N*O, *S')
         return y.view(len(z), first.out_channels, *y.shape[2:])
+
+    def _one_by_one(self, gates: Tensor, z: Tensor) -> Tensor:
+        """The same sum, each expert for all samples: a convolution's groups cannot depend on N in an exported graph."""
+        outputs = torch.stack([expert(z) for expert in self.experts], 1)  # (N, experts, O, *S')
+        return torch.einsum("ne,ne...->n...", gates.to(outputs.dtype), outputs)
 
     def load_balance(self, z: Tensor) -> Tensor:
         """experts · Σ_e (share of choices that fall on e) · (mean probability of e): 1 when balanced, more when not."""
