@@ -253,7 +253,8 @@ def retrain(
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the configuration's.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train this many times, each with its own seed.")] = 1,
     data: Annotated[
-        str, typer.Option(metavar="PART", help="all of the training split; or training, and its validation part measured.")
+        str,
+        typer.Option(metavar="PART", help="all of the training split, or training: its validation part is measured."),
     ] = "all",
     gpus: Annotated[
         int, typer.Option(min=1, help="Processes that share each batch, each on its GPU; on CPUs where there is none.")
@@ -262,7 +263,9 @@ def retrain(
     start: Annotated[
         Path | None, typer.Option("--from", metavar="DIR", help="Start from the weights in a folder of `retrain`.")
     ] = None,
-    freeze: Annotated[str, typer.Option(metavar="PART", help="With --from: none, or features, all but the head.")] = "none",
+    freeze: Annotated[
+        str, typer.Option(metavar="PART", help="With --from: none, or features: all but the head stays.")
+    ] = "none",
     export_formats: Annotated[
         str, typer.Option("--export", metavar="FORMATS", help="Write these too: onnx, torch, or onnx,torch.")
     ] = "",

@@ -11,6 +11,7 @@ from rich.console import Console
 from kansearch.commands.common import console_for, print_json
 from kansearch.commands.progress import TrainingDisplay
 from kansearch.console import per_class
+from kansearch.deliver import portable
 from kansearch.deliver.presets import preset_config
 from kansearch.deliver.retraining import Retraining
 from kansearch.errors import InputError, KansearchError, SearchInterrupted
@@ -76,8 +77,7 @@ def run_retrain(
     from kansearch.deliver.retrain import retrain
     from kansearch.deliver.start import check_start
 
-    formats = tuple(each.strip() for each in export.split(",") if each.strip())
-    _check_formats(formats)
+    formats = portable.formats_of(export)
     console, out = console_for(as_json), retraining.out
     if (note := check_start(retraining.config)) is not None:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
@@ -86,7 +86,7 @@ def run_retrain(
         metrics = retrain(retraining, [TrainingDisplay(console), writer])
     except KeyboardInterrupt:
         raise SearchInterrupted(f"interrupted; the same command goes on with what is in {out}", 130) from None
-    files = _write_portable(out, formats)
+    files = portable.write(out, formats)
     uri = _log_model(writer, out, register, console)
     if as_json:
         print_json(metrics)
@@ -121,29 +121,6 @@ def _writer(retraining: Retraining, home: Path, tracking_uri: str | None) -> Ret
     return RetrainingWriter(tracking_uri or sqlite_url(home / "mlflow.db"), home, of_study)
 
 
-def _check_formats(formats: tuple[str, ...]) -> None:
-    """Before anything is trained. Raises KansearchError."""
-    if formats:
-        from trials.portable import PortableError, check_formats
-
-        try:
-            check_formats(formats)
-        except PortableError as error:
-            raise KansearchError(f"--export: {error}") from error
-
-
-def _write_portable(out: Path, formats: tuple[str, ...]) -> list[Path]:
-    if not formats:
-        return []
-    from trials.portable import PortableError, write_portable
-    from trials.trained import ModelError
-
-    try:
-        return write_portable(out, formats)
-    except (PortableError, ModelError) as error:
-        raise KansearchError(f"--export: {error}") from error
-
-
 def _log_model(writer: RetrainingWriter, out: Path, register: str | None, console: Console) -> str | None:
     """Log the model to its run; its URI. Where MLflow takes nothing that is a warning, unless a name was asked for.
 
@@ -159,5 +136,6 @@ def _log_model(writer: RetrainingWriter, out: Path, register: str | None, consol
             problem = str(error)
     if register is not None:
         raise KansearchError(f"the model is in {out}, but was not registered as '{register}': {problem}")
-    console.print(f"MLflow has not everything: {problem}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    text = f"MLflow has not everything: {problem}; the same command writes the rest"
+    console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     return None

@@ -43,8 +43,9 @@ def write_card(out: Path, retraining: Retraining, metrics: Mapping[str, Any]) ->
 
 def card(retraining: Retraining, metrics: Mapping[str, Any], classes: Sequence[str]) -> str:
     """The text, in Markdown."""
+    config = retraining.config
     sections = {
-        f"{retraining.config.data.dataset}: {describe(retraining.config.model_dump(mode='json'))}": _what(retraining, metrics),
+        f"{config.data.dataset}: {describe(config.model_dump(mode='json'))}": _what(retraining, metrics),
         "Figures": _figures(metrics),
         "Classes": _classes(metrics["runs"], classes),
         "Speed and hardware": _speed(metrics["runs"]),
@@ -64,7 +65,7 @@ def card(retraining: Retraining, metrics: Mapping[str, Any], classes: Sequence[s
 
 def _what(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]:
     config, source = retraining.config, retraining.source
-    kind = "a plain network" if config.model.basis.name == "none" else f"a {config.model.basis.name} KAN"
+    kind = "a plain network" if config.model.basis.name == "none" else f"a KAN of basis `{config.model.basis.name}`"
     task = "classifies each pixel" if "mean_iou" in metrics else "classifies samples"
     yield (
         f"A network that {task} of `{config.data.dataset}`: {kind} of family `{config.model.family}`, "
@@ -178,8 +179,8 @@ def _limits(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]
 
 def _licence() -> list[str]:
     return [
-        "kansearch is under the Apache License 2.0, which says nothing about these weights: they are their maker's, and "
-        "the data set's licence may bind their use."
+        "kansearch is under the Apache License 2.0, which says nothing about these weights: they are their maker's, "
+        "and the data set's licence may bind their use."
     ]
 
 

@@ -73,5 +73,6 @@ def _same(path: Path, retraining: Retraining) -> str:
     for name, value in _way(retraining).items():
         if begun.get(name) != value:
             option = {"data": "--data", "processes": "--gpus"}[name]
-            raise InputError(f"{out} was begun with {option} {begun.get(name)}; go on with that, or give an empty folder")
+            way_out = "go on with that, or give an empty folder"
+            raise InputError(f"{out} was begun with {option} {begun.get(name)}; {way_out}")
     return identity

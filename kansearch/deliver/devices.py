@@ -111,9 +111,7 @@ def _trainer(job: Job, queue: Queue, retraining: Retraining, cluster: Cluster, s
         _train,
         train_loop_config={"job": asdict(job), "queue": queue},
         torch_config=LoopbackTorchConfig(meeting=str(scratch / "meeting")) if local else TorchConfig(),
-        scaling_config=ScalingConfig(
-            num_workers=processes, use_gpu=cluster.gpus > 0, resources_per_worker=resources
-        ),
+        scaling_config=ScalingConfig(num_workers=processes, use_gpu=cluster.gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(name=f"retrain-{uuid.uuid4().hex[:8]}", storage_path=str(scratch)),
     )
 

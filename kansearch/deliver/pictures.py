@@ -22,6 +22,8 @@ BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito's
 _NAMED = 25
 """The most classes whose names, and counts, are written into a picture."""
 _LONGEST_NAME = 14
+_SLANTED: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+_WIDE = 20  # times the smallest loss: then the axis is logarithmic
 
 
 def write_pictures(out: Path, retraining: Retraining, metrics: dict[str, Any]) -> None:
@@ -51,7 +53,8 @@ def curves_figure(curves: Sequence[Sequence[dict[str, Any]]]) -> Figure:
         _lines(rest[0], curves, "accuracy", "validation", ORANGE)
         rest[0].set(xlabel="epoch", ylabel="validation accuracy")
     loss.set(xlabel="epoch", ylabel="loss (nats)")
-    if all(row["train_loss"] > 0 for curve in curves for row in curve):
+    losses = [row["train_loss"] for curve in curves for row in curve]
+    if 0 < min(losses) < max(losses) / _WIDE:
         _logarithmic(loss)
     loss.legend(frameon=False)
     seeds = f"mean of {len(curves)} seeds; each seed faint" if len(curves) > 1 else "one seed"
@@ -94,8 +97,10 @@ def confusion_figure(matrix: NDArray[np.int64], classes: Sequence[str], seeds: i
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the class", shrink=0.85)
     if named:
-        axes.set_xticks(range(count), [_short(each) for each in classes], rotation=60, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(count), [_short(each) for each in classes])
+        names = [_short(each) for each in classes]
+        long = max(map(len, names)) > 3
+        axes.set_xticks(range(count), names, **(_SLANTED if long else {}))
+        axes.set_yticks(range(count), names)
         size = 8 if matrix.max() < 10_000 else 6
         for row, column in np.argwhere(matrix > 0):
             colour = "white" if share[row, column] > 0.55 else "#222222"

@@ -22,7 +22,6 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from kansearch.deliver.card import write_card
@@ -31,7 +30,7 @@ from kansearch.deliver.intervals import half_width
 from kansearch.deliver.pictures import write_pictures
 from kansearch.deliver.retraining import Observer, Retraining
 from kansearch.deliver.seed import as_json, train_seed, write_whole
-from kansearch.errors import InputError, KansearchError
+from kansearch.errors import KansearchError
 
 __all__ = ["retrain"]
 

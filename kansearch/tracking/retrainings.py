@@ -1,9 +1,9 @@
 """A retraining's runs in MLflow: found by their tags or made, and brought up to what was trained. Idempotent.
 
-    experiment kansearch/<study>, or kansearch/retrain where no study is known
-    └── run retrain <configuration>     parameters, figures on the test split, pictures, model card; child of the study's
-        ├── run seed 0                  its curve and figures; where there is one seed they are in the run above
-        └── ...
+experiment kansearch/<study>, or kansearch/retrain where no study is known
+└── run retrain <configuration>     parameters, figures, pictures, model card; a child of the study's run
+    ├── run seed 0                  its curve and figures; where there is one seed they are in the run above
+    └── ...
 """
 
 from __future__ import annotations
