@@ -159,7 +159,9 @@ def _data(retraining: Retraining, run: Mapping[str, Any]) -> Iterator[str]:
     yield f"`{data.dataset}`, trained on {part or 'the whole training split'}, in batches of {data.batch_size}."
     if run["data"]["sha256"] is not None:
         yield f"\nSHA-256 of its samples and labels: `{run['data']['sha256']}`."
-    if "data" in retraining.source and retraining.source["data"].get("sha256") not in (None, run["data"]["sha256"]):
+    searched = retraining.source.get("data")
+    known = searched.get("sha256") if isinstance(searched, Mapping) else None
+    if known is not None and known != run["data"]["sha256"]:
         yield "\nThe search that found the configuration had other data: its checksum differs."
 
 
