@@ -300,7 +300,7 @@ def predict(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IMAGES...",
+            metavar="IMAGES",
             help="Image files, folders of them, or .npy and .npz files of numbers (N, C, *size). Colours are made grey "
             "for a model of one channel.",
         ),

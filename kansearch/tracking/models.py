@@ -10,6 +10,7 @@ import json
 import logging
 import shutil
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,9 @@ def _log(client: MlflowClient, run_id: str, place: Path, model: TrainedModel) ->
 
 def _save(folder: Path, model_id: str, run_id: str, place: Path, model: TrainedModel) -> None:
     """Write MLflow's folder of the model to `folder`/saved."""
-    from mlflow import pyfunc
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*Any type hint", UserWarning)  # of MLflow's own types, at its import
+        from mlflow import pyfunc
     from mlflow.models import Model
 
     from trials.trained import MANIFEST, WEIGHTS

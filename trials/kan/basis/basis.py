@@ -81,7 +81,8 @@ class Basis(nn.Module):
             ):
                 features: Tensor = _Differentiable.apply(self, *leaves)
                 return features
-            with torch.no_grad():
+            quiet = torch.no_grad() if torch.is_grad_enabled() else nullcontext()  # torch.export pays for each no_grad
+            with quiet:
                 wide = widened(z)
                 return self.features(wide if self.domain is None else self.domain.map(wide))
 
