@@ -13,7 +13,6 @@ import yaml
 from PIL import Image
 
 from kansearch.deliver.claim import versions
-from kansearch.deliver.intervals import half_width
 from kansearch.deliver.pictures import confusion_figure
 from kansearch.deliver.retrain import retrain
 from kansearch.deliver.retraining import Retraining
@@ -71,11 +70,6 @@ def test_the_validation_part_is_measured_after_each_epoch_and_left_out_of_traini
     whole = retrain(Retraining(CONFIG, tmp_path / "whole"))
     assert "validation_accuracy" not in whole
     assert json.loads((tmp_path / "whole/seed-0/curve.json").read_text())[0]["accuracy"] is None
-
-
-def test_half_the_interval_of_a_mean_is_students() -> None:
-    values = [0.91, 0.93, 0.9, 0.94, 0.92]
-    assert half_width(values) == pytest.approx(2.7764 * np.std(values, ddof=1) / 5**0.5, rel=1e-4)
 
 
 def test_the_card_tells_what_it_is_and_its_figures(out: Path) -> None:

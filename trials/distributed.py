@@ -49,9 +49,11 @@ class Processes:
         if self.size == 1:
             return model
         if next(model.parameters()).is_cuda:
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         for tensor in [*model.parameters(), *model.buffers()]:
-            distributed.broadcast(tensor.detach(), src=0)
+            value = tensor.detach().contiguous()
+            distributed.broadcast(value, src=0)
+            tensor.detach().copy_(value)
         return model
 
     def combine(self, parameters: Iterable[nn.Parameter], losses: tuple[Tensor, ...], share: float) -> list[Tensor]:
@@ -62,7 +64,7 @@ class Processes:
         gradients = [p.grad for p in parameters if p.grad is not None]
         together = torch.cat([torch.stack(losses).float(), *(each.flatten().float() for each in gradients)]) * share
         distributed.all_reduce(together)
-        sums, *rest = together.split([len(losses), *(each.numel() for each in gradients)])
+        sums, *rest = torch.split(together, [len(losses), *(each.numel() for each in gradients)])
         for gradient, total in zip(gradients, rest, strict=True):
             gradient.copy_(total.view(gradient.shape))
         return list(sums)

@@ -13,6 +13,7 @@ import yaml
 from kansearch.deliver.claim import versions
 from kansearch.deliver.retraining import Retraining
 from kansearch.deliver.seed import write_whole
+from kansearch.search.session import processor
 from kansearch.study.figures import describe
 
 __all__ = ["card", "write_card"]
@@ -122,7 +123,8 @@ def _speed(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     inference = timing[0]["inference"]
     rate = statistics.median(each["inference"]["images_per_second"] for each in timing)
     threads = f", {_plural(inference['threads'], 'thread')}" if inference["device"] == "cpu" else ""
-    where = f"{inference['device']}{threads}, {inference['precision']}, batches of {inference['batch']}"
+    device = processor() if inference["device"] == "cpu" else inference["device"]
+    where = f"{device}{threads}, {inference['precision']}, batches of {inference['batch']}"
     yield f"- inference: {rate:,.0f} samples/s ({where})"
     training = statistics.median(each["training_images_per_second"] for each in timing)
     seconds = statistics.fmean(each["training_seconds"] for each in timing)

@@ -26,11 +26,11 @@ from typing import Any
 
 from kansearch.deliver.card import write_card
 from kansearch.deliver.claim import claim
-from kansearch.deliver.intervals import half_width
 from kansearch.deliver.pictures import write_pictures
 from kansearch.deliver.retraining import Observer, Retraining
 from kansearch.deliver.seed import as_json, train_seed, write_whole
 from kansearch.errors import KansearchError
+from kansearch.study.statistics import half_width
 
 __all__ = ["retrain"]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def pin_weights(root: MapNode, issues: Issues) -> tuple[MapNode, tuple[str, ...]
     """
     overrides: list[str] = []
     for part, key in KEYS.items():
-        pinned = at_each(part, root, lambda node, path, key=key: _pinned(node, key, f"{path}.{key}", issues))
+        pinned = at_each(part, root, partial(_pinned, key, issues))
         if part in root.entries and pinned.entries[part] != root.entries[part]:
             overrides.append(_override(part, key, pinned.entries[part].node))
         root = pinned
@@ -41,11 +42,12 @@ def _override(part: str, key: str, node: Node) -> str:
     return f"{part}={json.dumps(plain(node))}"
 
 
-def _pinned(node: MapNode, key: str, path: str, issues: Issues) -> MapNode:
+def _pinned(key: str, issues: Issues, node: MapNode, path: str) -> MapNode:
     if key not in node.entries:
         return node
     entry = node.entries[key]
-    return replace(node, entries={**node.entries, key: Entry(entry.mark, _hashed(entry.node, path, issues))})
+    hashed = _hashed(entry.node, f"{path}.{key}", issues)
+    return replace(node, entries={**node.entries, key: Entry(entry.mark, hashed)})
 
 
 def _hashed(node: Node, path: str, issues: Issues) -> Node:

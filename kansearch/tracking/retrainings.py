@@ -8,19 +8,17 @@ experiment kansearch/<study>, or kansearch/retrain where no study is known
 
 from __future__ import annotations
 
-import logging
-import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.figures import describe
 from kansearch.study.records import EPOCH_METRICS
-from kansearch.tracking.store import STUDY_TAG, TRIAL_TAG, experiment_name, flatten
+from kansearch.tracking.client import entities, find_runs, flatten, last_step, metric, quiet_client
+from kansearch.tracking.store import STUDY_TAG, TRIAL_TAG, experiment_name
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric
 
     from kansearch.deliver.retraining import Retraining
 
@@ -37,19 +35,12 @@ class RetrainingStore:
     again."""
 
     def __init__(self, tracking_uri: str, home: Path, retraining: Retraining, identity: str, of_study: bool) -> None:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the writer tries again itself
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        from mlflow import MlflowClient
-
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is raised as well
-        self._client = MlflowClient(tracking_uri=tracking_uri)
+        self._client = quiet_client(tracking_uri)
         self._retraining, self._identity = retraining, identity
         self._study = retraining.study if of_study else None
         self._experiment = self._find_experiment(tracking_uri, home)
         self._runs: dict[int | None, str] = {}  # by seed; None: the one above
-        for run in self._search(f"tags.`{RETRAIN_TAG}` = '{identity}'"):
+        for run in find_runs(self._client, self._experiment, f"tags.`{RETRAIN_TAG}` = '{identity}'"):
             seed = run.data.tags.get(SEED_TAG)
             self._runs[None if seed is None else int(seed)] = run.info.run_id
         if None not in self._runs:
@@ -66,13 +57,12 @@ class RetrainingStore:
         """Add the epochs that the seed's run lacks."""
         run_id = self._run_of(seed)
         if seed not in self._epochs:
-            history = self._client.get_metric_history(run_id, "train_loss")
-            self._epochs[seed] = max((each.step for each in history), default=0)
+            self._epochs[seed] = last_step(self._client, run_id, "train_loss")
         new = [row for row in rows if row["epoch"] > self._epochs[seed]]
         for start in range(0, len(new), _EPOCHS_IN_A_BATCH):
             batch = new[start : start + _EPOCHS_IN_A_BATCH]
             metrics = [
-                _metric(name, row[name], row["epoch"])
+                metric(name, row[name], row["epoch"])
                 for row in batch
                 for name in EPOCH_METRICS
                 if row.get(name) is not None
@@ -107,16 +97,13 @@ class RetrainingStore:
             artifacts = (home / "artifacts" / (self._study or "retrain")).absolute().as_uri()
         return str(self._client.create_experiment(name, artifact_location=artifacts))
 
-    def _search(self, query: str) -> list[Run]:
-        return list(self._client.search_runs([self._experiment], query))
-
     def _study_tags(self) -> dict[str, str]:
         """Where the configuration comes from; and the study's run as the parent, where it is here."""
         if self._retraining.study is None:
             return {}
         tags = {SOURCE_TAG: self._retraining.study}
         if self._study is not None:
-            found = self._search(f"tags.`{STUDY_TAG}` = '{self._study}'")
+            found = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{self._study}'")
             parents = [run.info.run_id for run in found if TRIAL_TAG not in run.data.tags]
             tags |= {"mlflow.parentRunId": parents[0]} if parents else {}
         return tags
@@ -131,14 +118,12 @@ class RetrainingStore:
 
     def _make(self, name: str, tags: Mapping[str, str]) -> str:
         run = self._client.create_run(self._experiment, run_name=name, tags={RETRAIN_TAG: self._identity, **tags})
-        from mlflow.entities import Param
-
         told = self._retraining
         params = flatten(told.config.model_dump(mode="json"))
         if SEED_TAG in tags:
             params["seed"] = tags[SEED_TAG]
         params |= {"retrain.data": "training" if told.hold_out else "all", "retrain.processes": str(told.processes)}
-        self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in params.items()])
+        self._client.log_batch(run.info.run_id, params=entities("Param", params))
         return str(run.info.run_id)
 
     def _name(self) -> str:
@@ -150,10 +135,4 @@ def _figures(metrics: Mapping[str, Any], step: int) -> list[Metric]:
     """Those of the test split as `test_<name>`; sizes under their own names."""
     own = ("parameters", "flops", "validation_accuracy", "validation_loss", "validation_mean_iou")
     scalars = {key: value for key, value in metrics.items() if isinstance(value, (int, float)) and key != "epochs"}
-    return [_metric(key if key in own else f"test_{key}", value, step) for key, value in scalars.items()]
-
-
-def _metric(name: str, value: float, step: int) -> Metric:
-    from mlflow.entities import Metric
-
-    return Metric(name, float(value), int(time.time() * 1000), step)
+    return [metric(key if key in own else f"test_{key}", value, step) for key, value in scalars.items()]
