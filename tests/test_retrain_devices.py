@@ -12,6 +12,7 @@ from kansearch.deliver.retrain import retrain
 from kansearch.deliver.retraining import Retraining
 from kansearch.errors import KansearchError
 from tests.helpers import listening, run, start, stop, succeed
+from tests.nodes import local_cluster
 from trials import load_model
 from trials.config import TrialConfig
 
@@ -74,3 +75,14 @@ def test_a_training_that_fails_in_its_processes_says_why_in_one_line(folder: Pat
     config = TrialConfig.model_validate(wild)
     with pytest.raises(KansearchError, match="loss is nan in epoch 1"):
         retrain(Retraining(config, folder / "m", processes=2))
+
+
+@pytest.mark.slow
+def test_the_processes_may_be_on_several_hosts_of_a_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with local_cluster() as cluster:
+        cluster.add()
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        monkeypatch.setenv("RAY_AUTH_TOKEN", cluster.token)
+        succeed("retrain", "best.yaml", "-o", "m", "--gpus", "2", "--address", cluster.address, cwd=folder)
+    metrics = json.loads((folder / "m/metrics.json").read_text())
+    assert metrics["accuracy"] > 0.9 and metrics["epochs"] == DOCUMENT["epochs"]

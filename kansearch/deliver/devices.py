@@ -105,12 +105,12 @@ def _trainer(job: Job, queue: Queue, retraining: Retraining, cluster: Cluster, s
     from kansearch.deliver.loopback import LoopbackTorchConfig
 
     processes = retraining.processes
-    local = retraining.address is None
+    local, backend = retraining.address is None, "nccl" if cluster.gpus else "gloo"
     resources = {"CPU": min(1.0, cluster.cpus / processes), **({"GPU": 1.0} if cluster.gpus else {})}
     trainer = TorchTrainer(
         _train,
         train_loop_config={"job": asdict(job), "queue": queue},
-        torch_config=LoopbackTorchConfig(meeting=str(scratch / "meeting")) if local else TorchConfig(),
+        torch_config=LoopbackTorchConfig(backend, meeting=str(scratch / "meeting")) if local else TorchConfig(backend),
         scaling_config=ScalingConfig(num_workers=processes, use_gpu=cluster.gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(name=f"retrain-{uuid.uuid4().hex[:8]}", storage_path=str(scratch)),
     )
@@ -123,6 +123,7 @@ def _trainer(job: Job, queue: Queue, retraining: Retraining, cluster: Cluster, s
 
 def _messages(queue: Queue, train: Callable[[], None]) -> Iterator[tuple[int, dict[str, Any]]]:
     """What the first process sends, until training has ended. Raises KansearchError where it failed."""
+    from ray.exceptions import RayError
     from ray.util.queue import Empty
 
     errors: list[BaseException] = []
@@ -142,6 +143,9 @@ def _messages(queue: Queue, train: Callable[[], None]) -> Iterator[tuple[int, di
         except Empty:
             if alive:
                 continue
+            break
+        except RayError as error:
+            errors.append(error)
             break
         if "failure" in message:
             raise KansearchError(message["failure"])

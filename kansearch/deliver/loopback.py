@@ -32,7 +32,7 @@ class _LoopbackBackend(Backend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         import ray
 
-        backend = "nccl" if worker_group.get_resources_per_worker().get("GPU", 0) > 0 else "gloo"
+        backend = backend_config.backend
         size, seconds = len(worker_group), backend_config.timeout_s
         joining = [
             worker_group.execute_single_async(rank, _join, backend, backend_config.meeting, rank, size, seconds)
