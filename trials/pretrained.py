@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 def load_pretrained(config: TrialConfig, network: nn.Module) -> None:
     """Give the network the weights that `start.weights` or `model.pretrained` names, where one of them does.
 
-    A head that stays random is logged. Raises WeightsError where the file cannot be read, has another hash, or is of
+    A head that stays random is logged; `check_start` tells it beforehand. Raises WeightsError where the file cannot be read, has another hash, or is of
     another network.
     """
     state = network.state_dict()
@@ -35,7 +35,7 @@ def load_pretrained(config: TrialConfig, network: nn.Module) -> None:
         assert isinstance(network, Network)
         own = _fitting(config.start.weights, network)
         if len(own) < len(state):
-            _log.warning("%s", _random_head(config.start.weights))
+            _log.info("%s", _random_head(config.start.weights))
     elif isinstance(config.model, AlexNetConfig) and config.model.pretrained is not None:
         path, tensors = _read(config.model.pretrained, "pretrained")
         own = {name: each for name, each in tensors.items() if name.startswith(PREFIX)}
