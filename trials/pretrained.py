@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 def load_pretrained(config: TrialConfig, network: nn.Module) -> None:
     """Give the network the weights that `start.weights` or `model.pretrained` names, where one of them does.
 
-    A head that stays random is logged; `check_start` tells it beforehand. Raises WeightsError where the file cannot be read, has another hash, or is of
-    another network.
+    A head that stays random is logged; `check_start` tells it beforehand. Raises WeightsError where the file cannot be
+    read, has another hash, or is of another network.
     """
     state = network.state_dict()
     if config.start.weights is not None:

@@ -35,6 +35,7 @@ _ENVIRONMENT = {
     "RAY_TRAIN_METRICS_ENABLED": "0",  # nobody looks at Ray's dashboard
 }
 _SECONDS = 1.0
+_END_SECONDS = 30.0
 _AT_ONCE = 4  # messages on their way, each with a checkpoint
 
 
@@ -131,7 +132,7 @@ def _messages(queue: Queue, train: Callable[[], None]) -> Iterator[tuple[int, di
     def run() -> None:
         try:
             train()
-        except Exception as error:  # told below, in the thread that can
+        except BaseException as error:  # told below, in the thread that can; Ray's driver may be gone under this one
             errors.append(error)
 
     thread = threading.Thread(target=run, name="ray-train", daemon=True)
@@ -148,6 +149,7 @@ def _messages(queue: Queue, train: Callable[[], None]) -> Iterator[tuple[int, di
             errors.append(error)
             break
         if "failure" in message:
+            thread.join(_END_SECONDS)  # Ray ends the other processes
             raise KansearchError(message["failure"])
         yield seed, message
     if errors:
