@@ -289,8 +289,32 @@ def retrain(
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the configuration's.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train this many times, each with its own seed.")] = 1,
+    data: Annotated[
+        str,
+        typer.Option(metavar="PART", help="all of the training split, or training: its validation part is measured."),
+    ] = "all",
+    gpus: Annotated[
+        int, typer.Option(min=1, help="Processes that share each batch, each on its GPU; on CPUs where there is none.")
+    ] = 1,
+    address: Address = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="Start from the weights in a folder of `retrain`.")
+    ] = None,
+    freeze: Annotated[
+        str, typer.Option(metavar="PART", help="With --from: none, or features: all but the head stays.")
+    ] = "none",
+    export_formats: Annotated[
+        str, typer.Option("--export", metavar="FORMATS", help="Write these too: onnx, torch, or onnx,torch.")
+    ] = "",
+    register: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the model in MLflow's registry.")
+    ] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(metavar="URI", help="MLflow's store. Default: the study's, else SQLite.")
+    ] = None,
     data_dir: DataDir = None,
     trust_data: TrustData = None,
+    home: Home = _STUDIES,
     as_json: Json = False,
 ) -> None:
     """Train a configuration, or a preset, on the whole training split and measure it on the test split."""
@@ -298,7 +322,41 @@ def retrain(
     from trials.data import functions
 
     functions.trust_data(*(trust_data or ()))
-    delivering.run_retrain(delivering.config_of(config, preset, dataset), output, epochs, seeds, data_dir, as_json)
+    chosen, source = delivering.config_of(config, preset, dataset), delivering.source_of(config, preset)
+    if epochs is not None:
+        chosen = chosen.model_copy(update={"epochs": epochs})
+    retraining = delivering.retraining_of(
+        chosen, source, output, seeds, data, gpus, address, start, freeze, data_dir, tuple(trust_data or ())
+    )
+    delivering.run_retrain(retraining, home, tracking_uri, export_formats, register, as_json)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A folder that `retrain` wrote.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES",
+            help="Image files, folders of them, or .npy and .npz files of numbers (N, C, *size). Colours are made grey "
+            "for a model of one channel.",
+        ),
+    ],
+    top: Annotated[int | None, typer.Option(min=1, help="Name so many of the likeliest classes. Default: 1.")] = None,
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Scale and crop images of another size, as a folder of images is.")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Samples at once.")] = 64,
+    masks: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Write masks there, if each pixel has a class."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Classify images, or signals, with a trained model: a class and its probability for each."""
+    from kansearch.commands import using
+
+    using.run_predict(model, inputs, top, resize, batch, masks, as_json)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import json
 import signal
 import statistics
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from kansearch.deliver import export as exporting
 from kansearch.deliver.pick import pick_trial
 from kansearch.deliver.retrain import retrain
+from kansearch.deliver.retraining import Retraining
 from kansearch.errors import KansearchError
 from kansearch.space import load_config, parse_space
 from kansearch.study.study import Study
@@ -57,8 +58,26 @@ def export(study: Study, pick: str, path: Path) -> None:
     exporting.export(study, pick_trial(study, pick), path)
 
 
-def ignore(seed: int, result: dict[str, Any]) -> None:
-    """No progress is shown."""
+def comparable(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Without what is measured in seconds, which is another figure each time."""
+    own = {key: value for key, value in metrics.items() if key != "timing"}
+    return own | ({"runs": [comparable(run) for run in own["runs"]]} if "runs" in own else {})
+
+
+class Seen:
+    """An observer that notes the epochs."""
+
+    def __init__(self) -> None:
+        self.epochs: list[tuple[int, int]] = []
+
+    def started(self, retraining: Retraining, identity: str) -> None: ...
+
+    def epoch(self, seed: int, result: Mapping[str, Any]) -> None:
+        self.epochs.append((seed, result["epoch"]))
+
+    def trained(self, seed: int, metrics: Mapping[str, Any]) -> None: ...
+
+    def ended(self, metrics: Mapping[str, Any] | None) -> None: ...
 
 
 # -- retrain -------------------------------------------------------------------------------------------------------
@@ -68,12 +87,11 @@ def test_retrain_writes_the_folder_it_documents(config: TrialConfig, tmp_path: P
     from safetensors.torch import load_file
 
     out = tmp_path / "deep" / "model"
-    seen: list[tuple[int, int]] = []
-    metrics = retrain(config, out, 2, None, lambda seed, result: seen.append((seed, result["epoch"])))
-    assert seen == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    seen = Seen()
+    metrics = retrain(Retraining(config, out, 2), [seen])
+    assert seen.epochs == [(0, 1), (0, 2), (1, 1), (1, 2)]
     assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {
-        "config.yaml",
-        "metrics.json",
+        *("README.md", "config.yaml", "confusion.png", "curves.png", "metrics.json"),
         *(f"seed-{seed}/{name}" for seed in (0, 1) for name in FILES),
     }
     assert json.loads((out / "metrics.json").read_text()) == metrics
@@ -83,7 +101,7 @@ def test_retrain_writes_the_folder_it_documents(config: TrialConfig, tmp_path: P
 
 
 def test_two_seeds_give_a_mean_and_a_deviation(config: TrialConfig, tmp_path: Path) -> None:
-    metrics = retrain(config, tmp_path / "two", 2, None, ignore)
+    metrics = retrain(Retraining(config, tmp_path / "two", 2))
     first, second = metrics["runs"]
     assert metrics["split"] == "test"
     assert metrics["seeds"] == [0, 1]
@@ -97,24 +115,24 @@ def test_two_seeds_give_a_mean_and_a_deviation(config: TrialConfig, tmp_path: Pa
     assert metrics["images"] == 360, "a fifth of the digits, none of which a search sees"
     assert len(first["confusion_matrix"]) == 10
 
-    alone = retrain(config.model_copy(update={"seed": 1}), tmp_path / "one", 1, None, ignore)
+    alone = retrain(Retraining(config.model_copy(update={"seed": 1}), tmp_path / "one"))
     assert alone["standard_deviation"] is None
     assert alone["accuracy"] == second["accuracy"]
     assert alone["loss"] == second["loss"]
 
 
 def test_more_seeds_train_only_those_that_are_missing(config: TrialConfig, tmp_path: Path) -> None:
-    retrain(config, tmp_path / "model", 1, None, ignore)
-    seeds: set[int] = set()
-    metrics = retrain(config, tmp_path / "model", 2, None, lambda seed, result: seeds.add(seed))
-    assert seeds == {1}
+    retrain(Retraining(config, tmp_path / "model"))
+    before = (tmp_path / "model/seed-0/metrics.json").read_bytes()
+    metrics = retrain(Retraining(config, tmp_path / "model", 2))
+    assert (tmp_path / "model/seed-0/metrics.json").read_bytes() == before
     assert metrics["seeds"] == [0, 1]
 
 
 def test_another_configuration_is_refused_and_harms_nothing(study: Study, tmp_path: Path) -> None:
     export(study, "0", tmp_path / "a.yaml")
     export(study, "1", tmp_path / "b.yaml")
-    retrain(load_config(tmp_path / "a.yaml"), tmp_path / "model", 1, None, ignore)
+    retrain(Retraining(load_config(tmp_path / "a.yaml"), tmp_path / "model"))
     before = (tmp_path / "model/metrics.json").read_bytes()
     refused = run("retrain", "b.yaml", "-o", "model", cwd=tmp_path)
     assert refused.returncode == 2
@@ -123,16 +141,16 @@ def test_another_configuration_is_refused_and_harms_nothing(study: Study, tmp_pa
 
 
 def test_a_damaged_file_in_the_folder_is_told_in_one_line(config: TrialConfig, tmp_path: Path) -> None:
-    retrain(config, tmp_path / "model", 1, None, ignore)
+    retrain(Retraining(config, tmp_path / "model"))
     (tmp_path / "model/seed-0/metrics.json").write_text("{")
     with pytest.raises(KansearchError, match=r"cannot train in .*model: "):
-        retrain(config, tmp_path / "model", 1, None, ignore)
+        retrain(Retraining(config, tmp_path / "model"))
 
 
 def test_a_configuration_that_cannot_be_trained_says_why(config: TrialConfig, tmp_path: Path) -> None:
     alone = config.model_copy(update={"data": config.data.model_copy(update={"batch_size": 1})})
     with pytest.raises(KansearchError, match="normalization batch needs batch_size >= 2"):
-        retrain(alone, tmp_path / "model", 1, None, ignore)
+        retrain(Retraining(alone, tmp_path / "model"))
 
 
 def test_a_retraining_that_diverges_says_so(config: TrialConfig, tmp_path: Path) -> None:
@@ -144,7 +162,7 @@ def test_a_retraining_that_diverges_says_so(config: TrialConfig, tmp_path: Path)
         "schedule": "constant",
     }
     with pytest.raises(KansearchError, match="loss is nan in epoch 1"):
-        retrain(TrialConfig.model_validate(wild), tmp_path / "model", 1, None, ignore)
+        retrain(Retraining(TrialConfig.model_validate(wild), tmp_path / "model"))
 
 
 LONG = 60
@@ -172,9 +190,9 @@ def test_a_killed_retrain_goes_on_to_the_same_numbers(half_way: subprocess.Popen
 
     succeed("retrain", "best.yaml", "--epochs", str(LONG), "-o", "model", cwd=tmp_path)
     config = load_config(tmp_path / "best.yaml").model_copy(update={"epochs": LONG})
-    retrain(config, tmp_path / "whole", 1, None, ignore)
+    retrain(Retraining(config, tmp_path / "whole"))
     interrupted, whole = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("model", "whole"))
-    assert interrupted == whole
+    assert comparable(interrupted) == comparable(whole)
     curves = [json.loads((tmp_path / name / "seed-0/curve.json").read_text()) for name in ("model", "whole")]
     assert [row["epoch"] for row in curves[0]] == list(range(1, LONG + 1))
     assert [row["train_loss"] for row in curves[0]] == [row["train_loss"] for row in curves[1]]

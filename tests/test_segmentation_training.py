@@ -15,6 +15,7 @@ from sklearn.metrics import jaccard_score
 
 from kansearch.commands.delivering import run_retrain
 from kansearch.console import front_table
+from kansearch.deliver.retraining import Retraining
 from kansearch.space import parse_space
 from kansearch.study.front import front_of, knee
 from kansearch.study.study import Study
@@ -129,10 +130,12 @@ def test_evaluation_is_that_of_all_test_pixels(folder: Path, tmp_path: Path) -> 
     assert len(metrics["per_class_iou"]) == 4 and 0 < metrics["dice"] <= 1
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # MLflow's own
 def test_retraining_writes_and_prints_the_figures_of_pixels(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_retrain(config_of(epochs=1, data={"limit": 60}), tmp_path / "out", None, 2, folder, as_json=False)
+    told = Retraining(config_of(epochs=1, data={"limit": 60}), tmp_path / "out", 2, folder)
+    run_retrain(told, tmp_path / "studies", None, "", None, as_json=False)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert {"loss", "accuracy", "mean_iou", "dice", "parameters"} <= metrics.keys()
     assert metrics["standard_deviation"]["mean_iou"] >= 0

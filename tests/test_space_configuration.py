@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.errors import SpaceError
-from kansearch.space import find_space, load_config, load_space, random_config
+from kansearch import __version__
+from kansearch.errors import InputError, SpaceError
+from kansearch.space import find_space, load_config, load_source, load_space, random_config
 
 
 def refusal(tmp_path: Path, text: str) -> str:
@@ -54,3 +55,25 @@ def test_a_distribution_is_refused(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     lines = refusal(tmp_path, text).splitlines()
     assert any(line.startswith(message) or message in line for line in lines) and len(lines) <= 2
+
+
+def test_a_file_of_a_newer_version_that_is_not_understood_is_told_apart(tmp_path: Path) -> None:
+    text = "source: {{versions: {{kansearch: {}}}}}\nconfig: {{data: {{dataset: digits}}, wings: 2}}\n"
+    path = tmp_path / "best.yaml"
+    for version in ("99.0.0", "0.10", "1.0.dev3"):
+        path.write_text(text.format(f"'{version}'"))
+        with pytest.raises(InputError) as newer:
+            load_config(path)
+        assert str(newer.value) == f"{path}: written by kansearch {version}, this is {__version__}; upgrade to read it"
+    for version in ("0.0.9", __version__, "nonsense", "7"):
+        assert "unknown key 'wings'" in refusal(tmp_path, text.format(version))
+    path.write_text(text.format("'99.0.0'").replace(", wings: 2", ""))
+    assert load_config(path).data.dataset == "digits", "what is understood is read"
+
+
+def test_where_a_configuration_comes_from_is_read_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "best.yaml"
+    path.write_text("source: {study: s, trial: 3, values: {accuracy: 0.5}}\nconfig: {data: {dataset: digits}}\n")
+    assert load_source(path) == {"study": "s", "trial": 3, "values": {"accuracy": 0.5}}
+    path.write_text("config: {data: {dataset: digits}}\n")
+    assert load_source(path) == {}

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kansearch.deliver.retrain import retrain
+from kansearch.deliver.retraining import Retraining
 from kansearch.errors import SpaceError
 from kansearch.space import load_config, load_space, parse_space, random_config
 from kansearch.study.study import Study
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("transfer")
     (folder / "alexnet.yaml").write_text(ALEXNET)
     (folder / "transfer.yaml").write_text(TRANSFER)
-    retrain(load_config(folder / "alexnet.yaml"), folder / "first", 1, None, lambda seed, result: None)
+    retrain(Retraining(load_config(folder / "alexnet.yaml"), folder / "first"))
     return folder
 
 

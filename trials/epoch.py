@@ -19,6 +19,7 @@ from trials.config import TrialConfig
 from trials.data.augment import build_augmentation
 from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
 from trials.data.splits import Split
+from trials.distributed import ALONE, Processes
 from trials.optim import set_learning_rate
 from trials.step import backward, measure, train_step, working_precision
 
@@ -30,21 +31,32 @@ _log = logging.getLogger(__name__)
 
 class EagerEpoch:
     """Called with an epoch's number, from 0, and the learning rate of each step, trains for that epoch; the mean loss
-    without penalties, float64, on the device."""
+    without penalties, float64, on the device. Of several processes, each calls its own."""
 
-    def __init__(self, config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        model: nn.Module,
+        optimizer: Optimizer,
+        training: Split,
+        processes: Processes = ALONE,
+    ) -> None:
         self.config, self.model, self.optimizer, self.training = config, model, optimizer, training
+        self.processes = processes
         self.precision = working_precision(config.precision, training.device)
 
     def __call__(self, epoch: int, rates: Sequence[float]) -> Tensor:
-        data = self.config.data
-        torch.manual_seed(epoch_seed(self.config.seed, epoch))
+        data, processes, penalties = self.config.data, self.processes, self.config.regularization
+        torch.manual_seed(epoch_seed(self.config.seed, epoch, *processes.stream))
         self.model.train()
         total = torch.zeros((), dtype=torch.float64, device=self.training.device)
-        batches = training_batches(self.training, data.batch_size, data.augment, self.config.seed, epoch)
+        whole = min(data.batch_size, len(self.training))
+        batches = training_batches(self.training, data.batch_size, data.augment, self.config.seed, epoch, processes)
         for (images, labels), rate in zip(batches, rates, strict=True):
             set_learning_rate(self.optimizer, rate)
-            total += train_step(self.model, self.optimizer, self.config.regularization, images, labels, self.precision)
+            share = len(images) / whole
+            total += train_step(self.model, self.optimizer, penalties, images, labels, self.precision, processes, share)
+        processes.average_statistics(self.model)
         return total / len(rates)
 
 
@@ -119,14 +131,20 @@ class GraphedEpoch(EagerEpoch):
 
 
 def build_epoch(
-    config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split, graphs: bool | None = None
+    config: TrialConfig,
+    model: nn.Module,
+    optimizer: Optimizer,
+    training: Split,
+    graphs: bool | None = None,
+    processes: Processes = ALONE,
 ) -> EagerEpoch:
-    """A GraphedEpoch where the device is CUDA and the step can be captured, unless `graphs` is False.
+    """A GraphedEpoch where the device is CUDA and the step can be captured, unless `graphs` is False or there are
+    several processes.
 
     Where it cannot be, one line is logged; with graphs=True the reason is raised instead.
     """
-    if graphs is False or training.device.type != "cuda":
-        return EagerEpoch(config, model, optimizer, training)
+    if graphs is False or training.device.type != "cuda" or processes.size > 1:
+        return EagerEpoch(config, model, optimizer, training, processes)
     if isinstance(optimizer, LBFGS):
         _log.info("no CUDA graph: L-BFGS decides on the host how often it evaluates the loss")
         return EagerEpoch(config, model, optimizer, training)

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["classification_metrics", "segmentation_metrics"]
+__all__ = ["calibration_error", "classification_metrics", "segmentation_metrics"]
+
+_BINS = 15
 
 
 def classification_metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, Any]:
@@ -16,8 +18,9 @@ def classification_metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> d
     loss: mean cross-entropy, nats. accuracy, top5_accuracy (None with fewer than 6 classes). precision, recall, f1:
     macro averages over the classes that occur in the labels or the predictions. roc_auc_ovo, roc_auc_ovr: macro
     averages over the classes that occur in the labels, None where fewer than two do. per_class_accuracy: None for a
-    class without images. confusion_matrix: row = label, column = prediction. Raises ValueError for logits that are not
-    finite.
+    class without images. per_class: precision, recall, f1 (0 where nothing is to be divided by) and support, the images
+    with that label, of each class in the order of the labels. calibration_error: see there. confusion_matrix: row =
+    label, column = prediction. Raises ValueError for logits that are not finite.
     """
     from sklearn import metrics
 
@@ -41,10 +44,26 @@ def classification_metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> d
         "f1": float(f1),
         "roc_auc_ovo": _roc_auc(log_probabilities, labels, "ovo"),
         "roc_auc_ovr": _roc_auc(log_probabilities, labels, "ovr"),
+        "calibration_error": calibration_error(np.exp(log_probabilities), labels),
         "per_class_accuracy": [float(h / n) if n else None for h, n in zip(hits, support, strict=True)],
+        "per_class": _per_class(labels, predicted, classes),
         "confusion_matrix": confusion.tolist(),
         "images": len(labels),
     }
+
+
+def calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Expected calibration error of probabilities (N, classes) against labels (N,), in [0, 1]:
+
+        Σ_m |B_m| / N · |accuracy(B_m) - confidence(B_m)|
+
+    B_m are the samples whose confidence, the largest probability, lies in ((m-1)/15, m/15], m = 1..15; accuracy and
+    confidence are means over them. Source: arXiv 1706.04599, equation 3.
+    """
+    confidence, hit = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = np.digitize(confidence, np.arange(1, _BINS) / _BINS, right=True)
+    gaps = np.bincount(bins, hit - confidence, minlength=_BINS)  # |B_m| (accuracy - confidence)
+    return float(np.abs(gaps).sum() / len(labels))
 
 
 def segmentation_metrics(loss: float, confusion: NDArray[np.int64], images: int) -> dict[str, Any]:
@@ -73,6 +92,16 @@ def segmentation_metrics(loss: float, confusion: NDArray[np.int64], images: int)
         "confusion_matrix": confusion.tolist(),
         "images": images,
     }
+
+
+def _per_class(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> list[dict[str, Any]]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    columns = precision_recall_fscore_support(
+        labels, predicted, labels=np.arange(classes), average=None, zero_division=0.0
+    )
+    names = ("precision", "recall", "f1", "support")
+    return [{name: value.item() for name, value in zip(names, row, strict=True)} for row in zip(*columns, strict=True)]
 
 
 def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,24 +20,28 @@ from torch.optim import Optimizer
 
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.config import LBFGSConfig, TrialConfig
-from trials.data.splits import load_test, load_training
+from trials.data.splits import Split, load_test, load_training
+from trials.distributed import ALONE, Processes
 from trials.memory import CONTEXT_MIB, estimate_memory
 from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
 from trials.optim import build_optimizer, load_optimizer
-from trials.pretrained import load_pretrained
+from trials.pretrained import check_start, load_pretrained
 from trials.results import EpochResult
 from trials.sizes import check_batch, count_flops, count_parameters, count_preset, measure
-from trials.step import measure_pixels, predict, working_precision
-from trials.timing import epoch_work, time_step
+from trials.step import EVALUATION_BATCH, measure_pixels, predict, working_precision
+from trials.timing import epoch_work, inference_rate, time_step
 from trials.trained import describe_model
 from trials.training import TrialDiverged, train
 from trials.weights import save_weights
 
 __all__ = [
+    "ALONE",
+    "Processes",
     "TrialDiverged",
     "accelerators",
     "build_on",
+    "check_start",
     "count_flops",
     "count_parameters",
     "count_preset",
@@ -47,6 +51,7 @@ __all__ = [
     "evaluate",
     "measure",
     "run_trial",
+    "time_inference",
     "time_step",
     "use_memory",
     "use_threads",
@@ -65,6 +70,7 @@ def run_trial(
     hold_out: bool = True,
     graphs: bool | None = None,
     streamed: bool | None = None,
+    processes: Processes = ALONE,
 ) -> Iterator[EpochResult]:
     """Train what `config` describes and yield an `EpochResult` after each epoch.
 
@@ -76,16 +82,18 @@ def run_trial(
     the validation fields are None then. The test split is never touched. graphs: whether
     the steps are replayed from a CUDA graph; None: on CUDA, wherever they can be. streamed: whether samples are read
     batch by batch, not kept on the device, with the same numbers; None: where they would take too much of its memory.
+    processes: this one among those that train together, each of which calls this with the same arguments but for its
+    device, and with a copy of the same checkpoint; the first one alone writes.
 
-    Raises DataError, TrialDiverged, CheckpointError where the checkpoint is another configuration's,
-    WeightsError where the pretrained weights are not there or are others, and ValueError where the configuration cannot
-    be trained on these data. Seeds torch's global generators.
+    Raises DataError, TrialDiverged, CheckpointError where the checkpoint is another configuration's, WeightsError where
+    the weights to start from are not there or are others, and ValueError where the configuration cannot be trained on
+    these data. Seeds torch's global generators.
     """
     target = _device(device)
     training, held_out = load_training(config.data, target, data_dir, hold_out, streamed)
-    check_batch(config, len(training))
+    check_batch(config, len(training), processes)
     torch.manual_seed(config.seed)
-    model = build_on(config, target)
+    model = processes.prepare(build_on(config, target))
     optimizer = build_optimizer(config.optimizer, model)
     results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
     if not results:
@@ -94,6 +102,8 @@ def run_trial(
 
     def save(result: EpochResult) -> None:
         results.append(result)
+        if processes.rank > 0:
+            return
         if weights and result.epoch == config.epochs:
             save_weights(model, weights)
         if checkpoint:
@@ -112,6 +122,7 @@ def run_trial(
             epochs_done=len(results),
             graphs=graphs,
             save=save,
+            processes=processes,
         )
 
 
@@ -120,17 +131,41 @@ def evaluate(
 ) -> dict[str, Any]:
     """`classification_metrics` or `segmentation_metrics` on the test split, of the weights in a checkpoint. Raises
     CheckpointError, and ValueError where the outputs are not finite."""
-    target = _device(device)
-    state = load_checkpoint(checkpoint, target)
-    model = build_on(config, target)
-    _load(checkpoint, state, config, model)
-    split = load_test(config.data, target, data_dir)
+    model, split = _trained(config, checkpoint, data_dir, device)
+    target = split.device
     precision = working_precision(config.precision, target)
     if split.labels.dim() > 1:
         loss, confusion = measure_pixels(model, split, precision)
         return segmentation_metrics(float(loss), confusion.cpu().numpy(), len(split))
     logits = predict(model, split, precision)
     return classification_metrics(logits.cpu().numpy(), split.labels.cpu().numpy())
+
+
+def time_inference(
+    config: TrialConfig, checkpoint: Path, *, data_dir: Path | None = None, device: str | None = None
+) -> dict[str, Any]:
+    """How fast the weights in a checkpoint classify the test split: images a second, of batches of so many images, on
+    which device and in which precision. A measurement, and so another one each time. Raises CheckpointError."""
+    model, split = _trained(config, checkpoint, data_dir, device)
+    precision = working_precision(config.precision, split.device)
+    return {
+        "images_per_second": inference_rate(model, split, precision),
+        "batch": EVALUATION_BATCH,
+        "device": torch.cuda.get_device_name(split.device) if split.device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "precision": str(precision).removeprefix("torch."),
+    }
+
+
+def _trained(
+    config: TrialConfig, checkpoint: Path, data_dir: Path | None, device: str | None
+) -> tuple[nn.Module, Split]:
+    """The model in a checkpoint, and the test split, on the device."""
+    target = _device(device)
+    state = load_checkpoint(checkpoint, target)
+    model = build_on(config, target)
+    _load(checkpoint, state, config, model)
+    return model, load_test(config.data, target, data_dir)
 
 
 def use_threads(count: int) -> None:

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import flop_registry
 from trials.config import DENSE_FAMILIES, TrialConfig
 from trials.data.datasets import data_shape, known_images
 from trials.data.shape import DataShape
+from trials.distributed import ALONE, Processes
 from trials.memory import estimate_memory
 from trials.models import build_model, build_network
 from trials.presets import Preset
@@ -52,14 +53,18 @@ def measure(
     return {name: float(count[name]()) for name in SIZES if name in wanted}  # memory last: it uses the network up
 
 
-def check_batch(config: TrialConfig, images: int) -> None:
+def check_batch(config: TrialConfig, images: int, processes: Processes = ALONE) -> None:
     """Raises ValueError where the batches of so many training images are too small for the normalisation: a vector of
-    each image. (Networks that give a class to each pixel normalise over pixels alone.)"""
+    each image. (Networks that give a class to each pixel normalise over pixels alone.) Or for so many processes."""
+    smallest = processes.smallest_part(min(config.data.batch_size, images))
+    if smallest < 1:
+        raise ValueError(f"data.batch_size={config.data.batch_size} is too small for {processes.size} processes")
     if config.model.family in DENSE_FAMILIES:
         return
     names = (config.model.normalization, getattr(config.model, "classifier_normalization", None))
-    if "batch" in names and min(config.data.batch_size, images) < 2:
-        raise ValueError("normalization batch needs batch_size >= 2, got 1; use layer, instance or none")
+    if "batch" in names and smallest < 2:
+        for_each = f" for each of {processes.size} processes" if processes.size > 1 else ""
+        raise ValueError(f"normalization batch needs batch_size >= 2{for_each}, got 1; use layer, instance or none")
 
 
 def count_parameters(config: TrialConfig) -> int:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from trials.config import RegularizationConfig
 from trials.data.loader import evaluation_batches
 from trials.data.splits import Split
+from trials.distributed import ALONE, Processes
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 from trials.losses import losses
@@ -42,16 +43,20 @@ def train_step(
     images: Tensor,
     labels: Tensor,
     precision: torch.dtype = torch.float32,
+    processes: Processes = ALONE,
+    share: float = 1.0,
 ) -> Tensor:
     """One step of the optimizer; the loss without penalties before it, on the device and without waiting for it.
 
-    A closure, because LBFGS evaluates the loss several times a step.
+    With several processes these images are `share` of the batch, and the loss is that of all of it. A closure, because
+    LBFGS evaluates the loss several times a step.
     """
     losses = []
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss, penalised = backward(model, regularization, images, labels, precision)
+        own = backward(model, regularization, images, labels, precision)
+        loss, penalised = processes.combine(model.parameters(), own, share)
         losses.append(loss)
         return penalised
 

@@ -1,4 +1,5 @@
-"""How long a step takes here, and how many there are: for an estimate of a search's time before it starts."""
+"""How long a step takes here, and how many there are: for an estimate of a search's time before it starts. And how
+fast a trained network is."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ from trials.data.loader import steps_per_epoch, training_batches
 from trials.data.splits import Split, load_training, random_split
 from trials.models import build_network
 from trials.optim import build_optimizer
-from trials.step import train_step, working_precision
+from trials.step import measure, train_step, working_precision
 
-__all__ = ["EpochWork", "StepTime", "epoch_work", "time_step"]
+__all__ = ["EpochWork", "StepTime", "epoch_work", "inference_rate", "time_step"]
 
 _SECONDS = 0.5
 _STEPS = 5
@@ -94,6 +95,22 @@ def time_step(
             model, lambda: train_step(model, optimizer, regularization, images, labels, precision).item()
         )
     return StepTime(seconds, batch, synthetic)
+
+
+def inference_rate(model: nn.Module, split: Split, precision: torch.dtype) -> float:
+    """Samples a second of a split that pass a network in eval mode, in batches of `EVALUATION_BATCH`: the fastest of
+    some passes, after one to warm up. At most 5 of them, and no more once half a second is spent."""
+    rates: list[float] = []
+    spent = 0.0
+    for _ in range(1 + _STEPS):
+        start = time.perf_counter()
+        measure(model, split, precision).cpu()  # waits for the device
+        seconds = time.perf_counter() - start
+        rates.append(len(split) / seconds)
+        spent += seconds
+        if len(rates) > 1 and spent > _SECONDS:
+            break
+    return max(rates[1:])
 
 
 def _fastest(model: nn.Module, step: Callable[[], object]) -> float:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from trials.config import TrialConfig
 from trials.data.loader import steps_per_epoch
 from trials.data.splits import Split
+from trials.distributed import ALONE, Processes
 from trials.epoch import build_epoch, build_validation
 from trials.optim import learning_rate
 from trials.results import EpochResult
@@ -36,9 +37,11 @@ def train(
     epochs_done: int = 0,
     graphs: bool | None = None,
     save: Callable[[EpochResult], None] = lambda result: None,
+    processes: Processes = ALONE,
 ) -> Iterator[EpochResult]:
     """Train from `epochs_done` to `config.epochs`. `save(result)` is called at the end of each epoch, before
     its result is yielded. graphs: replay each step from a CUDA graph; None: wherever it can be captured.
+    processes: those that train together; each measures the whole held-out part, with the same result.
 
     All random numbers of an epoch come from generators seeded with (config.seed, epoch), torch's global one included,
     and the learning rate is a function of the step alone: an epoch depends on nothing but the model, the optimizer and
@@ -49,7 +52,7 @@ def train(
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    train_epoch = build_epoch(config, model, optimizer, training, graphs)
+    train_epoch = build_epoch(config, model, optimizer, training, graphs, processes)
     validate = build_validation(config, model, held_out, graphs) if held_out else dict
     for epoch in range(epochs_done, config.epochs):
         start = time.perf_counter()

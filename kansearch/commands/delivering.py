@@ -1,21 +1,29 @@
-"""`export` and `retrain`: from a study to a configuration, and from that or a preset to figures on the test split."""
+"""`export` and `retrain`: from a study to a configuration, and from that or a preset to a trained model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from kansearch.commands.common import console_for, print_json
-from kansearch.console import (
-    per_class,
-)
+from kansearch.commands.progress import TrainingDisplay
+from kansearch.console import per_class
+from kansearch.deliver import portable
 from kansearch.deliver.presets import preset_config
-from kansearch.errors import InputError, SearchInterrupted
-from kansearch.space import load_config
+from kansearch.deliver.retraining import Retraining
+from kansearch.errors import InputError, KansearchError, SearchInterrupted
+from kansearch.space import load_config, load_source
+from kansearch.study.storage import check_driver, sqlite_url
 from kansearch.study.study import Study
+from kansearch.tracking.retraining_writer import RetrainingWriter
 from trials.config import TrialConfig
 
-__all__ = ["config_of", "run_export", "run_retrain"]
+__all__ = ["config_of", "retraining_of", "run_export", "run_retrain", "source_of"]
+
+_PARTS, _FREEZES = ("all", "training"), ("none", "features")
 
 
 def run_export(study: Study, output: Path, data_dir: Path | None, **choice: Any) -> None:
@@ -40,31 +48,104 @@ def config_of(path: Path | None, preset: str | None, dataset: str | None) -> Tri
     return load_config(path)
 
 
+def source_of(path: Path | None, preset: str | None) -> dict[str, Any]:
+    """Where it comes from."""
+    return {"preset": preset} if path is None else load_source(path)
+
+
+def retraining_of(
+    config: TrialConfig,
+    source: Mapping[str, Any],
+    output: Path,
+    seeds: int,
+    part: str,
+    processes: int,
+    address: str | None,
+    start: Path | None,
+    freeze: str,
+    data_dir: Path | None,
+    trusted: tuple[str, ...],
+) -> Retraining:
+    """What the options of `retrain` mean. Raises InputError, and KansearchError where it can't start from `start`."""
+    for option, value, known in (("--data", part, _PARTS), ("--freeze", freeze, _FREEZES)):
+        if value not in known:
+            raise InputError(f"{option} {value}: must be one of {', '.join(known)}")
+    if start is not None:
+        from kansearch.deliver.start import started_from
+
+        config = started_from(config, start, freeze)
+    elif freeze != "none":
+        raise InputError(f"--freeze {freeze} goes with --from DIR, whose features are to stay")
+    hold_out = part == "training"
+    return Retraining(config, output, seeds, data_dir, hold_out, processes, address, source, trusted)
+
+
 def run_retrain(
-    config: TrialConfig, output: Path, epochs: int | None, seeds: int, data_dir: Path | None, as_json: bool
+    retraining: Retraining, home: Path, tracking_uri: str | None, export: str, register: str | None, as_json: bool
 ) -> None:
+    """Train, write what was asked for, and tell the user."""
     from kansearch.deliver.retrain import retrain
+    from kansearch.deliver.start import check_start
 
-    if epochs is not None:
-        config = config.model_copy(update={"epochs": epochs})
-    console = console_for(as_json)
-
-    def progress(seed: int, result: dict[str, Any]) -> None:
-        figures = f"train loss {result['train_loss']:.4f}, {result['images_per_second']:,.0f} images/s"
-        console.print(f"seed {seed} epoch {result['epoch']}/{config.epochs}: {figures}", highlight=False)
-
+    formats = portable.formats_of(export)
+    console, out = console_for(as_json), retraining.out
+    if (note := check_start(retraining.config)) is not None:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    writer = _writer(retraining, home, tracking_uri)
     try:
-        metrics = retrain(config, output, seeds, data_dir, progress)
+        metrics = retrain(retraining, [TrainingDisplay(console), writer])
     except KeyboardInterrupt:
-        raise SearchInterrupted(f"interrupted; the same command goes on with what is in {output}", 130) from None
+        raise SearchInterrupted(f"interrupted; the same command goes on with what is in {out}", 130) from None
+    files = portable.write(out, formats)
+    uri = _log_model(writer, out, register, console)
     if as_json:
         print_json(metrics)
         return
-    dense = "mean_iou" in metrics
+    _tell(console, retraining, metrics)
+    for path in files:
+        console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+    if register is not None:
+        console.print(f"registered: {uri}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"written to {out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _tell(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) -> None:
+    dense, seeds = "mean_iou" in metrics, retraining.seeds
     second = f"mean IoU {metrics['mean_iou']:.4f}" if dense else f"macro F1 {metrics['f1']:.4f}"
-    figures = f"accuracy {metrics['accuracy']:.4f}, {second}, {metrics['parameters']:,} parameters"
+    spread = f" ± {metrics['interval']['accuracy']:.4f} (95 %)" if metrics["interval"] else ""
+    figures = f"accuracy {metrics['accuracy']:.4f}{spread}, {second}, {metrics['parameters']:,} parameters"
     console.print(f"test split, {seeds} {'seed' if seeds == 1 else 'seeds'}: {figures}", highlight=False)
     console.print(
         f"{'IoU' if dense else 'accuracy'} of each class: {per_class(metrics['runs'])}", highlight=False, soft_wrap=True
     )
-    console.print(f"written to {output}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _writer(retraining: Retraining, home: Path, tracking_uri: str | None) -> RetrainingWriter:
+    """The MLflow writer, on the store that was named, the study's, or the folder's own."""
+    of_study = retraining.study is not None and (home / retraining.study / "study.json").is_file()
+    if tracking_uri is None and of_study:
+        tracking_uri = Study.open(home, str(retraining.study)).tracking_uri
+    check_driver(tracking_uri or "")
+    if tracking_uri is None:
+        home.mkdir(parents=True, exist_ok=True)
+    return RetrainingWriter(tracking_uri or sqlite_url(home / "mlflow.db"), home, of_study)
+
+
+def _log_model(writer: RetrainingWriter, out: Path, register: str | None, console: Console) -> str | None:
+    """Log the model to its run; its URI. Where MLflow takes nothing that is a warning, unless a name was asked for.
+
+    Raises KansearchError.
+    """
+    from kansearch.tracking.models import log_model
+
+    problem = writer.problem
+    if problem is None and writer.run_id is not None:
+        try:
+            return log_model(out, writer.run_id, writer.tracking_uri, register)
+        except KansearchError as error:
+            problem = str(error)
+    if register is not None:
+        raise KansearchError(f"the model is in {out}, but was not registered as '{register}': {problem}")
+    text = f"MLflow has not everything: {problem}; the same command writes the rest"
+    console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return None

@@ -1,136 +1,140 @@
-"""`retrain`: train a configuration on the whole training split, over several seeds, and measure it on the test split.
+"""`retrain`: train a configuration to the end, over several seeds, and measure it on the test split.
 
 DIR/
-├── config.yaml             what was trained
+├── README.md               model card: what this is, its figures, how to use it and to train it again
+├── config.yaml             what was trained, on which part of the data, and where the configuration comes from
 ├── metrics.json            the test split's figures: means over the seeds, their deviations, and each seed's own
+├── curves.png              loss over the epochs, and validation accuracy where it was measured
+├── confusion.png           which classes are taken for which, of all seeds
 └── seed-<n>/
     ├── model.safetensors   weights
     ├── model.json          what `trials.load_model` needs beside them
     ├── curve.json          each epoch's measurements
     ├── metrics.json        the test split's figures of this seed
     └── checkpoint.pt       while it trains: the same command goes on from there
+
+The same configuration, seed and device give the same files twice, but for `timing` in metrics.json and the time fields
+of curve.json, which are measured.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import os
 import statistics
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
-from kansearch.errors import InputError, KansearchError
-from trials.config import TrialConfig
+from kansearch.deliver.card import write_card
+from kansearch.deliver.claim import claim
+from kansearch.deliver.pictures import write_pictures
+from kansearch.deliver.retraining import Observer, Retraining
+from kansearch.deliver.seed import as_json, train_seed, write_whole
+from kansearch.errors import KansearchError
+from kansearch.study.statistics import half_width
 
 __all__ = ["retrain"]
 
 
-def retrain(
-    config: TrialConfig,
-    out: Path,
-    seeds: int,
-    data_dir: Path | None,
-    progress: Callable[[int, dict[str, Any]], None],
-) -> dict[str, Any]:
-    """Train `config` with seeds `config.seed`, `config.seed + 1`, ... and write the folder `out`.
-
-    Args:
-        config: what to train, its number of epochs included.
-        out: made if missing. A run that was interrupted there goes on.
-        seeds: how many, at least 1.
-        data_dir: where to look for the data set first.
-        progress: called after each epoch with the seed and the epoch's measurements.
+def retrain(retraining: Retraining, observers: Sequence[Observer] = ()) -> dict[str, Any]:
+    """Train and write the folder `retraining.out`.
 
     Returns:
         What metrics.json holds: every scalar figure of the test split at its top level.
 
     Raises:
-        InputError: `out` holds another configuration's model.
+        InputError: the folder holds another configuration's model, or there are fewer devices than processes.
         KansearchError: the data is missing or damaged, the configuration can't be trained on it, training diverged,
-            a file in `out` is damaged, or `out` can't be written.
+            a file in the folder is damaged, or it can't be written.
     """
     from trials.data.errors import DataError
-    from trials.data.files import locate
-    from trials.data.functions import check_trusted
     from trials.run import TrialDiverged
 
+    out, metrics = retraining.out, None
+    _check_data(retraining)
+    identity = claim(retraining)
+    for observer in observers:
+        observer.started(retraining, identity)
     try:
-        locate(config.data.source, data_dir)
-        check_trusted(config.data)
-    except DataError as error:
-        raise KansearchError(str(error)) from error
-    _claim(out, config)
-    try:
-        runs = [
-            _train_seed(config.model_copy(update={"seed": seed}), out / f"seed-{seed}", data_dir, progress)
-            for seed in range(config.seed, config.seed + seeds)
-        ]
-        metrics = _summary(runs, range(config.seed, config.seed + seeds))
-        _write(out / "metrics.json", _json(metrics))
+        runs = _train(retraining, observers)
+        metrics = _summary(runs, retraining.numbers)
+        write_whole(out / "metrics.json", as_json(metrics))
+        write_pictures(out, retraining, metrics)
+        write_card(out, retraining, metrics)
     except OSError as error:
         raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
     except (TrialDiverged, DataError, RuntimeError, ValueError) as error:  # CheckpointError, a damaged JSON file
         raise KansearchError(
             f"cannot train in {out}: {(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error
+    finally:
+        for observer in observers:
+            observer.ended(metrics)
     return metrics
 
 
-def _claim(out: Path, config: TrialConfig) -> None:
-    text = yaml.safe_dump({"config": config.model_dump(mode="json")}, sort_keys=False)
-    path = out / "config.yaml"
+def _check_data(retraining: Retraining) -> None:
+    from trials.data.errors import DataError
+    from trials.data.files import locate
+    from trials.data.functions import check_trusted
+
+    if retraining.address is not None:
+        return  # it is the cluster's machines that need the data
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.read_text(errors="replace") != text:
-            raise InputError(f"{out} holds a model of another configuration; give an empty folder")
-        _write(path, text)
-    except OSError as error:
-        raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
+        locate(retraining.config.data.source, retraining.data_dir)
+        check_trusted(retraining.config.data)
+    except DataError as error:
+        raise KansearchError(str(error)) from error
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a run that is killed here goes on later."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[dict[str, Any]]:
+    """The metrics of each seed, those that are trained already included."""
+    folders = {seed: retraining.out / f"seed-{seed}" for seed in retraining.numbers}
+    missing = {seed: folder for seed, folder in folders.items() if not (folder / "metrics.json").exists()}
 
+    def epoch(seed: int, result: dict[str, Any]) -> None:
+        for observer in observers:
+            observer.epoch(seed, result)
 
-def _json(document: Any) -> str:
-    return json.dumps(document, indent=2) + "\n"
+    def trained(seed: int) -> None:
+        metrics = json.loads((folders[seed] / "metrics.json").read_text())
+        for observer in observers:
+            observer.trained(seed, metrics)
 
+    for seed in folders.keys() - missing.keys():
+        for result in json.loads((folders[seed] / "curve.json").read_text()):
+            epoch(seed, result)
+        trained(seed)
+    for folder in missing.values():
+        folder.mkdir(exist_ok=True)
+    if missing and (retraining.processes > 1 or retraining.address is not None):
+        from kansearch.deliver.devices import train_on_devices
 
-def _train_seed(
-    config: TrialConfig, folder: Path, data_dir: Path | None, progress: Callable[[int, dict[str, Any]], None]
-) -> dict[str, Any]:
-    from trials.run import describe_model, evaluate, run_trial
-
-    if (folder / "metrics.json").exists():
-        return dict(json.loads((folder / "metrics.json").read_text()))
-    folder.mkdir(exist_ok=True)
-    checkpoint = folder / "checkpoint.pt"
-    curve = []
-    weights = folder / "model.safetensors"
-    for result in run_trial(config, data_dir=data_dir, checkpoint=checkpoint, weights=weights, hold_out=False):
-        curve.append(dataclasses.asdict(result))
-        progress(config.seed, curve[-1])
-    metrics = evaluate(config, checkpoint, data_dir=data_dir)
-    describe_model(config, folder, data_dir)
-    metrics |= {"epochs": config.epochs, "parameters": curve[-1]["parameters"], "flops": curve[-1]["flops"]}
-    _write(folder / "curve.json", _json(curve))
-    _write(folder / "metrics.json", _json(metrics))
-    checkpoint.unlink()
-    return metrics
+        for seed in train_on_devices(retraining, missing, epoch):
+            trained(seed)
+    else:
+        for seed, folder in missing.items():
+            config = retraining.config.model_copy(update={"seed": seed})
+            for result in train_seed(config, folder, hold_out=retraining.hold_out, data_dir=retraining.data_dir):
+                epoch(seed, result)
+            trained(seed)
+    return [json.loads((folder / "metrics.json").read_text()) for folder in folders.values()]
 
 
 def _summary(runs: Sequence[dict[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
-    """Means and sample standard deviations of each scalar figure; the rest as each seed has it, under `runs`."""
+    """Of each scalar figure the mean, sample standard deviation and half of the mean's 95 % interval; the rest as each
+    seed has it, under `runs`."""
     scalars = [name for name in runs[0] if all(isinstance(run[name], (int, float)) for run in runs)]
     mean: dict[str, Any] = {name: statistics.fmean(run[name] for run in runs) for name in scalars}
     for name in ("parameters", "flops", "epochs", "images"):
         mean[name] = runs[0][name]
-    deviation = {name: statistics.stdev(run[name] for run in runs) for name in scalars} if len(runs) > 1 else None
-    return {**mean, "split": "test", "seeds": list(seeds), "standard_deviation": deviation, "runs": list(runs)}
+    several = len(runs) > 1
+    deviation = {name: statistics.stdev(run[name] for run in runs) for name in scalars} if several else None
+    interval = {name: half_width([run[name] for run in runs]) for name in scalars} if several else None
+    return {
+        **mean,
+        "split": "test",
+        "seeds": list(seeds),
+        "standard_deviation": deviation,
+        "interval": interval,
+        "runs": list(runs),
+    }

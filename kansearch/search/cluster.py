@@ -99,7 +99,7 @@ class Cluster:
 
 @contextmanager
 def ray_cluster(
-    settings: SearchSettings, address: str | None, max_concurrent: int | None, place: str
+    settings: SearchSettings, address: str | None, max_concurrent: int | None, place: str | None
 ) -> Iterator[Cluster]:
     """Ray, started or joined; left again at the end.
 
@@ -107,7 +107,7 @@ def ray_cluster(
         settings: each trial's resources.
         address: of a cluster that runs already, `auto` for this machine's; None starts one here.
         max_concurrent: a bound on the trials that run at once, beside what fits.
-        place: of the checkpoints, which every node must see.
+        place: of the checkpoints, which every node must see; None where there are none to see.
 
     Raises:
         KansearchError: no such cluster, a trial needs more than any of its nodes has, or a node can't take part.

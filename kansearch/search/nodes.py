@@ -18,16 +18,22 @@ _SECONDS = 120.0
 Report = dict[str, str | None]
 
 
-def check_nodes(nodes: Sequence[Mapping[str, Any]], place: str) -> None:
+def check_nodes(nodes: Sequence[Mapping[str, Any]], place: str | None) -> None:
     """Ask every node, at the same time.
 
     Args:
         nodes: those of `ray.nodes()` that are alive.
-        place: where checkpoints lie.
+        place: where checkpoints lie; None where the nodes need see none.
 
     Raises:
         KansearchError: a node can't do its part; the message names it and says what to do.
     """
+    if place is None:
+        look = inspector()
+        expected = look(None, "", "")
+        for node, found in zip(nodes, _ask(look, nodes, None, ""), strict=True):
+            _compare(_address(node), expected, found)
+        return
     checkpoints, name, look = checkpoints_at(place), f"seen-{uuid.uuid4().hex}", inspector()
     notes = [name, *(f"{name}-{node['NodeID']}" for node in nodes)]
     try:
@@ -49,10 +55,10 @@ def _leave(checkpoints: Checkpoints, name: str) -> None:
         raise KansearchError(f"the checkpoints' place {checkpoints} cannot be written: {error}") from error
 
 
-def inspector() -> Callable[[str, str, str], Report]:
+def inspector() -> Callable[[str | None, str, str], Report]:
     """The function that looks. A closure, because Ray would only send the name of a module's."""
 
-    def look(place: str, name: str, answer: str) -> Report:
+    def look(place: str | None, name: str, answer: str) -> Report:
         import hashlib
         import importlib.metadata
         import importlib.util
@@ -88,6 +94,8 @@ def inspector() -> Callable[[str, str, str], Report]:
         from kansearch.search.checkpoints import checkpoints_at
 
         report["version"] = __version__
+        if place is None:
+            return report
         try:
             checkpoints = checkpoints_at(place)
             report["note"] = checkpoints.find(name)
@@ -101,7 +109,7 @@ def inspector() -> Callable[[str, str, str], Report]:
 
 
 def _ask(
-    look: Callable[[str, str, str], Report], nodes: Sequence[Mapping[str, Any]], place: str, name: str
+    look: Callable[[str | None, str, str], Report], nodes: Sequence[Mapping[str, Any]], place: str | None, name: str
 ) -> list[Report]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

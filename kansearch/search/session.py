@@ -10,7 +10,7 @@ from typing import Any
 from kansearch import __version__
 from kansearch.search.cluster import Cluster
 
-__all__ = ["describe_session"]
+__all__ = ["describe_session", "processor"]
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow")
 _PROCESSORS = Path("/proc/cpuinfo")
@@ -25,13 +25,13 @@ def describe_session(cluster: Cluster) -> dict[str, Any]:
         "cpus": cluster.cpus,
         "gpus": cluster.gpus,
         "accelerators": list(cluster.accelerators),
-        "processor": _processor(),
+        "processor": processor(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions | {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name where the system tells it, else its architecture."""
     lines = _PROCESSORS.read_text(errors="replace").splitlines() if _PROCESSORS.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

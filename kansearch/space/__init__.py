@@ -1,6 +1,6 @@
 """Search spaces: YAML with line and column marks -> `SearchSpace` -> sampled `TrialConfig`. Loads no torch, no ray."""
 
-from kansearch.space.configuration import load_config, parse_config
+from kansearch.space.configuration import load_config, load_source, parse_config
 from kansearch.space.distributions import Branch, Choice, Distribution, FloatRange, IntRange, Scalar, Tree
 from kansearch.space.files import find_space, shipped_spaces
 from kansearch.space.loader import load_space, parse_space
@@ -38,6 +38,7 @@ __all__ = [
     "find_space",
     "json_schema",
     "load_config",
+    "load_source",
     "load_space",
     "parse_config",
     "parse_duration",

@@ -16,7 +16,7 @@ from kansearch.space.nodes import Broken, Entry, Issues, ListNode, MapNode, Mark
 from kansearch.space.wording import describe, show
 from trials.presets import PRESETS
 
-__all__ = ["PRESET_KEY", "at_each_model", "expand_presets", "family_of"]
+__all__ = ["PRESET_KEY", "at_each", "expand_presets", "family_of"]
 
 PRESET_KEY = "preset"
 _DISTRIBUTIONS = ("choice", "int", "float")
@@ -24,15 +24,16 @@ _DISTRIBUTIONS = ("choice", "int", "float")
 
 def expand_presets(root: MapNode, issues: Issues) -> MapNode:
     """The file's nodes with every preset written out; an unknown one goes to `issues`."""
-    return at_each_model(root, lambda node, path: _expand(node, path, issues))
+    return at_each("model", root, lambda node, path: _expand(node, path, issues))
 
 
-def at_each_model(root: MapNode, change: Callable[[MapNode, str], Node]) -> MapNode:
-    """The same nodes with `change` made to every mapping that describes a model; it is given its dotted path too."""
-    for key in ("model", "config", "enqueue"):
+def at_each(part: str, root: MapNode, change: Callable[[MapNode, str], Node]) -> MapNode:
+    """The same nodes with `change` made to every mapping at this part of a configuration, such as `model`; it is given
+    its dotted path too."""
+    for key in (part, "config", "enqueue"):
         entry = root.entries.get(key)
         if entry is not None:
-            root = _with(root, key, _changed(key, entry.node, change))
+            root = _with(root, key, _changed(part, key, entry.node, change))
     return root
 
 
@@ -43,31 +44,32 @@ def family_of(node: MapNode) -> str | None:
     return None if preset is None else str(preset.config.family)
 
 
-def _changed(key: str, node: Node, change: Callable[[MapNode, str], Node]) -> Node:
-    if key == "model":
-        return _models(node, key, change)
+def _changed(part: str, key: str, node: Node, change: Callable[[MapNode, str], Node]) -> Node:
+    if key == part:
+        return _options(node, key, change)
     if isinstance(node, MapNode):
-        return _within(key, node, change)
+        return _within(part, key, node, change)
     if not isinstance(node, ListNode):
         return node
-    return replace(node, items=tuple(_within(f"{key}.{index}", each, change) for index, each in enumerate(node.items)))
+    items = (_within(part, f"{key}.{index}", each, change) for index, each in enumerate(node.items))
+    return replace(node, items=tuple(items))
 
 
-def _within(where: str, node: Node, change: Callable[[MapNode, str], Node]) -> Node:
+def _within(part: str, where: str, node: Node, change: Callable[[MapNode, str], Node]) -> Node:
     """A configuration that stands at `where`."""
     if not isinstance(node, MapNode):
         return node
-    return at_each_model(node, lambda each, path: change(each, f"{where}.{path}"))
+    return at_each(part, node, lambda each, path: change(each, f"{where}.{path}"))
 
 
-def _models(node: Node, path: str, change: Callable[[MapNode, str], Node]) -> Node:
-    """A model, or a choice between models."""
+def _options(node: Node, path: str, change: Callable[[MapNode, str], Node]) -> Node:
+    """A mapping, or a choice between mappings."""
     if not isinstance(node, MapNode):
         return node
     options = node.entries["choice"].node if "choice" in node.entries else None
     if not isinstance(options, ListNode):
         return change(node, path)
-    return _with(node, "choice", replace(options, items=tuple(_models(each, path, change) for each in options.items)))
+    return _with(node, "choice", replace(options, items=tuple(_options(each, path, change) for each in options.items)))
 
 
 def _expand(node: MapNode, path: str, issues: Issues) -> Node:

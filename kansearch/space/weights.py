@@ -1,19 +1,23 @@
-"""`pretrained: PATH` -> PATH@sha256:HASH, so that a configuration says which weights it means, wherever it is read."""
+"""`model.pretrained: PATH`, `start.weights: PATH` -> PATH@sha256:HASH, so that a configuration says which weights it
+means, wherever it is read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kansearch.space.nodes import Broken, Entry, Issues, ListNode, MapNode, Node, ScalarNode
-from kansearch.space.presets import at_each_model
+from kansearch.space.presets import at_each
 
-__all__ = ["pin_weights"]
+__all__ = ["pin_weights", "plain"]
 
-KEY, PINNED, SUFFIX = "pretrained", "@sha256:", ".safetensors"
+KEYS = {"model": "pretrained", "start": "weights"}
+"""Where a configuration names a file of weights: a key of each of these parts."""
+PINNED, SUFFIX = "@sha256:", ".safetensors"
 
 
 def pin_weights(root: MapNode, issues: Issues) -> tuple[MapNode, tuple[str, ...]]:
@@ -22,20 +26,28 @@ def pin_weights(root: MapNode, issues: Issues) -> tuple[MapNode, tuple[str, ...]
     A relative path is taken from the file that names it, in a `--set` from the current folder. What is wrong goes to
     `issues`. A path with a hash is left as it is: whoever loads the weights compares it.
     """
-    pinned = at_each_model(root, lambda model, path: _pinned(model, f"{path}.{KEY}", issues))
-    if "model" not in root.entries or pinned.entries["model"] == root.entries["model"]:
-        return pinned, ()
-    model = pinned.entries["model"].node
-    if isinstance(model, MapNode) and KEY in model.entries:
-        return pinned, (f"model.{KEY}={json.dumps(_plain(model.entries[KEY].node))}",)
-    return pinned, (f"model={json.dumps(_plain(model))}",)
+    overrides: list[str] = []
+    for part, key in KEYS.items():
+        pinned = at_each(part, root, partial(_pinned, key, issues))
+        if part in root.entries and pinned.entries[part] != root.entries[part]:
+            overrides.append(_override(part, key, pinned.entries[part].node))
+        root = pinned
+    return root, tuple(overrides)
 
 
-def _pinned(model: MapNode, path: str, issues: Issues) -> MapNode:
-    if KEY not in model.entries:
-        return model
-    entry = model.entries[KEY]
-    return replace(model, entries={**model.entries, KEY: Entry(entry.mark, _hashed(entry.node, path, issues))})
+def _override(part: str, key: str, node: Node) -> str:
+    """`model.pretrained=PATH@sha256:HASH`; or all of the part, where it is a choice."""
+    if isinstance(node, MapNode) and key in node.entries:
+        return f"{part}.{key}={json.dumps(plain(node.entries[key].node))}"
+    return f"{part}={json.dumps(plain(node))}"
+
+
+def _pinned(key: str, issues: Issues, node: MapNode, path: str) -> MapNode:
+    if key not in node.entries:
+        return node
+    entry = node.entries[key]
+    hashed = _hashed(entry.node, f"{path}.{key}", issues)
+    return replace(node, entries={**node.entries, key: Entry(entry.mark, hashed)})
 
 
 def _hashed(node: Node, path: str, issues: Issues) -> Node:
@@ -60,9 +72,10 @@ def _hashed(node: Node, path: str, issues: Issues) -> Node:
     return Broken(node.mark)
 
 
-def _plain(node: Node) -> Any:
+def plain(node: Node) -> Any:
+    """The values at a node, as YAML would load them."""
     if isinstance(node, MapNode):
-        return {key: _plain(entry.node) for key, entry in node.entries.items()}
+        return {key: plain(entry.node) for key, entry in node.entries.items()}
     if isinstance(node, ListNode):
-        return [_plain(item) for item in node.items]
+        return [plain(item) for item in node.items]
     return node.value if isinstance(node, ScalarNode) else None

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trials.config.alexnet import AlexNetConfig
 from trials.config.base import Config
@@ -41,6 +41,7 @@ from trials.config.model import ModelConfig, PlainModelConfig, VGGConfig
 from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig
 from trials.config.residual import DenseNetConfig, ResNetConfig
 from trials.config.simple import SimpleConfig
+from trials.config.start import StartConfig
 from trials.config.unet import DENSE_FAMILIES, U2NetConfig, UNetConfig
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "ResNetConfig",
     "SegmentationDataConfig",
     "SimpleConfig",
+    "StartConfig",
     "SyntheticDataConfig",
     "TrialConfig",
     "U2NetConfig",
@@ -93,3 +95,10 @@ class TrialConfig(Config):
         description="of convolutions and products; bfloat16: mixed, weights stay float32; auto: bfloat16 on CUDA",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of weights, batch order, augmentation and dropout")
+    start: StartConfig = Field(default=StartConfig(), description="what training starts from")
+
+    @model_validator(mode="after")
+    def _one_start(self) -> TrialConfig:
+        if self.start.weights is not None and getattr(self.model, "pretrained", None) is not None:
+            raise ValueError("start.weights and model.pretrained both say what the features start from; remove one")
+        return self

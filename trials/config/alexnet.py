@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from trials.config.basis import BasisConfig, PlainConfig
 from trials.config.layer import LayerConfig
+from trials.config.start import Weights
 
 __all__ = ["AlexNetConfig"]
-
-
-def _pinned(value: str) -> str:
-    if not re.fullmatch(r".+@sha256:[0-9a-f]{64}", value):
-        raise ValueError(f"must be PATH@sha256:HASH, got {value!r}")
-    return value
-
-
-Weights = Annotated[str, AfterValidator(_pinned)]
-"""A safetensors file's path, and what its bytes' SHA-256 must be."""
 
 
 class AlexNetConfig(LayerConfig):

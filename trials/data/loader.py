@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trials.data.augment import Augmentation, build_augmentation
 from trials.data.splits import Split
+from trials.distributed import ALONE, Processes
 
 __all__ = [
     "epoch_seed",
@@ -21,9 +22,12 @@ __all__ = [
 ]
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """One seed for each (seed, epoch), so that an epoch's random numbers do not depend on the epochs before it."""
-    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def epoch_seed(seed: int, epoch: int, *stream: int) -> int:
+    """One seed for each (seed, epoch), so that an epoch's random numbers do not depend on the epochs before it.
+
+    stream: `Processes.stream`.
+    """
+    return int(np.random.SeedSequence((seed, epoch, *stream)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -32,16 +36,20 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 
 def training_batches(
-    split: Split, batch_size: int, augment: str, seed: int, epoch: int
+    split: Split, batch_size: int, augment: str, seed: int, epoch: int, processes: Processes = ALONE
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch of (samples (B, C, *size), labels (B,) or (B, *size)), shuffled and augmented by a generator seeded from
     (seed, epoch).
 
-    Every batch is whole: the up to `batch_size` - 1 samples left over are other ones in each epoch.
+    Every batch is whole: the up to `batch_size` - 1 samples left over are other ones in each epoch. Of several
+    processes each is given its part of the same batches, augmented by a generator of its own.
     """
     augmentation = build_augmentation(augment, split)
     generator = torch.Generator(split.device).manual_seed(epoch_seed(seed, epoch))
-    for samples, labels in split.batches(training_order(len(split), batch_size, generator)):
+    order = processes.part(training_order(len(split), batch_size, generator))
+    if processes.stream:
+        generator.manual_seed(epoch_seed(seed, epoch, *processes.stream))
+    for samples, labels in split.batches(order):
         yield training_batch(split, samples, labels, augmentation, generator)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
-
 from trials.config import ModelConfig, TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.shape import DataShape
 from trials.models.alexnet import AlexNet
 from trials.models.densenet import DenseNet
 from trials.models.kanc import Kanc
+from trials.models.network import Network
 from trials.models.plain import Plain
 from trials.models.resnet import ResNet
 from trials.models.simple import Simple
@@ -23,7 +22,7 @@ from trials.task import task_problem
 
 __all__ = ["MODELS", "build_model", "build_network"]
 
-MODELS: dict[str, Callable[[Any, DataShape], nn.Module]] = {
+MODELS: dict[str, Callable[[Any, DataShape], Network]] = {
     "alexnet": AlexNet,
     "densenet": DenseNet,
     "kanc": Kanc,
@@ -40,7 +39,7 @@ _SIGNALS = ("plain",)
 """The families that take samples of one dimension."""
 
 
-def build_model(config: ModelConfig, shape: DataShape) -> nn.Module:
+def build_model(config: ModelConfig, shape: DataShape) -> Network:
     """The network that a configuration describes: (N, channels, *size) -> (N, classes) logits, or (N, classes, *size)
     where there is a class for each pixel, and in training a tuple of those where there is deep supervision.
 
@@ -53,6 +52,9 @@ def build_model(config: ModelConfig, shape: DataShape) -> nn.Module:
     return MODELS[config.family](config, shape)
 
 
-def build_network(config: TrialConfig) -> nn.Module:
-    """`build_model` for the data set of the trial."""
-    return build_model(config.model, data_shape(config.data))
+def build_network(config: TrialConfig) -> Network:
+    """`build_model` for the data set of the trial, its features frozen where `start.freeze` says so."""
+    network = build_model(config.model, data_shape(config.data))
+    if config.start.freeze == "features":
+        network.freeze()
+    return network

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trials.config import AlexNetConfig
 from trials.data.shape import DataShape
 from trials.models.layers import ACTIVATIONS, build_layer, build_linear
+from trials.models.network import Network
 from trials.models.normalization import build_normalization
 
 __all__ = ["AlexNet"]
@@ -19,12 +20,13 @@ FACTORS, POOLED = (1, 3, 6, 4, 4), (0, 1, 4)
 """Channels of the convolutions over those of the first, and the convolutions that a pooling follows."""
 
 
-class AlexNet(nn.Module):
+class AlexNet(Network):
     """Five 3x3 convolutions, 2x2 max poolings after the first, the second and the last, then the classifier.
 
-    With `features` frozen the convolutions have no gradient and are always in eval mode, so that the statistics of
-    their normalisation stay as they are. A pooling that would leave nothing of the image is left out.
+    A pooling that would leave nothing of the image is left out.
     """
+
+    HEAD = ("classifier",)
 
     def __init__(self, config: AlexNetConfig, shape: DataShape) -> None:
         super().__init__()
@@ -39,15 +41,8 @@ class AlexNet(nn.Module):
             layers.append(layer)
         self.features = nn.Sequential(*layers)
         self.classifier = _classifier(config, channels * math.prod(size), shape.classes)
-        self.frozen = config.features == "frozen"
-        if self.frozen:
-            self.features.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> AlexNet:
-        super().train(mode)
-        if self.frozen:
-            self.features.eval()
-        return self
+        if config.features == "frozen":
+            self.freeze()
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.features(images).flatten(1))  # (N, C, H, W) -> (N, classes)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from trials.config import DenseNetConfig
 from trials.data.shape import DataShape
 from trials.models.layers import build_block, build_head
+from trials.models.network import Network
 from trials.models.stem import build_stem
 
 __all__ = ["DenseNet"]
@@ -18,7 +19,7 @@ WIDENING = 4
 """Channels of a dense layer's 1x1 convolution over those that the layer adds."""
 
 
-class DenseNet(nn.Module):
+class DenseNet(Network):
     """A stem, then four dense blocks, with a transition between two: a 1x1 convolution to half the channels and a 2x2
     average pooling.
 

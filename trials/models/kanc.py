@@ -12,11 +12,12 @@ from trials.config import KancConfig
 from trials.config.basis import PlainConfig
 from trials.data.shape import DataShape
 from trials.models.layers import ACTIVATIONS, build_layer, build_linear
+from trials.models.network import Network
 
 __all__ = ["Kanc"]
 
 
-class Kanc(nn.Module):
+class Kanc(Network):
     """conv 3x3 -> normalisation -> 2x2 max pooling, twice, then a head of one or two layers on every pixel.
 
     A pooling that would leave nothing of the image is left out, so that 8x8 pixels pass. Raises ValueError for images

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from trials.config import PlainModelConfig
 from trials.data.shape import DataShape
 from trials.models.layers import build_block, build_head
+from trials.models.network import Network
 
 __all__ = ["Plain", "halving_layers"]
 
@@ -29,7 +30,7 @@ def halving_layers(depth: int, halvings: int, side: int) -> list[int]:
     return layers
 
 
-class Plain(nn.Module):
+class Plain(Network):
     """`depth` convolutions of `width` channels, times `growth` after each halving, then a pooled or flattened head.
 
     Each block is `build_block`, and pooling after it where the image is halved; the head is `build_head`. Without a

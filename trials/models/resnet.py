@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from trials.config import ResNetConfig
 from trials.data.shape import DataShape
 from trials.models.layers import build_block, build_head
+from trials.models.network import Network
 from trials.models.stem import build_stem
 
 __all__ = ["ResNet"]
@@ -17,7 +18,7 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 """Blocks in each stage, by depth."""
 
 
-class ResNet(nn.Module):
+class ResNet(Network):
     """A stem, then four stages of 1, 2, 4 and 8 times `width` channels, the last three of which halve the image.
 
     A basic block has two 3x3 convolutions; from depth 50 on a bottleneck block has 1x1, 3x3, 1x1, and puts out four

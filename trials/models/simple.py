@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from trials.config import SimpleConfig
 from trials.data.shape import DataShape
 from trials.models.layers import GlobalAverage, build_layer, build_linear
+from trials.models.network import Network
 
 __all__ = ["Simple"]
 
@@ -17,7 +18,7 @@ FACTORS = {4: (1, 2, 4, 8), 8: (1, 2, 4, 8, 16, 16, 32, 32)}
 STRIDES = {4: (1, 2, 2, 1), 8: (1, 2, 2, 1, 1, 2, 1, 1)}
 
 
-class Simple(nn.Module):
+class Simple(Network):
     """`depth` 3x3 convolutions, each a `build_layer`, then the global average, dropout and a classifier."""
 
     def __init__(self, config: SimpleConfig, shape: DataShape) -> None:

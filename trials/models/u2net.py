@@ -11,6 +11,7 @@ from trials.config import U2NetConfig
 from trials.data.shape import DataShape
 from trials.models.enlarge import enlarge, halve
 from trials.models.layers import build_block, build_pixel_head
+from trials.models.network import Network
 
 __all__ = ["RSU", "U2Net"]
 
@@ -62,7 +63,7 @@ class RSU(nn.Module):
         return result
 
 
-class U2Net(nn.Module):
+class U2Net(Network):
     """Six stages down and five up, each an `RSU`; an output of each stage on the way up and of the coarsest one, all
     enlarged, and the output proper, which a 1x1 convolution fuses from them.
 

@@ -11,11 +11,12 @@ from trials.config import UNetConfig
 from trials.data.shape import DataShape
 from trials.models.enlarge import enlarge, halve
 from trials.models.layers import build_block, build_pixel_head
+from trials.models.network import Network
 
 __all__ = ["UNet"]
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """Two 3x3 convolutions at each of depth + 1 levels down, and two at each of `depth` levels up.
 
     Upwards, a 1x1 convolution to the finer level's channels goes before the enlargement: the original's 2x2

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from trials.config import VGGConfig
 from trials.data.shape import DataShape
 from trials.models.layers import build_block, build_head
+from trials.models.network import Network
 
 __all__ = ["VGG"]
 
@@ -14,7 +15,7 @@ LAYERS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2,
 """Convolutions in each stage, by the depth that counts them and the three layers of the original classifier."""
 
 
-class VGG(nn.Module):
+class VGG(Network):
     """Five stages of 1, 2, 4, 8 and 8 times `width` channels, each followed by a 2x2 max pooling, then a head.
 
     A pooling that would leave a side of less than one pixel is left out, so that small images pass. `sixth_stage` adds

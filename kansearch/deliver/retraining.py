@@ -1,0 +1,63 @@
+"""What a retraining is told, and who is told of its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from trials.config import TrialConfig
+
+__all__ = ["Observer", "Retraining"]
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One `kansearch retrain`."""
+
+    config: TrialConfig
+    """What to train, its number of epochs and what it starts from included."""
+    out: Path
+    """Made if missing. A run that was interrupted there goes on."""
+    seeds: int = 1
+    """How many, at least 1: `config.seed`, `config.seed + 1`, ..."""
+    data_dir: Path | None = None
+    """Where to look for the data set first."""
+    hold_out: bool = False
+    """Train on the training part alone and measure the validation part after each epoch; else on both."""
+    processes: int = 1
+    """That train one model together, each on a device of its own."""
+    address: str | None = None
+    """Of a Ray cluster to train on; None: this machine."""
+    source: Mapping[str, Any] = field(default_factory=dict)
+    """Where the configuration comes from, as `kansearch export` wrote it."""
+    trusted: tuple[str, ...] = ()
+    """Functions that `data.function` may name."""
+
+    @property
+    def numbers(self) -> range:
+        """The seeds."""
+        return range(self.config.seed, self.config.seed + self.seeds)
+
+    @property
+    def study(self) -> str | None:
+        """The study that the configuration was found by, where it says so."""
+        name = self.source.get("study")
+        return name if isinstance(name, str) else None
+
+
+class Observer(Protocol):
+    """Is told what happens."""
+
+    def started(self, retraining: Retraining, identity: str) -> None:
+        """It begins, or goes on; `identity` is the same then."""
+
+    def epoch(self, seed: int, result: Mapping[str, Any]) -> None:
+        """An epoch was trained, or was found trained: `trials.results.EpochResult`'s fields."""
+
+    def trained(self, seed: int, metrics: Mapping[str, Any]) -> None:
+        """A seed is trained and measured, or was found so: what its metrics.json holds."""
+
+    def ended(self, metrics: Mapping[str, Any] | None) -> None:
+        """The folder is complete, with these metrics; None: it was interrupted, or something went wrong."""

@@ -1,0 +1,88 @@
+"""One seed of a retraining: from a configuration to a folder with a trained model and its figures on the test split."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trials.config import TrialConfig
+
+if TYPE_CHECKING:
+    from trials.run import Processes
+
+__all__ = ["CHECKPOINT", "FILES", "as_json", "train_seed", "write_whole"]
+
+CHECKPOINT = "checkpoint.pt"
+FILES = ("model.safetensors", "model.json", "curve.json", "metrics.json")
+"""What `train_seed` leaves, in the order in which it is to be copied: the last one says that the others are whole."""
+
+
+def train_seed(
+    config: TrialConfig,
+    folder: Path,
+    *,
+    hold_out: bool,
+    data_dir: Path | None,
+    device: str | None = None,
+    processes: Processes | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Train into `folder`, which exists, going on from its checkpoint; yield each epoch's measurements.
+
+    At the end the folder holds `FILES` and no checkpoint, where this is the first of the processes. Arguments and
+    errors are those of `trials.run.run_trial`.
+    """
+    from trials.data.checksum import data_checksum
+    from trials.run import ALONE, describe_model, evaluate, run_trial, time_inference
+
+    processes = processes or ALONE
+    checkpoint = folder / CHECKPOINT
+    curve: list[dict[str, Any]] = []
+    for result in run_trial(
+        config,
+        data_dir=data_dir,
+        device=device,
+        checkpoint=checkpoint,
+        weights=folder / FILES[0],
+        hold_out=hold_out,
+        processes=processes,
+    ):
+        curve.append(dataclasses.asdict(result))
+        yield curve[-1]
+    if processes.rank > 0:
+        return
+    metrics = evaluate(config, checkpoint, data_dir=data_dir, device=device)
+    describe_model(config, folder, data_dir)
+    last = curve[-1]
+    metrics |= {"epochs": config.epochs, "parameters": last["parameters"], "flops": last["flops"]}
+    if hold_out:
+        metrics |= {f"validation_{name}": last[key] for name, key in _VALIDATION.items() if last[key] is not None}
+    metrics["data"] = {"sha256": data_checksum(config.data, data_dir)}
+    metrics["timing"] = {
+        "inference": time_inference(config, checkpoint, data_dir=data_dir, device=device),
+        "training_images_per_second": statistics.median(each["images_per_second"] for each in curve),
+        "training_seconds": sum(each["seconds"] for each in curve),
+        "peak_memory_mib": last["peak_memory_mib"],
+    }
+    write_whole(folder / "curve.json", as_json(curve))
+    write_whole(folder / "metrics.json", as_json(metrics))
+    checkpoint.unlink()
+
+
+_VALIDATION = {"loss": "validation_loss", "accuracy": "accuracy", "mean_iou": "mean_iou"}
+
+
+def as_json(document: Any) -> str:
+    """The text of a JSON file."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: a run that is killed here goes on later."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(unfinished, path)
