@@ -360,34 +360,6 @@ def predict(
 
 
 @app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A folder that `retrain` wrote.")],
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IMAGES",
-            help="Image files, folders of them, or .npy and .npz files of numbers (N, C, *size). Colours are made grey "
-            "for a model of one channel.",
-        ),
-    ],
-    top: Annotated[int | None, typer.Option(min=1, help="Name so many of the likeliest classes. Default: 1.")] = None,
-    resize: Annotated[
-        bool, typer.Option("--resize", help="Scale and crop images of another size, as a folder of images is.")
-    ] = False,
-    batch: Annotated[int, typer.Option(min=1, help="Samples at once.")] = 64,
-    masks: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Write masks there, if each pixel has a class."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Classify images, or signals, with a trained model: a class and its probability for each."""
-    from kansearch.commands import using
-
-    using.run_predict(model, inputs, top, resize, batch, masks, as_json)
-
-
-@app.command()
 def compress(
     model: ModelFolder,
     output: NewFolder,

@@ -110,10 +110,11 @@ def test_a_model_belongs_to_its_run_and_its_name_has_versions(registered: str, s
     assert log_model(folder, store.run_id, store.uri, "digits") == "models:/digits/2"
     unnamed = log_model(folder, store.run_id, store.uri, None)
     outputs = store.client.get_run(store.run_id).outputs.model_outputs
-    assert f"models:/{outputs[-1].model_id}" == unnamed
-    logged = [store.client.get_logged_model(each.model_id) for each in outputs]
-    assert {(each.status.value, each.source_run_id) for each in logged} == {("READY", store.run_id)}
-    assert [each.tags.get("mlflow.modelVersions") is None for each in logged] == [False, False, True]
+    logged = {f"models:/{each.model_id}": store.client.get_logged_model(each.model_id) for each in outputs}
+    assert len(logged) == 3 and unnamed in logged
+    assert {(each.status.value, each.source_run_id) for each in logged.values()} == {("READY", store.run_id)}
+    named = {uri for uri, each in logged.items() if "mlflow.modelVersions" in each.tags}
+    assert named == logged.keys() - {unnamed}
     assert store.client.get_run(store.run_id).info.status == "RUNNING"
     assert store.client.get_model_version("digits", "2").run_id == store.run_id
 
