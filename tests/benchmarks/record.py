@@ -23,6 +23,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -137,7 +138,8 @@ class Worker:
     def begin(self, run: Run, data_dir: str | None) -> None:
         self.run, self.since = run, time.monotonic()
         config = run.draw.config.model_dump(mode="json") | {"seed": run.seed}
-        self.orders.send({"config": config, "data_dir": data_dir})
+        with suppress(ConnectionError):  # a process that has ended is found by its closed connection
+            self.orders.send({"config": config, "data_dir": data_dir})
 
     def end(self) -> None:
         """At once, whatever it is at."""
