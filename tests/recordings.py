@@ -64,5 +64,5 @@ def _rows(space: SearchSpace, configurations: int, repeated: int, epochs: int) -
         }
         own = {"index": number, "number": number, "seed": seed, "hyperparameters": draw.hyperparameters}
         done = {"state": "complete", "reason": None, "curve": curve, "peak_memory_mib": 10.0, "wall_seconds": 1.0}
-        rows.append({**own, "config": config, **done, **sizes._asdict()})
+        rows.append({**own, "config": config, **done, "parameters": sizes.parameters, "flops": sizes.flops})
     return rows

@@ -24,6 +24,7 @@ from kansearch.recorded.write import read_lines, write_benchmark, write_table
 from kansearch.search.recorded import RecordedProblem
 from kansearch.search.simulator import hypervolume_of, simulate
 from kansearch.space import SearchSettings, find_space, load_space, random_config
+from tests.benchmarks.record import Earlier, read_earlier
 from tests.recordings import LARGEST, NOISE, SPACE, error_at, write_lines
 from trials.run import measure
 
@@ -81,7 +82,30 @@ def test_calls_are_joined_a_cut_line_is_skipped_and_a_run_that_failed_once_count
     heads, joined = read_lines([first, second])
     assert len(heads) == 2
     assert [(row["index"], row["state"]) for row in joined] == [*((i, "complete") for i in range(6)), (9, "infeasible")]
-    assert write_table("joined", heads, joined, tmp_path)["infeasible"] == 1
+    assert write_table("joined", heads, joined, tmp_path)["infeasible"] == [9]
+
+
+def test_later_runs_are_added_to_a_benchmark_as_if_all_had_been_there(tmp_path: Path) -> None:
+    write_lines(tmp_path / "all.jsonl", 12, 3)
+    whole = write_table("whole", *read_lines([tmp_path / "all.jsonl"]), tmp_path)
+    lines = (tmp_path / "all.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "early.jsonl").write_text("".join(lines[:8]) + '{"index": 99, "state": "infeasible"}\n')
+    (tmp_path / "late.jsonl").write_text("".join(lines[:1] + lines[8:]))
+    write_table("part", *read_lines([tmp_path / "early.jsonl"]), tmp_path)
+    added = write_table("part", *read_lines([tmp_path / "part.parquet", tmp_path / "late.jsonl"]), tmp_path)
+    assert added["done"] == whole["done"] and added["infeasible"] == [99] and len(added["calls"]) == 2
+    for mine, other in zip(*(load_recording(name, tmp_path).runs for name in ("part", "whole")), strict=True):
+        assert mine.config == other.config
+        np.testing.assert_array_equal(mine.curves["accuracy"], other.curves["accuracy"])
+        assert mine.step_seconds == pytest.approx(other.step_seconds)
+
+
+def test_a_recorder_goes_on_from_a_benchmark(tmp_path: Path) -> None:
+    write_lines(tmp_path / "runs.jsonl", 4, 1)
+    about = write_table("few", *read_lines([tmp_path]), tmp_path)
+    for name in ("few.parquet", "few.json"):
+        earlier = read_earlier([tmp_path / name], about)
+        assert earlier == Earlier(set(), {0, 1, 2, 3}, {(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (3, 0)})
 
 
 def test_files_of_two_recordings_are_not_joined(tmp_path: Path) -> None:
@@ -140,7 +164,7 @@ def test_sizes_by_formula_are_those_of_what_is_built(name: str) -> None:
     for _ in range(30):
         config = random_config(space, rng)
         counted = plain_sizes(config.model.model_dump(mode="json"), 1, 28, 10)
-        assert counted._asdict() == measure(config, ["parameters", "flops"])
+        assert counted[:2] == tuple(measure(config, ["parameters", "flops"]).values())
 
 
 def test_a_network_that_the_formula_does_not_know_is_refused() -> None:

@@ -27,14 +27,17 @@ _LEARNABLE = ("wavelet", "relu")
 
 
 class Sizes(NamedTuple):
-    """Trainable parameters, and multiply-adds times two of one image's forward pass."""
+    """Trainable parameters; multiply-adds times two of one image's forward pass; channels of the last convolution and
+    inputs of the classifier."""
 
     parameters: int
     flops: int
+    channels: int = 0
+    inputs: int = 0
 
     def plus(self, weights: int, pixels: int, more: int = 0) -> Sizes:
         """With a map of so many weights, used once for each pixel, and so many other parameters."""
-        return Sizes(self.parameters + weights + more, self.flops + 2 * weights * pixels)
+        return self._replace(parameters=self.parameters + weights + more, flops=self.flops + 2 * weights * pixels)
 
 
 def features(basis: Mapping[str, Any]) -> int:
@@ -80,6 +83,7 @@ class _Counter:
             sizes = self._layer(sizes, channels, out, before**2, side**2 if strided else before**2, layer == 0)
             channels, out = out, out * model["growth"] ** halved.count(layer)
         inputs = channels * side**2 if model["head"] == "flatten" else channels
+        sizes = sizes._replace(channels=channels, inputs=inputs)
         return self._classifier(sizes, inputs, classes, self._norm(channels if self.plain else inputs))
 
     def _layer(self, sizes: Sizes, channels: int, out: int, before: int, after: int, first: bool) -> Sizes:

@@ -152,7 +152,8 @@ class Surrogate:
                 "epoch": epoch + 1,
                 **{name: float(values[epoch]) for name, values in curves.items()},
                 "seconds": seconds,
-                **sizes._asdict(),
+                "parameters": sizes.parameters,
+                "flops": sizes.flops,
             }
             for epoch in range(len(row) // 3)
         ]

@@ -54,7 +54,7 @@ class RecordedRun:
     flops: int | None
     peak_memory_mib: float | None
     step_seconds: float | None
-    wall_seconds: float
+    wall_seconds: float | None
     curves: Mapping[str, NDArray[np.float64]]
     """By the names of `CURVES`."""
 
@@ -118,7 +118,7 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _runs(path: Path, data: bytes) -> list[RecordedRun]:
-    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow
     from pyarrow import parquet
 
     table = parquet.read_table(pyarrow.BufferReader(data))

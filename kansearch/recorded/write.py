@@ -1,7 +1,8 @@
 """From a recorder's JSON lines to a benchmark: `python -m kansearch.recorded.write NAME FILE... [--out FOLDER]`.
 
-The files are those of `python -m tests.benchmarks.record`, or folders of them. Written are NAME.parquet and NAME.json;
-the surrogate is fitted for the latter, which takes some minutes for a thousand configurations.
+The files are those of `python -m tests.benchmarks.record`, folders of them, and the .parquet of an earlier benchmark,
+to which the others are added. Written are NAME.parquet and NAME.json; the surrogate is fitted for the latter, which
+takes some minutes for a thousand configurations.
 """
 
 from __future__ import annotations
@@ -31,17 +32,11 @@ def read_lines(paths: Iterable[Path]) -> tuple[list[dict[str, Any]], list[dict[s
     """
     heads, rows = [], {}
     for file in (each for path in paths for each in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])):
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read: {error.strerror}") from None
-        whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may have been cut off
-        if not whole:
-            continue
-        if heads and any(heads[0][key] != whole[0][key] for key in _SAME):
+        own, found = _from_table(file) if file.suffix == ".parquet" else _from_lines(file)
+        if heads and own and any(heads[0][key] != own[0][key] for key in _SAME):
             raise InputError(f"{file}: is of another recording than the files before it")
-        heads.append(whole[0])
-        for row in whole[1:]:
+        heads += own
+        for row in found:
             key = (row["index"], row.get("seed", 0))
             if key not in rows or (rows[key]["state"], row["state"]) == ("fail", "complete"):
                 rows[key] = row
@@ -50,11 +45,32 @@ def read_lines(paths: Iterable[Path]) -> tuple[list[dict[str, Any]], list[dict[s
     return heads, [rows[key] for key in sorted(rows)]
 
 
+def _from_lines(file: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
+    whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may have been cut off
+    return whole[:1], whole[1:]
+
+
+def _from_table(file: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A benchmark's runs as the lines that they were made of."""
+    recording = load_recording(file.stem, file.parent)
+    heads = [{**{key: recording.about[key] for key in _SAME}, **call} for call in recording.about["calls"]]
+    rows: list[dict[str, Any]] = [{"index": each, "state": "infeasible"} for each in recording.about["infeasible"]]
+    for run in recording.runs:
+        fields = dict(vars(run))
+        curves = fields.pop("curves")
+        rows.append({**fields, "curve": {name: values.tolist() for name, values in curves.items()}})
+    return heads, rows
+
+
 def write_table(
     name: str, heads: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], folder: Path
 ) -> dict[str, Any]:
     """Write NAME.parquet, and NAME.json without a surrogate; the latter's content."""
-    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow
     from pyarrow import parquet
 
     runs = [_row(row) for row in rows if row["state"] != "infeasible"]
@@ -71,7 +87,8 @@ def write_table(
         "configurations": len(seeds),
         "repeated": sum(count > 1 for count in seeds.values()),
         "failed": sum(run["state"] == "fail" for run in runs),
-        "infeasible": sum(row["state"] == "infeasible" for row in rows),
+        "infeasible": [row["index"] for row in rows if row["state"] == "infeasible"],
+        "done": [[run["index"], run["seed"]] for run in runs],
         "epochs": json.loads(runs[0]["config"])["epochs"],
         **{key: heads[0][key] for key in _SAME},
         "calls": [{key: head[key] for key in _BY_CALL} for head in heads],
@@ -113,7 +130,9 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    """One line for each entry, so that versions of it can be compared."""
+    lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items())
+    path.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -124,7 +143,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     about = write_benchmark(arguments.name, arguments.files, arguments.out)
-    print(json.dumps({**about, "space": "…", "surrogate": about["surrogate"]["held_out"]}, indent=1))
+    shown = {key: each for key, each in about.items() if key not in ("space", "infeasible", "done", "surrogate")}
+    print(json.dumps({**shown, "held_out": about["surrogate"]["held_out"]}, indent=1))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ class _Counted(Feasibility):
         self._surrogate = surrogate
 
     def excess(self, config: TrialConfig) -> dict[str, float]:
-        return self.over(self._surrogate.sizes(config.model_dump(mode="json"))._asdict())
+        sizes = self._surrogate.sizes(config.model_dump(mode="json"))
+        return self.over({"parameters": sizes.parameters, "flops": sizes.flops})
 
 
 def recorded_problems() -> list[RecordedProblem]:

@@ -7,9 +7,10 @@ space's constraint or has fewer than `--least` parameters, which takes no run. A
 reason. The first line says what was recorded, and on what.
 
 After `--seconds` no run is started any more, and `--grace` seconds later those that are not done are given up. To go
-on, name the earlier files, or their folders, with `--earlier`; what is in OUT already counts too.
+on, name the earlier files, their folders, or the .parquet or .json of a benchmark that was made of them, with
+`--earlier`; what is in OUT already counts too.
 
-`python -m kansearch.recorded OUT...` makes the file that is shipped of them.
+`python -m kansearch.recorded.write NAME kansearch/recorded/NAME.parquet OUT` adds them to the shipped benchmark.
 """
 
 from __future__ import annotations
@@ -66,8 +67,7 @@ def read_earlier(paths: Iterable[Path], header: Mapping[str, Any]) -> Earlier:
     earlier = Earlier()
     files = [file for path in paths for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])]
     for file in files:
-        lines = file.read_text().splitlines(keepends=True)
-        rows = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may have been cut off
+        rows = _benchmark(file) if file.suffix in (".parquet", ".json") else _lines(file)
         if not rows:
             continue
         different = [key for key in ("space", "overrides", "sequence_seed") if rows[0].get(key) != header[key]]
@@ -80,6 +80,18 @@ def read_earlier(paths: Iterable[Path], header: Mapping[str, Any]) -> Earlier:
                 earlier.feasible.add(row["index"])
                 earlier.done.add((row["index"], row["seed"]))
     return earlier
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    lines = file.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # the last may have been cut off
+
+
+def _benchmark(file: Path) -> list[dict[str, Any]]:
+    """The same of a shipped benchmark, from its .json alone."""
+    about = json.loads(file.with_suffix(".json").read_text())
+    infeasible = [{"index": index, "state": "infeasible"} for index in about["infeasible"]]
+    return [about, *infeasible, *({"index": index, "seed": seed, "state": "done"} for index, seed in about["done"])]
 
 
 class Plan:
