@@ -217,6 +217,21 @@ def test_the_surrogate_predicts_configurations_that_it_did_not_see(recording: Re
     assert np.std(errors) < 0.2
 
 
+def test_errors_are_bent_to_a_floor_under_the_best_that_was_recorded(
+    recording: Recording, surrogate: Surrogate
+) -> None:
+    best = min(1 - run.curves["accuracy"][-1] for run in recording.runs if (run.parameters or 0) <= 20_000)
+    errors = np.array([best / 10, best / 2, 0.85 * best, best, 2 * best, 0.8])
+    rows = np.log(np.repeat(errors[:, None], 3 * EPOCHS, axis=1))
+    bent = np.exp(surrogate.bounded(rows, np.full(len(errors), 20_000.0)))
+    last = bent[:, EPOCHS - 1]
+    assert list(last) == sorted(last), "what was better stays better"
+    assert last[0] == pytest.approx(0.85 * best, rel=0.1) and last[0] >= 0.8 * best
+    np.testing.assert_allclose(last[4:], errors[4:], rtol=0.01)
+    np.testing.assert_allclose(bent[:, 0] / errors, last / errors, rtol=1e-9)
+    np.testing.assert_allclose(bent[:, EPOCHS:], np.exp(rows[:, EPOCHS:]))
+
+
 def test_a_recorded_configuration_has_the_mean_of_its_seeds(recording: Recording, surrogate: Surrogate) -> None:
     runs = [run for run in recording.runs if run.index == 3]
     assert len(runs) == 3

@@ -59,7 +59,7 @@ def held_out_errors(surrogate: Surrogate, unseen: Table, table: Table) -> dict[s
     """
     from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-    rows, seconds = surrogate.predict(unseen.vectors)
+    rows, seconds = surrogate.predict(unseen.vectors, unseen.parameters)
     last = unseen.rows.shape[1] // 3 - 1
     true, predicted = unseen.rows[:, last], rows[:, last]
     points = 100 * np.abs(np.exp(true) - np.exp(predicted))
@@ -113,9 +113,10 @@ class _Evolution:
 
         pairs = [self._pair(point) for point in points]
         kept = [k for k, (_, _, size) in enumerate(pairs) if size <= self._most]
-        rows, _ = self._surrogate.predict(self._encoder.matrix([pairs[k][:2] for k in kept]))
+        sizes = np.array([pairs[k][2] for k in kept], dtype=np.float64)
+        rows, _ = self._surrogate.predict(self._encoder.matrix([pairs[k][:2] for k in kept]), sizes)
         errors = np.exp(rows[:, rows.shape[1] // 3 - 1])
-        values = np.stack([[pairs[k][2] for k in kept], errors], axis=1)
+        values = np.stack([sizes, errors], axis=1)
         self.points = np.concatenate([self.points, points[kept]])
         self.values = np.concatenate([self.values, values])
         best = moocore.is_nondominated(self.values)

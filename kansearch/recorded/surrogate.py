@@ -7,6 +7,11 @@
                       the 30 whose configurations come nearest in last error, one drawn at random
 
 What is not observed is the truth by which a simulated search is judged.
+
+A search looks for where the surrogate promises most, which is where it is most likely too optimistic: unbounded, it
+promised half of the error of the best network that was recorded at a size. So errors are bent to a floor: with y the
+logarithm of an error and f that of 0.85 times the least error recorded at no more parameters, y becomes
+f + s·log(1 + exp((y - f) / s)), s = 0.1. Above the least error recorded itself that changes y by less than 0.02.
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ __all__ = ["Components", "Surrogate", "Table", "components_of", "hyperparameters
 
 _Floats = NDArray[np.float64]
 _NEAR = 30
+_FLOOR, _BEND = 0.85, 0.1
 _BLOCKS = (2.0, 1.0, 0.5)
 """Weights of accuracy, validation and training loss among the principal components."""
 
@@ -43,6 +49,7 @@ class Table:
 
     keys: Sequence[str]
     vectors: _Floats
+    parameters: _Floats
     rows: _Floats
     log_seconds: _Floats
     deviations: _Floats
@@ -51,7 +58,7 @@ class Table:
     def part(self, chosen: NDArray[np.bool_]) -> Table:
         """The chosen configurations, with all deviations."""
         keys = [key for key, wanted in zip(self.keys, chosen, strict=True) if wanted]
-        parts = (each[chosen] for each in (self.vectors, self.rows, self.log_seconds))
+        parts = (each[chosen] for each in (self.vectors, self.parameters, self.rows, self.log_seconds))
         return Table(keys, *parts, self.deviations, self.levels)
 
 
@@ -82,6 +89,7 @@ def tabulate(recording: Recording, encoder: Encoder) -> Table:
     return Table(
         keys=[_key(run.hyperparameters) for run in first],
         vectors=encoder.matrix([(run.hyperparameters, run.config) for run in first]),
+        parameters=np.array([encoder.sizes(run.config).parameters for run in first], dtype=np.float64),
         rows=np.stack([each.mean(0) for each in rows]),
         log_seconds=np.array([_log_seconds(runs) for runs in groups.values()]),
         deviations=np.concatenate(deviations) if deviations else np.zeros((1, 3 * epochs)),
@@ -115,18 +123,31 @@ class Surrogate:
         known = np.isfinite(table.log_seconds)
         self._seconds = GaussianProcess(table.vectors[known], table.log_seconds[known, None], seconds)
 
+    def bounded(self, rows: _Floats, parameters: _Floats) -> _Floats:
+        """Rows of curves with errors bent to the floor of networks of so many parameters; all epochs alike."""
+        epochs = rows.shape[1] // 3
+        order = np.argsort(self._table.parameters, kind="stable")
+        least = np.minimum.accumulate(self._table.rows[order, epochs - 1])
+        floor = np.interp(np.log(parameters), np.log(self._table.parameters[order]), least) + np.log(_FLOOR)
+        last = rows[:, epochs - 1]
+        bent = floor + _BEND * np.logaddexp(0, (last - floor) / _BEND)
+        return rows + (bent - last)[:, None] * (np.arange(rows.shape[1]) < epochs)
+
     def sizes(self, config: Mapping[str, Any]) -> Sizes:
         """Parameters and FLOPs of a configuration's network, exact."""
         return self._encoder.sizes(config)
 
-    def predict(self, vectors: _Floats) -> tuple[_Floats, _Floats]:
-        """Rows of curves (Q, 3 E) and log seconds (Q,) at vectors (Q, D), whether recorded or not."""
+    def predict(self, vectors: _Floats, parameters: _Floats) -> tuple[_Floats, _Floats]:
+        """Rows of curves (Q, 3 E) and log seconds (Q,) at vectors (Q, D) of networks of so many parameters (Q,),
+        whether recorded or not."""
         rows = self._components.mean + self._curves(vectors) @ self._components.axes
-        return np.minimum(rows, np.log(_largest(rows.shape[1]))), self._seconds(vectors)[:, 0]
+        rows = self.bounded(np.minimum(rows, np.log(_largest(rows.shape[1]))), parameters)
+        return rows, self._seconds(vectors)[:, 0]
 
     def truth(self, hyperparameters: Mapping[str, Scalar], config: Mapping[str, Any]) -> tuple[_Floats, float]:
         """The row of curves (3 E,) and the seconds of an epoch of one configuration."""
-        rows, seconds = self.predict(self._encoder.vector(hyperparameters, config)[None])
+        parameters = np.array([self.sizes(config).parameters], dtype=np.float64)
+        rows, seconds = self.predict(self._encoder.vector(hyperparameters, config)[None], parameters)
         place = self._recorded.get(_key(hyperparameters))
         if place is None:
             return rows[0], float(np.exp(seconds[0]))
@@ -144,8 +165,13 @@ class Surrogate:
         self, hyperparameters: Mapping[str, Scalar], config: Mapping[str, Any], rng: np.random.Generator | None = None
     ) -> list[dict[str, Any]]:
         """Every epoch's `EpochResult` as a mapping; without `rng` the true one."""
-        row, seconds = self.truth(hyperparameters, config)
-        sizes = self._encoder.sizes(config)
+        return self.results(*self.truth(hyperparameters, config), config, rng)
+
+    def results(
+        self, row: _Floats, seconds: float, config: Mapping[str, Any], rng: np.random.Generator | None
+    ) -> list[dict[str, Any]]:
+        """The same of a configuration whose `truth` is known."""
+        sizes = self.sizes(config)
         curves = from_row(row if rng is None else row + self.noise(row, rng))
         return [
             {

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kansearch.errors import KansearchError
 from kansearch.recorded.surrogate import Surrogate, hyperparameters_of, load_surrogate
 from kansearch.recorded.table import FOLDER, Recording, load_recording, recordings
 from kansearch.search.feasibility import Feasibility
 from kansearch.search.problems import OBJECTIVES
-from kansearch.space import Scalar, SearchSpace
+from kansearch.space import SearchSpace
 from trials.config import TrialConfig
 
 __all__ = ["RecordedProblem", "recorded_problems"]
@@ -50,7 +51,8 @@ class RecordedProblem:
 
     def curve(self, config: Mapping[str, Any], rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
         """Every epoch's result of a trial with `config`; without `rng` there is no noise."""
-        return _surrogate(self).curve(_hyperparameters(self, json.dumps(config)), config, rng)
+        row, seconds = _truth(self, json.dumps(config))
+        return _surrogate(self).results(row, seconds, config, rng)
 
     def front(self, conditional: bool) -> list[dict[str, float]]:
         """The best that is known of the surrogate, without noise."""
@@ -102,7 +104,8 @@ def _surrogate(problem: RecordedProblem) -> Surrogate:
     return load_surrogate(_recording(problem))
 
 
-@lru_cache(maxsize=10_000)
-def _hyperparameters(problem: RecordedProblem, config: str) -> Mapping[str, Scalar]:
+@lru_cache(maxsize=1000)
+def _truth(problem: RecordedProblem, config: str) -> tuple[NDArray[np.float64], float]:
     """A trial's curve is asked for twice: as it starts, and as it completes."""
-    return hyperparameters_of(_recording(problem), json.loads(config))
+    document = json.loads(config)
+    return _surrogate(problem).truth(hyperparameters_of(_recording(problem), document), document)
