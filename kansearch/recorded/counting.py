@@ -5,7 +5,7 @@ What a simulated search proposes is counted by this, thousands of times; a test 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from kansearch.errors import InputError
 
 __all__ = ["Sizes", "features", "plain_sizes"]
 
-_FEATURES = {
+_FEATURES: dict[str, Callable[[Mapping[str, Any]], int]] = {
     "bspline": lambda basis: basis["grid_size"] + basis["spline_order"],
     "relu": lambda basis: basis["grid_size"] + basis["spline_order"],
     "rbf": lambda basis: basis["grid_size"],
@@ -43,7 +43,7 @@ class Sizes(NamedTuple):
 def features(basis: Mapping[str, Any]) -> int:
     """Functions of a basis; 0 of a plain network."""
     known = _FEATURES.get(basis["name"])
-    return int(known(basis)) if known else int(basis["degree"]) + bool(basis.get("constant"))
+    return known(basis) if known else int(basis["degree"]) + bool(basis.get("constant"))
 
 
 def plain_sizes(model: Mapping[str, Any], channels: int, side: int, classes: int) -> Sizes:
