@@ -24,7 +24,7 @@ Seconds = Annotated[
     typer.Option(
         min=1.0,
         help="Simulated device-seconds of random search. Default: schedulers 16000, samplers 12000; of a recorded "
-        "benchmark as many as 100 full trials take.",
+        "benchmark as many as 60 full trials take.",
     ),
 ]
 Names = Annotated[

@@ -26,7 +26,7 @@ from trials.config import TrialConfig
 
 __all__ = ["RecordedProblem", "recorded_problems"]
 
-_FULL_TRIALS = 100
+_FULL_TRIALS = 60
 """Trials to their end that the usual device-seconds are for."""
 
 
@@ -73,7 +73,7 @@ class RecordedProblem:
         )
 
     def device_seconds(self, usual: float) -> float:
-        """What 100 trials to their end took, on average over the recording's complete runs."""
+        """What 60 trials to their end took, on average over the recording's complete runs."""
         recording = _recording(self)
         seconds = [float(run.curves["seconds"].sum()) for run in recording.runs if run.state == "complete"]
         return float(round(_FULL_TRIALS * np.mean(seconds)))
