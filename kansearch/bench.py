@@ -102,7 +102,8 @@ def _problems(names: list[str] | None) -> list[Searchable]:
     from kansearch.search.problems import PROBLEMS
     from kansearch.search.recorded import recorded_problems
 
-    known: dict[str, Searchable] = {each.name: each for each in (*PROBLEMS, *recorded_problems())}
+    there: list[Searchable] = [*PROBLEMS, *recorded_problems()]
+    known = {each.name: each for each in there}
     for name in names or ():
         if name not in known:
             raise InputError(f"no problem '{name}'; there are {', '.join(known)}")

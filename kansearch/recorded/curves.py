@@ -36,7 +36,8 @@ def to_row(run: RecordedRun, epochs: int, classes: int) -> _Floats:
         known = run.curves[name][:epochs]
         values[: len(known)] = known
         parts.append(1 - values if name == "accuracy" else values)
-    return np.log(np.maximum(np.concatenate(parts), _LEAST))
+    row: _Floats = np.log(np.maximum(np.concatenate(parts), _LEAST))
+    return row
 
 
 def from_row(row: _Floats) -> Mapping[str, _Floats]:

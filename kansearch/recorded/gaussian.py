@@ -128,4 +128,5 @@ class _Likelihood:
 def _squares(x: _Floats, other: _Floats) -> _Floats:
     """Squared distances of all pairs: (Q, D), (N, D) -> (Q, N)."""
     squares = (x**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * x @ other.T
-    return np.maximum(squares, 0.0)
+    positive: _Floats = np.maximum(squares, 0.0)
+    return positive

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,8 +58,14 @@ class Table:
     def part(self, chosen: NDArray[np.bool_]) -> Table:
         """The chosen configurations, with all deviations."""
         keys = [key for key, wanted in zip(self.keys, chosen, strict=True) if wanted]
-        parts = (each[chosen] for each in (self.vectors, self.parameters, self.rows, self.log_seconds))
-        return Table(keys, *parts, self.deviations, self.levels)
+        return replace(
+            self,
+            keys=keys,
+            vectors=self.vectors[chosen],
+            parameters=self.parameters[chosen],
+            rows=self.rows[chosen],
+            log_seconds=self.log_seconds[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ class Components:
 
     def scores(self, rows: _Floats) -> _Floats:
         """(N, 3 E) -> (N, K)."""
-        return np.linalg.lstsq(self.axes.T, (rows - self.mean).T)[0].T
+        found: _Floats = np.linalg.lstsq(self.axes.T, (rows - self.mean).T)[0].T.astype(np.float64)
+        return found
 
 
 def tabulate(recording: Recording, encoder: Encoder) -> Table:
@@ -131,7 +138,8 @@ class Surrogate:
         floor = np.interp(np.log(parameters), np.log(self._table.parameters[order]), least) + np.log(_FLOOR)
         last = rows[:, epochs - 1]
         bent = floor + _BEND * np.logaddexp(0, (last - floor) / _BEND)
-        return rows + (bent - last)[:, None] * (np.arange(rows.shape[1]) < epochs)
+        moved: _Floats = rows + (bent - last)[:, None] * (np.arange(rows.shape[1]) < epochs)
+        return moved
 
     def sizes(self, config: Mapping[str, Any]) -> Sizes:
         """Parameters and FLOPs of a configuration's network, exact."""

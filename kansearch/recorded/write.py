@@ -30,7 +30,8 @@ def read_lines(paths: Iterable[Path]) -> tuple[list[dict[str, Any]], list[dict[s
 
     Raises InputError where files are of different recordings or hold nothing.
     """
-    heads, rows = [], {}
+    heads: list[dict[str, Any]] = []
+    rows: dict[tuple[int, int], dict[str, Any]] = {}
     for file in (each for path in paths for each in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])):
         own, found = _from_table(file) if file.suffix == ".parquet" else _from_lines(file)
         if heads and own and any(heads[0][key] != own[0][key] for key in _SAME):

@@ -184,7 +184,7 @@ def share_interval(count: int, of: int) -> tuple[float, float]:
 
 def interval(values: Sequence[float]) -> Interval:
     """Mean and half the width of its 95 % interval; nan for a single value."""
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     count, mean = len(values), sum(values) / len(values)
     if count < 2:
