@@ -36,7 +36,7 @@ import json, os, sys, time
 from dataclasses import asdict
 from pathlib import Path
 from kansearch.errors import SearchInterrupted
-from kansearch.search import launch as launcher
+from kansearch.search import execution, launch as launcher
 from kansearch.search.trainable import Request
 from kansearch.space import load_space
 from trials.results import EpochResult
@@ -52,7 +52,7 @@ def train(ray_config):
         time.sleep(0.1)
 
 folder = os.getcwd()
-launcher.train = train
+execution.train = train
 space = load_space(Path("small.yaml"), ["epochs=100000", "search.gpus_per_trial=0.1"])
 try:
     launcher.launch(space, launcher.SearchOptions(Path("studies")), [])

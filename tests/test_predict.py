@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kansearch.deliver.retrain import retrain
+from kansearch.deliver.retraining import Retraining
 from tests.commandline import Command, kansearch_fixture, one_line
 from tests.datafiles import write_arrays, write_folder, write_image
 from tests.modelfolder import model_config, write_model
@@ -46,7 +47,7 @@ def digits(**data: Any) -> TrialConfig:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the digits, retrained."""
     folder = tmp_path_factory.mktemp("digits") / "model"
-    retrain(digits(), folder, 1, None, lambda seed, result: None)
+    retrain(Retraining(digits(), folder))
     return folder
 
 

@@ -30,7 +30,7 @@ def settings(seed: int = 0, **more: object) -> SearchSettings:
 @pytest.mark.parametrize("conditional", [True, False])
 def test_no_configuration_lies_beyond_the_known_front(problem: Problem, conditional: bool) -> None:
     space = simulated_space(conditional)
-    points = problem.front(space)
+    points = problem.front(conditional)
     best = {point["parameters"]: point["accuracy"] for point in points}
     rng = random.Random(0)
     for _ in range(300):

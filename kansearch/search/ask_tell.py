@@ -41,6 +41,9 @@ class AskTell:
         stopping: whether no trial may be started any more.
         changed: called with the record of a trial after each change that was committed.
         records: what the study holds, if that was read already.
+        data_dir: where the data set's files are looked for, if their number is not known.
+        feasibility: checks the constraints; by default sizes are counted on torch's meta device.
+        proposer: makes the proposals.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class AskTell:
         changed: Callable[[TrialRecord], None],
         records: Sequence[TrialRecord] | None = None,
         data_dir: Path | None = None,
+        feasibility: Feasibility | None = None,
+        proposer: type[Proposer] = Proposer,
     ) -> None:
         self._study = study
         self._settings = study.space.search
@@ -62,8 +67,9 @@ class AskTell:
         self._chosen = deque(study.chosen()[len(records) :])
         self._live: dict[int, int] = {}  # times the usual resources that each has
         bounds = {str(name): bound for name, bound in study.space.constraints.items()}
-        self._feasibility = Feasibility(bounds, threads=max(1, int(self._settings.cpus_per_trial)), data_dir=data_dir)
-        self._proposer = Proposer.of_study(study, records)
+        threads = max(1, int(self._settings.cpus_per_trial))
+        self._feasibility = feasibility or Feasibility(bounds, threads=threads, data_dir=data_dir)
+        self._proposer = proposer.of_study(study, records)
         self.budget = Budget(self._settings, study.objectives, records)
         self.halving = build_halving(self._settings, study.objectives)
         if self.halving is not None:

@@ -5,7 +5,8 @@
                 share of its device-seconds; a search that doesn't get there counts with all it spent
     wins        share of seeds whose hypervolume is above random search's after as many device-seconds
 
-Intervals are 95 %: mean ± t · s / √n over the seeds, Student's t (scipy.stats.t).
+Intervals are 95 %: mean ± t · s / √n over the seeds, Student's t (scipy.stats.t); of wins Clopper and Pearson's. What a
+trial reports may be noisy; hypervolume is of what it would report without noise.
 """
 
 from __future__ import annotations
@@ -13,20 +14,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
-from kansearch.search.problems import PROBLEMS, Problem, simulated_space
+from kansearch.search.problems import PROBLEMS, Searchable
 from kansearch.search.simulator import Run, hypervolume_of, simulate
+from kansearch.search.telling import TELLINGS
 from kansearch.space import SearchSettings
+from kansearch.space.samplers import sampler_problem
 
-__all__ = ["SAMPLERS", "SCHEDULERS", "Interval", "Row", "bench", "interval"]
+__all__ = ["SAMPLERS", "SCHEDULERS", "Interval", "Row", "bench", "interval", "share_interval", "unable"]
 
 _UNLIMITED = 10**9  # trials: device-seconds end these searches
 
 SCHEDULERS: dict[str, dict[str, Any]] = {
     "none": {},
+    "halving, factor 2": {"scheduler": "halving", "reduction_factor": 2},
     "halving, factor 3": {"scheduler": "halving", "reduction_factor": 3},
     "halving, factor 4": {"scheduler": "halving", "reduction_factor": 4},
     "halving, 3 brackets": {"scheduler": "halving", "reduction_factor": 3, "brackets": 3},
@@ -40,12 +44,17 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "random": {},
     "random, halving": {"scheduler": "halving"},
     "tpe, halving": {"sampler": "tpe", "scheduler": "halving"},
+    "tpe 3/4, halving": {"sampler": "tpe", "scheduler": "halving", "random_share": 0.25},
     "tpe alone, halving": {"sampler": "tpe", "scheduler": "halving", "random_share": 0.0},
+    "tpe, hidden": {"sampler": "tpe", "scheduler": "halving", "told": "hidden"},
+    "tpe, projected": {"sampler": "tpe", "scheduler": "halving", "told": "projected"},
     "nsga2, halving": {"sampler": "nsga2", "scheduler": "halving"},
     "nsga3, halving": {"sampler": "nsga3", "scheduler": "halving"},
     "qmc, halving": {"sampler": "qmc", "scheduler": "halving"},
 }
-"""gp is not among them: a suggestion takes it more than half a second. grid needs a grid."""
+"""gp is not among them: a suggestion takes it more than half a second. grid needs a grid. Of tpe half of the proposals
+are drawn at random, but where it says otherwise; hidden and projected say what it is told of stopped trials
+(`kansearch.search.telling`)."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,15 @@ class Row:
 
     problem: str
     candidate: str
+    device_seconds: float
     trials: float
     complete: float
     quarter: Interval
     final: Interval
     cost: Interval
     wins: float
+    wins_from: float
+    wins_to: float
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -84,23 +96,38 @@ def bench(
     device_seconds: float,
     conditional: bool,
     limit: float = 1.0,
-    problems: Sequence[Problem] = PROBLEMS,
+    problems: Sequence[Searchable] = PROBLEMS,
     jobs: int = 1,
     done: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
-    """Measure `candidates`, the first of which is random search with full trials, on each problem; `jobs` processes."""
+    """Measure `candidates`, the first of which is random search with full trials, on each problem; `jobs` processes.
+
+    Those whose sampler cannot search a problem's space are left out there.
+    """
     rows = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         run_all = map if jobs == 1 else pool.map
         for problem in problems:
-            for row in _rows(problem, candidates, seeds, device_seconds, conditional, limit, run_all):
+            able = {name: each for name, each in candidates.items() if unable(problem, each, conditional) is None}
+            for row in _rows(problem, able, seeds, device_seconds, conditional, limit, run_all):
                 done(row)
                 rows.append(row)
     return rows
 
 
+def unable(problem: Searchable, candidate: Mapping[str, Any], conditional: bool) -> str | None:
+    """Why a candidate cannot search a problem's space; None if it can."""
+    return sampler_problem(replace(problem.space(conditional), search=_settings(candidate, 0)))
+
+
+def _settings(candidate: Mapping[str, Any], seed: int) -> SearchSettings:
+    chosen = {key: value for key, value in candidate.items() if key != "told"}
+    settings = {"sampler": "random", "scheduler": "none", "trials": _UNLIMITED, "seed": seed, **chosen}
+    return SearchSettings.model_validate(settings)
+
+
 def _rows(
-    problem: Problem,
+    problem: Searchable,
     candidates: Mapping[str, Mapping[str, Any]],
     seeds: int,
     device_seconds: float,
@@ -108,7 +135,7 @@ def _rows(
     limit: float,
     run_all: Callable[..., Iterable[Run]],
 ) -> Iterator[Row]:
-    best = hypervolume_of(problem.front(simulated_space(conditional)))
+    best = hypervolume_of(problem.front(conditional))
     baseline: list[Run] = []
     for name, settings in candidates.items():
         spend = device_seconds * (limit if baseline else 1.0)
@@ -117,10 +144,11 @@ def _rows(
         yield _row(problem.name, name, runs, baseline, best, device_seconds, spend)
 
 
-def _run(task: tuple[Problem, Mapping[str, Any], int, float, bool]) -> Run:
-    problem, chosen, seed, device_seconds, conditional = task
-    settings = {"sampler": "random", "scheduler": "none", "trials": _UNLIMITED, "seed": seed, **chosen}
-    return simulate(problem, SearchSettings.model_validate(settings), device_seconds, conditional=conditional)
+def _run(task: tuple[Searchable, Mapping[str, Any], int, float, bool]) -> Run:
+    problem, candidate, seed, device_seconds, conditional = task
+    proposer = TELLINGS[candidate.get("told", "worse")]
+    settings = _settings(candidate, seed)
+    return simulate(problem, settings, device_seconds, conditional=conditional, proposer=proposer)
 
 
 def _row(
@@ -129,21 +157,34 @@ def _row(
     pairs = list(zip(runs, baseline, strict=True))
     targets = [each.at(device_seconds) for each in baseline]
     costs = [min(run.reached(target), spend) / device_seconds for run, target in zip(runs, targets, strict=True)]
+    wins = sum(run.at(spend) > base.at(spend) for run, base in pairs)
+    wins_from, wins_to = share_interval(wins, len(pairs))
     return Row(
         problem=problem,
         candidate=name,
+        device_seconds=spend,
         trials=sum(len(run.records) for run in runs) / len(runs),
         complete=sum(record.state == "complete" for run in runs for record in run.records) / len(runs),
         quarter=interval([run.at(device_seconds / 4) / best for run in runs]),
         final=interval([run.at(spend) / best for run in runs]),
         cost=interval(costs),
-        wins=sum(run.at(spend) > base.at(spend) for run, base in pairs) / len(pairs),
+        wins=wins / len(pairs),
+        wins_from=wins_from,
+        wins_to=wins_to,
     )
+
+
+def share_interval(count: int, of: int) -> tuple[float, float]:
+    """Clopper and Pearson's 95 % interval of a share."""
+    from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+    found = binomtest(count, of).proportion_ci()
+    return float(found.low), float(found.high)
 
 
 def interval(values: Sequence[float]) -> Interval:
     """Mean and half the width of its 95 % interval; nan for a single value."""
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     count, mean = len(values), sum(values) / len(values)
     if count < 2:

@@ -20,13 +20,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from kansearch.search.feasibility import Feasibility
 from kansearch.space import Direction, SearchSpace, parse_space
 
-__all__ = ["OBJECTIVES", "PROBLEMS", "Problem", "simulated_space"]
+__all__ = ["OBJECTIVES", "PROBLEMS", "Problem", "Searchable", "simulated_space"]
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
 _BEST_LR = {"adamw": 3e-3, "lion": 5e-4}
@@ -81,6 +82,32 @@ def _straight(size: float) -> float:
     return 0.6 - 0.09 * math.log10(size)
 
 
+class Searchable(Protocol):
+    """What a simulated search needs: a problem of this module, or `kansearch.search.recorded.RecordedProblem`."""
+
+    @property
+    def name(self) -> str:
+        """By which it is chosen."""
+
+    def about(self) -> str:
+        """What is to be known of it, in one line; may be empty."""
+
+    def space(self, conditional: bool) -> SearchSpace:
+        """What is searched, with branches or without."""
+
+    def feasibility(self, conditional: bool) -> Feasibility:
+        """Checks its constraints."""
+
+    def device_seconds(self, usual: float) -> float:
+        """Of a search, unless said otherwise."""
+
+    def curve(self, config: Mapping[str, Any], rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
+        """Every epoch's result of a trial with `config`; without `rng` there is no noise."""
+
+    def front(self, conditional: bool) -> list[dict[str, float]]:
+        """Objectives of the best configurations, without noise."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One analytic problem; the fields are named in the module's docstring."""
@@ -95,6 +122,22 @@ class Problem:
     rate_speeds: float = 0.0
     """β"""
     noise: float = 0.0
+
+    def about(self) -> str:
+        """The module's docstring says it."""
+        return ""
+
+    def space(self, conditional: bool) -> SearchSpace:
+        """The space that is searched."""
+        return simulated_space(conditional)
+
+    def feasibility(self, conditional: bool) -> Feasibility:
+        """There are no constraints."""
+        return Feasibility({})
+
+    def device_seconds(self, usual: float) -> float:
+        """Of a search, unless said otherwise: the usual ones."""
+        return usual
 
     def curve(self, config: Mapping[str, Any], rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
         """Every epoch's result of a trial with `config`; without `rng` there is no noise."""
@@ -112,10 +155,10 @@ class Problem:
         decay = np.exp(-epochs / tau) if self.power is None else (1.0 + epochs / tau) ** -self.power
         return last + (0.9 - last) * decay
 
-    def front(self, space: SearchSpace) -> list[dict[str, float]]:
-        """Objectives of the best configurations of `space` after their last epoch, without noise."""
+    def front(self, conditional: bool) -> list[dict[str, float]]:
+        """Objectives of the best configurations of the space after their last epoch, without noise."""
         best: dict[int, float] = {}
-        for config in _best_configs(space):
+        for config in _best_configs(simulated_space(conditional)):
             last = self.curve(config)[-1]
             best[last["parameters"]] = max(best.get(last["parameters"], 0.0), last["accuracy"])
         return [{"accuracy": accuracy, "parameters": size} for size, accuracy in best.items()]

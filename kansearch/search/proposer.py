@@ -126,9 +126,13 @@ class Proposer:
         self._keys[number] = draw.key
 
     def ended(self, record: TrialRecord) -> None:
-        """A trial that runs has ended. A stopped one is told without values (see `build_sampler`)."""
+        """A trial that runs has ended."""
+        self._end(self._keys.pop(record.number), *self.told(record))
+
+    def told(self, record: TrialRecord) -> tuple[str, Sequence[float] | None]:
+        """Optuna's state of a trial that has ended, and its values: a stopped one has none (see `build_sampler`)."""
         values = [record.values[str(name)] for name in self._space.objectives] if record.state == "complete" else None
-        self._end(self._keys.pop(record.number), record.state.upper(), values)
+        return record.state.upper(), values
 
     def _end(self, key: int, state: str, values: Sequence[float] | None = None) -> None:
         import optuna

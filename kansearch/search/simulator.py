@@ -1,7 +1,8 @@
 """A search on a simulated clock: the searcher, scheduler and study of a real one, without Ray and without waiting.
 
 Workers take trials from `AskTell` and report an epoch each time one would have ended; what a trial reports is analytic
-(`kansearch.search.problems`). The study is an Optuna study in memory. Same arguments, same search.
+(`kansearch.search.problems`) or recorded (`kansearch.search.recorded`). The study is an Optuna study in memory. Same
+arguments, same search.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from kansearch.search.ask_tell import AskTell
-from kansearch.search.problems import OBJECTIVES, Problem, simulated_space
+from kansearch.search.problems import OBJECTIVES, Searchable
+from kansearch.search.proposer import Proposer
 from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
@@ -57,16 +59,29 @@ class Run:
 
 
 def simulate(
-    problem: Problem, settings: SearchSettings, device_seconds: float, *, conditional: bool = True, workers: int = 4
+    problem: Searchable,
+    settings: SearchSettings,
+    device_seconds: float,
+    *,
+    conditional: bool = True,
+    workers: int = 4,
+    proposer: type[Proposer] = Proposer,
 ) -> Run:
     """Search `problem` with `workers` workers until `device_seconds` are spent, or the budget of trials.
 
     Hypervolume counts complete trials alone, with the accuracy they would have without noise.
     """
-    space = replace(simulated_space(conditional), search=settings)
+    space = replace(problem.space(conditional), search=settings)
     study = MemoryStudy(space)
     clock = _Clock(problem, settings.seed)
-    search = AskTell(study, workers, lambda: clock.spent >= device_seconds, clock.changed)
+    search = AskTell(
+        study,
+        workers,
+        lambda: clock.spent >= device_seconds,
+        clock.changed,
+        feasibility=problem.feasibility(conditional),
+        proposer=proposer,
+    )
     clock.run(search, device_seconds)
     return Run(study.records(), clock.seconds, clock.hypervolumes)
 
@@ -74,7 +89,7 @@ def simulate(
 class _Clock:
     """Plays back the curves of the running trials in the order of simulated time."""
 
-    def __init__(self, problem: Problem, seed: int) -> None:
+    def __init__(self, problem: Searchable, seed: int) -> None:
         self._problem = problem
         self._seed = seed
         self.spent = 0.0

@@ -76,10 +76,11 @@ def space_of(sampler: str, trials: int) -> SearchSpace:
 
 def search(home: Path, sampler: str, trials: int, mlflow: bool) -> dict[str, float]:
     """Run one search here; its figures."""
+    from kansearch.search import execution
     from kansearch.search import launch as launcher
     from kansearch.tracking.writer import MlflowWriter
 
-    launcher.train = trivial  # type: ignore[assignment]
+    execution.train = trivial  # type: ignore[assignment]
     watch = Stopwatch()
     observers: list[Any] = [watch, MlflowWriter()] if mlflow else [watch]
     launcher.launch(space_of(sampler, trials), launcher.SearchOptions(home), observers)

@@ -1,0 +1,68 @@
+"""A process that trains what it is told to, one run after the other: `tests.benchmarks.record` starts some.
+
+It is sent {"config", "data_dir"} and answers with a row: {"state": "complete" or "fail", "reason", "curve", sizes}.
+`lost` in a row: the process lost its GPU, which need not be the run's fault, and ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from kansearch.search.mps import PIPES
+
+__all__ = ["CURVE", "work"]
+
+CURVE = ("train_loss", "validation_loss", "accuracy", "seconds", "images_per_second", "learning_rate")
+"""Of each epoch."""
+_SIZES = ("parameters", "flops", "peak_memory_mib")
+_OF_THE_GPU = ("AcceleratorError", "OutOfMemoryError")
+"""Errors that another process' run may have caused."""
+_MOST_HOST_MIB = 6 * 1024
+"""A process that grew so large is done, and another one takes its place."""
+
+
+def work(orders: Connection, device: str, pipes: str | None) -> None:
+    """Run until told to stop by None, or until this process has grown too large; then it closes the connection."""
+    if pipes is not None:
+        os.environ[PIPES] = pipes
+    import torch
+
+    torch.set_num_threads(1)
+    torch.zeros(1, device=device)  # the context, before the first run's time is taken
+    orders.send("ready")
+    while (order := orders.recv()) is not None:
+        row = _row(order["config"], order["data_dir"], device)
+        gc.collect()
+        if device == "cuda":
+            torch.cuda.empty_cache()
+        orders.send(row)
+        if row["lost"] or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 1024 * _MOST_HOST_MIB:
+            break
+    orders.close()
+
+
+def _row(document: Mapping[str, Any], data_dir: str | None, device: str) -> dict[str, Any]:
+    from kansearch.search.trainable import one_line
+    from trials.config import TrialConfig
+    from trials.run import run_trial
+
+    start = time.perf_counter()
+    config = TrialConfig.model_validate(document)
+    results = []
+    row: dict[str, Any] = {"state": "complete", "reason": None, "lost": False}
+    try:
+        for result in run_trial(config, data_dir=Path(data_dir) if data_dir else None, device=device):
+            results.append(asdict(result))
+    except Exception as error:
+        row = {"state": "fail", "reason": one_line(error), "lost": type(error).__name__ in _OF_THE_GPU}
+    row["curve"] = {name: [result[name] for result in results] for name in CURVE}
+    row |= {name: results[-1][name] if results else None for name in _SIZES}
+    return {**row, "wall_seconds": time.perf_counter() - start}

@@ -1,0 +1,75 @@
+"""The recorded benchmark that comes with kansearch: it is whole, and the product's defaults win on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kansearch.recorded.counting import plain_sizes
+from kansearch.recorded.table import FOLDER, Recording, load_recording
+from kansearch.search.bench import bench, unable
+from kansearch.search.recorded import RecordedProblem
+from kansearch.space import SearchSettings, find_space
+from tests.benchmarks.draws import Sequence
+from tests.commandline import Command, kansearch_fixture
+
+__all__ = ["kansearch_fixture"]
+
+NAME = "fashion_mnist"
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return load_recording(NAME)
+
+
+def test_it_is_small_and_of_the_shipped_space(recording: Recording) -> None:
+    assert (FOLDER / f"{NAME}.parquet").stat().st_size < 15_000_000
+    assert recording.about["space"] == find_space("fashion_mnist_front").read_text()
+    assert recording.about["runs"] == len(recording.runs)
+    assert recording.about["configurations"] == len({run.index for run in recording.runs})
+    assert [[run.index, run.seed] for run in recording.runs] == recording.about["done"]
+
+
+def test_every_run_is_its_draw_and_has_the_sizes_that_are_counted(recording: Recording) -> None:
+    for run in recording.runs:
+        sizes = plain_sizes(run.config["model"], 1, 28, 10)
+        assert (run.parameters, run.flops) == (sizes.parameters, sizes.flops)
+        assert len(run.curves["accuracy"]) == recording.epochs or run.state == "fail"
+        assert run.config["seed"] == run.seed
+    sequence = Sequence(recording.space, recording.about["sequence_seed"])
+    for run in recording.runs[::20]:
+        draw = sequence.at(run.index)
+        assert draw.hyperparameters == run.hyperparameters
+        assert draw.config.model_dump(mode="json") | {"seed": run.seed} == run.config
+
+
+def test_the_defaults_win_against_random_search_with_full_trials() -> None:
+    """Fewer seeds and device-seconds than `kansearch bench` takes, so that it is quick."""
+    problem = RecordedProblem(NAME)
+    defaults = {"sampler": "tpe", "scheduler": "halving", "reduction_factor": 3, "random_share": 0.5}
+    assert SearchSettings(**defaults) == SearchSettings(), "these are the defaults"
+    seconds = problem.device_seconds(0.0) / 2
+    rows = bench(
+        {"random": {}, "defaults": defaults},
+        seeds=6, device_seconds=seconds, conditional=True, limit=0.4, problems=[problem],
+    )  # fmt: skip
+    assert rows[1].wins >= 5 / 6
+    assert rows[1].final.mean > rows[0].quarter.mean
+
+
+def test_what_cannot_search_branches_is_left_out() -> None:
+    problem = RecordedProblem(NAME)
+    assert unable(problem, {"sampler": "tpe"}, False) is None
+    assert "has branches" in (unable(problem, {"sampler": "nsga2"}, False) or "")
+
+
+def test_the_command_searches_it(kansearch: Command, tmp_path: Path) -> None:
+    done = kansearch(
+        "bench", "samplers", "--on", NAME, "--seeds", "2", "--device-seconds", "60", "--json", "--jobs", "1"
+    )
+    rows = json.loads(done.out)["rows"]
+    assert {row["problem"] for row in rows} == {NAME} and {row["device_seconds"] for row in rows} == {60.0, 24.0}
+    assert "nsga2, halving" not in {row["candidate"] for row in rows}
