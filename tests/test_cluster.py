@@ -78,6 +78,7 @@ def refusal(folder: Path, *arguments: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_a_search_runs_on_both_nodes_and_goes_on_when_one_of_them_dies(
     folder: Path, cluster: LocalCluster, address: str
 ) -> None:

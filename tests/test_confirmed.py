@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kansearch.deliver.pick import pick_trials
-from kansearch.deliver.seeds import SeedRuns, unfinished
+from kansearch.deliver.seed_runs import SeedRuns, unfinished
 from kansearch.errors import InputError, KansearchError, ObstacleError
 from kansearch.search.trainable import TEST
 from kansearch.space import parse_space

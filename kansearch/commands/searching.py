@@ -143,7 +143,8 @@ def _print_front(console: Console, study: Study, home: Path) -> None:
     console.print("\nNext:", highlight=False)
     for command in (
         f"kansearch dashboard {study.name}{where}",
+        f"kansearch confirm {study.name}{where} --seeds 5",
         f"kansearch export {study.name}{where} --pick knee -o {best}.yaml",  # {study.name}.yaml may be the space
-        f"kansearch retrain {best}.yaml -o {study.name}-model",
+        f"kansearch retrain {best}.yaml{where} -o {study.name}-model",
     ):
         console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)

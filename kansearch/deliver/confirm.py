@@ -11,7 +11,7 @@ import signal
 from collections.abc import Sequence
 
 from kansearch.deliver.pick import pick_trials
-from kansearch.deliver.seeds import SeedRuns, unfinished
+from kansearch.deliver.seed_runs import SeedRuns, unfinished
 from kansearch.errors import SearchInterrupted
 from kansearch.search.cluster import ray_cluster
 from kansearch.search.execution import Assignment, execute

@@ -145,9 +145,10 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
         unfinished = any(record.state == "running" for record in records)
         if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
             place = study.checkpoints
+            at_once = min(settings.trials, options.max_concurrent or settings.trials)  # so that few use all GPUs
             with (
                 Mps(study.folder) as mps,  # outlives the workers, which Ray ends
-                ray_cluster(settings, options.address, options.max_concurrent, place) as found,
+                ray_cluster(settings, options.address, at_once, place) as found,
                 stop.on_signals(),
             ):
                 cluster = packed(study, found, None if options.address else mps, stop)
