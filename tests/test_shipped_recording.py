@@ -14,6 +14,7 @@ from kansearch.search.recorded import RecordedProblem
 from kansearch.space import SearchSettings, find_space
 from tests.benchmarks.draws import Sequence
 from tests.commandline import Command, kansearch_fixture
+from trials.config import TrialConfig
 
 __all__ = ["kansearch_fixture"]
 
@@ -43,7 +44,7 @@ def test_every_run_is_its_draw_and_has_the_sizes_that_are_counted(recording: Rec
     for run in recording.runs[::20]:
         draw = sequence.at(run.index)
         assert draw.hyperparameters == run.hyperparameters
-        assert draw.config.model_dump(mode="json") | {"seed": run.seed} == run.config
+        assert draw.config.model_copy(update={"seed": run.seed}) == TrialConfig.model_validate(run.config)
 
 
 def test_the_defaults_win_against_random_search_with_full_trials() -> None:

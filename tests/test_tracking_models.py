@@ -32,7 +32,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning",
     "ignore::ResourceWarning",
     "ignore::FutureWarning",
-    "ignore:.*Any type hint:UserWarning",  # of MLflow's own types, when mlflow.pyfunc is imported
 )
 
 PIXELS = {"dataset": "synthetic", "size": [8, 6], "channels": 3, "samples": 20, "dense": True, "batch_size": 8}
