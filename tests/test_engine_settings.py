@@ -67,6 +67,7 @@ def test_two_deterministic_searches_with_other_delays_have_the_same_trials(tmp_p
     assert {row["state"] for row in first} == {"complete", "pruned"}
 
 
+@pytest.mark.slow
 def test_a_study_begins_with_what_was_chosen_and_what_another_found(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
     succeed("launch", "small.yaml", cwd=tmp_path)

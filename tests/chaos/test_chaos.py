@@ -36,6 +36,7 @@ def assert_nothing_happened(figures: Figures, kills: int) -> None:
     assert figures.complete >= 2, "the two trials of the last resume at least"
 
 
+@pytest.mark.slow
 def test_a_few_kills_lose_nothing(folder: Path) -> None:
     kills = int(os.environ.get(KILLS, "3"))
     assert_nothing_happened(chaos(Place(folder), kills, seed=0), kills)

@@ -23,7 +23,8 @@ __all__ = ["ARRAYS", "Sample", "read_samples", "sample_files"]
 
 ARRAYS = frozenset({".npy", ".npz"})
 """Suffixes of files that hold arrays."""
-_MAGIC = (b"\x93NUMPY", b"PK")  # how .npy files, and .npz files, which are ZIP archives, start
+_NUMPY, _ZIP = b"\x93NUMPY", b"PK"
+"""How .npy files start, and .npz files, which are ZIP archives."""
 _OWN_SCALE = ("arrays", "function")
 """Data sets whose values need not be an image file's."""
 
@@ -106,20 +107,29 @@ def _samples(file: Path, shape: DataShape) -> NDArray[Any]:
 
 def _array(file: Path) -> NDArray[Any]:
     try:
-        with file.open("rb") as start:
-            if not start.read(6).startswith(_MAGIC):
-                raise ValueError("neither a .npy nor an .npz file")
-        content = np.load(file, mmap_mode="r", allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content:
-            names = content.files
-            if "x" in names or len(names) == 1:
-                array: NDArray[Any] = content["x" if "x" in names else names[0]]
-                return array
+        with file.open("rb") as opened:
+            start = opened.read(6)
+            if start.startswith(_ZIP):
+                opened.seek(0)
+                return _of_archive(file, np.load(opened, allow_pickle=False))
+        if not start.startswith(_NUMPY):
+            raise ValueError("neither a .npy nor an .npz file")
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+        return array
+    except DataFileError:
+        raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataFileError(f"{file}: not a readable file of numbers: {error}") from error
-    raise DataFileError(f"{file}: arrays {', '.join(names) or 'none'}; one named x, or one alone, is needed")
+
+
+def _of_archive(file: Path, content: Any) -> NDArray[Any]:
+    """The array in an .npz file that is named x, or is the only one."""
+    with content:
+        names = content.files
+        if "x" not in names and len(names) != 1:
+            raise DataFileError(f"{file}: arrays {', '.join(names) or 'none'}; one named x, or one alone, is needed")
+        array: NDArray[Any] = content["x" if "x" in names else names[0]]
+        return array
 
 
 def _finite(file: Path, index: int, values: NDArray[Any]) -> NDArray[Any]:
