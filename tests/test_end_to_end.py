@@ -37,6 +37,7 @@ def dominated(entry: dict[str, Any], others: list[dict[str, Any]]) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_from_a_yaml_file_to_a_retrained_model(tmp_path: Path) -> None:
     (tmp_path / "digits.yaml").write_text(SPACE)
     succeed("launch", "digits.yaml", cwd=tmp_path)

@@ -218,6 +218,7 @@ def test_a_signal_stops_cleanly_and_the_search_can_go_on(folder: Path, number: i
     assert_mlflow_agrees(folder, "small")
 
 
+@pytest.mark.slow
 def test_the_time_budget_stops_trials_early_and_says_so(folder: Path) -> None:
     settings = ("--set", "search.max_concurrent=1", "--set", "model.basis=none")
     first = run(

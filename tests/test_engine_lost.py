@@ -44,6 +44,7 @@ def test_a_trial_that_loses_its_worker_goes_on_from_its_checkpoint(folder: Path)
     assert_mlflow_agrees(folder, "small")
 
 
+@pytest.mark.slow
 def test_a_trial_that_hangs_is_given_up_and_the_search_goes_on(folder: Path) -> None:
     settings = ("--set", "search.hang_minimum=6s", "--set", "search.hang_factor=5")
     driver = start("launch", "long.yaml", "--trials", "3", "--epochs", "60", *settings, cwd=folder)
@@ -91,6 +92,7 @@ def test_a_killed_driver_loses_nothing_and_runs_nothing_twice(folder: Path) -> N
     assert_mlflow_agrees(folder, "small")
 
 
+@pytest.mark.slow
 def test_a_trial_interrupted_by_a_kill_has_the_numbers_of_one_that_was_not(folder: Path) -> None:
     driver = start("launch", "long.yaml", "--trials", "1", "--epochs", "30", cwd=folder)
     wait_until(lambda: epochs_done(folder, "small") >= 3)
