@@ -44,6 +44,8 @@ Settings = Annotated[
 ]
 Trials = Annotated[int | None, typer.Option(help="Trials in all; the same as --set search.trials=N.")]
 TimeBudget = Annotated[str | None, typer.Option(help="Wall time in all, such as 90s, 30m, 2h.")]
+StorageUrl = Annotated[str | None, typer.Option(metavar="URL", help="Database of the study. Default: SQLite.")]
+TrackingUri = Annotated[str | None, typer.Option(metavar="URI", help="MLflow's store. Default: SQLite.")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster to join: auto or HOST:PORT. Default: start one here.")]
 Checkpoints = Annotated[
     str | None,
@@ -82,8 +84,8 @@ def launch(
     study: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study. Default: the file's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each trial.")] = None,
-    storage: Annotated[str | None, typer.Option(metavar="URL", help="Database of the study. Default: SQLite.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(metavar="URI", help="MLflow's store. Default: SQLite.")] = None,
+    storage: StorageUrl = None,
+    tracking_uri: TrackingUri = None,
     checkpoints: Checkpoints = None,
     address: Address = None,
     max_concurrent: MaxConcurrent = None,
@@ -131,6 +133,25 @@ def resume(
     searching.run_resume(
         study, overrides, searching.search_options(home, address, max_concurrent, data_dir, trust_data), as_json
     )
+
+
+@app.command()
+def merge(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="STUDY...", help="Two or more: names, or paths of studies' folders.")
+    ],
+    study: Annotated[str, typer.Option(metavar="NAME", help="Name of the new study.")],
+    storage: StorageUrl = None,
+    tracking_uri: TrackingUri = None,
+    checkpoints: Checkpoints = None,
+    home: Home = _STUDIES,
+    as_json: Json = False,
+) -> None:
+    """Join studies of one space into a new one, which holds all their trials; they stay as they are."""
+    from kansearch.commands import merging
+
+    places = {"storage_url": storage, "tracking_uri": tracking_uri, "checkpoints": checkpoints}
+    merging.run_merge(home, sources, study, places, as_json)
 
 
 @app.command()

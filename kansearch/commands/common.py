@@ -12,10 +12,13 @@ from rich.console import Console
 from kansearch.console import (
     terminal,
 )
-from kansearch.errors import UnknownStudyError
+from kansearch.errors import InputError, UnknownStudyError
+from kansearch.study.storage import check_driver
 from kansearch.study.study import Study
 
-__all__ = ["check_name", "console_for", "open_study", "print_json"]
+__all__ = ["check_name", "check_tracking", "console_for", "open_study", "print_json"]
+
+_TRACKING = ("sqlite", "http", "https", "file", "postgresql", "mysql", "mssql", "databricks")
 
 _NOTHING_SHOWN = Console(quiet=True)
 
@@ -32,6 +35,14 @@ def check_name(home: Path, name: str) -> None:
         elsewhere = f"`--home {shlex.quote(str(path.parent))}` names another folder of studies"
         hint = f"did you mean '{path}'?" if path.name == str(path) else elsewhere
         raise UnknownStudyError(f"no study '{name}' in {home}: a study's name has no '/'; {hint}")
+
+
+def check_tracking(uri: str | None) -> None:
+    """A new study keeps its tracking store for good."""
+    scheme = (uri or "sqlite:").partition(":")[0].partition("+")[0]
+    if scheme not in _TRACKING:
+        raise InputError(f"--tracking-uri {uri}: must begin with one of {', '.join(_TRACKING)}")
+    check_driver(uri or "")
 
 
 def print_json(document: Any) -> None:

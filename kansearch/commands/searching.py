@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from kansearch.commands.common import check_name, console_for, open_study, print_json
+from kansearch.commands.common import check_name, check_tracking, console_for, open_study, print_json
 from kansearch.console import (
     SearchDisplay,
     front_table,
@@ -22,13 +22,11 @@ from kansearch.search.warm_start import warm_start
 from kansearch.sketch import front_sketch
 from kansearch.space import SearchSpace
 from kansearch.study.front import front_of, hypervolume, knee
-from kansearch.study.storage import check_driver
+from kansearch.study.history import History
 from kansearch.study.study import PICTURES, Study, home_option
 from kansearch.tracking.writer import MlflowWriter
 
 __all__ = ["run_launch", "run_resume", "search_options"]
-
-_TRACKING = ("sqlite", "http", "https", "file", "postgresql", "mysql", "mssql", "databricks")
 
 
 def search_options(
@@ -49,18 +47,14 @@ def run_launch(
     as_json: bool,
 ) -> None:
     """`places` are those of `launch`."""
-    tracking_uri = places["tracking_uri"]
-    scheme = (tracking_uri or "sqlite:").partition(":")[0].partition("+")[0]
-    if scheme not in _TRACKING:  # a study keeps its tracking store for good
-        raise InputError(f"--tracking-uri {tracking_uri}: must begin with one of {', '.join(_TRACKING)}")
-    check_driver(tracking_uri or "")
+    check_tracking(places["tracking_uri"])
     console, report, writer = console_for(as_json), ReportWriter(), MlflowWriter()
     start = None if source is None else _warm_start(space, open_study(options.home, source), console)
-    study = launch(space, options, [SearchDisplay(console), report, writer], warm_start=start, **places)
+    study = launch(space, options, [SearchDisplay(console), report, writer], history=start, **places)
     _finish(study, options.home, console, report, writer, as_json)
 
 
-def _warm_start(space: SearchSpace, other: Study, console: Console) -> dict[str, Any]:
+def _warm_start(space: SearchSpace, other: Study, console: Console) -> History:
     """What the new study takes from another, told to the user."""
     if space.search.sampler == "grid":
         raise InputError("grid runs every configuration anyway, so --from has nothing to give it; use another sampler")
@@ -73,7 +67,7 @@ def _warm_start(space: SearchSpace, other: Study, console: Console) -> dict[str,
     )
     if start.skipped:
         console.print(f"left out: {start.skipped}", highlight=False, markup=False, soft_wrap=True)
-    return {"study": other.name, **asdict(start)}
+    return History(warm_start={"study": other.name, **asdict(start)})
 
 
 def run_resume(name: str, overrides: Sequence[str], options: SearchOptions, as_json: bool) -> None:

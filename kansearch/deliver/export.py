@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def _header(study: Study, record: TrialRecord, path: Path) -> str:
 
 def _source(study: Study, record: TrialRecord, config: TrialConfig, data_dir: Path | None) -> dict[str, Any]:
     """Where the configuration comes from: what is needed to tell whether another machine would find the same."""
-    session = study.sessions[-1] if study.sessions else {}
+    session, search_seed = _searched(study, record)
     names = ("processor", "accelerators", "system")
     return {
         "study": study.name,
@@ -70,11 +71,19 @@ def _source(study: Study, record: TrialRecord, config: TrialConfig, data_dir: Pa
         "values": dict(record.values),
         "epochs": record.epochs,
         "metrics": record.metrics,
-        "seeds": {"search": study.space.search.seed, "split": config.data.split_seed, "trial": config.seed},
+        "seeds": {"search": search_seed, "split": config.data.split_seed, "trial": config.seed},
         "data": {"sha256": _checksum(config, data_dir)},
         "versions": {**session.get("versions", {}), "kansearch": __version__},
         "hardware": {name: session[name] for name in names if name in session},
     }
+
+
+def _searched(study: Study, record: TrialRecord) -> tuple[Mapping[str, Any], int]:
+    """The last session of the study that trained the trial, and its search's seed; a merged one knows several."""
+    name = None if record.source is None else record.source["study"]
+    sessions = [session for session in study.sessions if session.get("study") == name]
+    seeds = [source["search"]["seed"] for source in study.sources if source["study"] == name]
+    return (sessions[-1] if sessions else {}), (seeds[-1] if seeds else study.space.search.seed)
 
 
 def _checksum(config: TrialConfig, data_dir: Path | None) -> str | None:

@@ -63,6 +63,8 @@ class StudyData:
     sessions: Sequence[Mapping[str, Any]]
     elapsed_seconds: float
     written: datetime
+    sources: Sequence[Mapping[str, Any]] = ()
+    """The studies that it was merged from, if it was."""
     references: Sequence[Reference] = ()
     confirmed: Sequence[Confirmed] = ()
     """What `kansearch confirm` found, in its order."""
@@ -111,6 +113,7 @@ def read_study(study: Study) -> StudyData:
         sessions=study.sessions,
         elapsed_seconds=study.elapsed_seconds,
         written=datetime.now().astimezone(),
+        sources=study.sources,
         references=_published(study.space.dataset),
         confirmed=confirmed(records, SeedStore(study.folder).records(), study.objectives),
     )

@@ -22,6 +22,7 @@ from kansearch.report.summary import summary
 from kansearch.report.svg import shape_definitions
 from kansearch.report.timeline import STATES, timeline, timeline_plot
 from kansearch.study.figures import describe, number
+from kansearch.study.records import TrialRecord
 
 __all__ = ["render", "write_html"]
 
@@ -81,6 +82,7 @@ def _front(data: StudyData) -> dict[str, Any]:
                 [number(name, record.values[name]) for name in data.objectives],
                 describe(record.config),
                 record is data.knee,
+                _from(record) if data.sources else "",
             )
             for record in data.front
         ],
@@ -88,6 +90,11 @@ def _front(data: StudyData) -> dict[str, Any]:
         "outside": hidden(data, up),
         "references": data.references,
     }
+
+
+def _from(record: TrialRecord) -> str:
+    """Which study trained a trial of a merged one."""
+    return "this study" if record.source is None else f"trial {record.source['number']} of {record.source['study']}"
 
 
 def _curves(data: StudyData) -> dict[str, Any]:

@@ -45,8 +45,16 @@ def provenance(data: StudyData) -> Provenance:
         ("deterministic", "yes" if search.deterministic else "no: the order in which trials end plays a part"),
         ("wall time of all drivers", duration(data.elapsed_seconds)),
     ]
+    settings += [("merged from", _source(data, source)) for source in data.sources]
     sessions = [_session(each) for each in data.sessions]
     return Provenance(settings, sessions, Path(data.space.file).name, data.space.source, data.space.overrides)
+
+
+def _source(data: StudyData, source: Mapping[str, Any]) -> str:
+    """A study that was merged: how many trials came from it, and how it was searched."""
+    count = sum(record.source is not None and record.source["study"] == source["study"] for record in data.records)
+    search = source["search"]
+    return f"{source['study']}: {count} trials; {search['sampler']}, {search['seed']}; {search['scheduler']}"
 
 
 def _session(session: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -55,6 +63,7 @@ def _session(session: Mapping[str, Any]) -> list[tuple[str, str]]:
     nodes = f" of {session['nodes']} nodes" if session["nodes"] > 1 else ""
     versions = ", ".join(f"{name} {version}" for name, version in session["versions"].items())
     return [
+        *([("study", str(session["study"]))] if "study" in session else []),
         ("driver began", f"{began:%Y-%m-%d %H:%M %Z}"),
         ("hardware", f"{session['cpus']:g} CPUs{gpus}{nodes}; {session['processor']}; {session['system']}"),
         ("trials at once", str(session["max_concurrent"])),

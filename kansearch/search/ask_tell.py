@@ -64,7 +64,7 @@ class AskTell:
         self._changed = changed
         records = study.records() if records is None else records
         self._waiting = deque(record.number for record in records if record.state == "running")
-        self._chosen = deque(study.chosen()[len(records) :])
+        self._chosen = deque(study.chosen(len(records)))
         self._live: dict[int, int] = {}  # times the usual resources that each has
         bounds = {str(name): bound for name, bound in study.space.constraints.items()}
         threads = max(1, int(self._settings.cpus_per_trial))

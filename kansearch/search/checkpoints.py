@@ -56,7 +56,7 @@ class Checkpoints:
 
     def note_error(self, number: int, text: str) -> None:
         """Keep the traceback of a failed trial."""
-        self._write(f"{number:05d}/{_ERROR}", text)
+        self._write(f"{number:05d}/{_ERROR}", text.encode())
 
     def forget(self, record: TrialRecord) -> None:
         """A finished trial needs no checkpoint; a failed one keeps its traceback, a complete one its weights.
@@ -83,9 +83,17 @@ class Checkpoints:
         """The file of a trial's weights, on this machine. It doesn't exist where none are kept."""
         yield self._folder(number) / WEIGHTS
 
+    def keep_weights(self, number: int, content: bytes) -> None:
+        """Keep the content of a file as the weights of a complete trial."""
+        self._write(f"{number:05d}/{WEIGHTS}", content)
+
+    def error(self, number: int) -> str | None:
+        """The traceback of a failed trial; None where none is kept."""
+        return self.find(f"{number:05d}/{_ERROR}")
+
     def leave(self, name: str, text: str) -> None:
         """Write a note for other machines. Raises whatever the place raises where it can't be written."""
-        self._write(name, text)
+        self._write(name, text.encode())
 
     def find(self, name: str) -> str | None:
         """What a note says; None where there is none."""
@@ -99,10 +107,10 @@ class Checkpoints:
     def _folder(self, number: int) -> Path:
         return Path(self.place) / f"{number:05d}"
 
-    def _write(self, name: str, text: str) -> None:
+    def _write(self, name: str, content: bytes) -> None:
         path = Path(self.place) / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
 
 
 class _RemoteCheckpoints(Checkpoints):
@@ -180,10 +188,10 @@ class _RemoteCheckpoints(Checkpoints):
             if path.rpartition("/")[2] != kept:
                 self._fs.rm(path)
 
-    def _write(self, name: str, text: str) -> None:
+    def _write(self, name: str, content: bytes) -> None:
         with tempfile.TemporaryDirectory(prefix="kansearch-") as folder:
-            path = Path(folder) / "text"
-            path.write_text(text, encoding="utf-8")
+            path = Path(folder) / "content"
+            path.write_bytes(content)
             self._put(name, path)
 
     def _put(self, name: str, source: Path) -> None:

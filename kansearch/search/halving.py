@@ -1,7 +1,8 @@
 """Asynchronous successive halving for several objectives: which trials go on past which epoch. No Ray, no clock.
 
     rung k of bracket s      after  min_epochs · η^(s + k)  epochs, η = reduction_factor, below the trial's full number
-    trials of bracket s      those whose number is s modulo `brackets`; each bracket keeps rungs of its own
+    trials of bracket s      those whose number is s modulo `brackets`; each bracket keeps rungs of its own.
+                             Of trials merged from other studies: whose number was s there
     a trial goes on          if it is among the best ⌊n / η⌋ of the n trials seen at the rung, itself included, or if
                              none of them dominates it
 
@@ -145,10 +146,10 @@ class Halving:
 
     def _reached(self, record: TrialRecord) -> Iterator[int]:
         epochs = int(record.config.get("epochs", 0))
-        return (epoch for epoch in self.epochs_of_rungs(record.number, epochs) if epoch <= record.epochs)
+        return (epoch for epoch in self.epochs_of_rungs(record.first_number, epochs) if epoch <= record.epochs)
 
     def _enter(self, record: TrialRecord, epoch: int) -> Rung:
-        rung = self._rungs.setdefault((record.number % self._brackets, epoch), Rung(epoch))
+        rung = self._rungs.setdefault((record.first_number % self._brackets, epoch), Rung(epoch))
         values = _values_at(record, epoch, self._objectives)
         self._met.setdefault(record.number, {})[epoch] = None
         rung.numbers.append(record.number)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from kansearch.search.sharing import packed
 from kansearch.search.stopping import Stop, Timer
 from kansearch.search.trainable import Request
 from kansearch.space import SearchSpace
+from kansearch.study.history import History
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study, home_option
@@ -81,7 +82,7 @@ def launch(
     storage_url: str | None = None,
     tracking_uri: str | None = None,
     checkpoints: str | None = None,
-    warm_start: Mapping[str, Any] | None = None,
+    history: History | None = None,
 ) -> Study:
     """Make a new study and search it.
 
@@ -97,7 +98,7 @@ def launch(
         raise KansearchError(f"cannot make the study's folder {folder}: {error.strerror}") from error
     with driver_lock(folder):
         place = None if checkpoints is None else checkpoint_place(checkpoints, space.study)
-        study = Study.create(options.home, space, storage_url, tracking_uri, place, warm_start)
+        study = Study.create(options.home, space, storage_url, tracking_uri, place, (history or History()).attributes())
         with resumable(_again(study, options)):
             _search(study, options, observers)
     return study

@@ -14,6 +14,7 @@ from kansearch.space.settings import (
     ObjectiveName,
     SearchSettings,
     parse_duration,
+    study_name,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "point_of",
     "random_config",
     "shipped_spaces",
+    "study_name",
 ]

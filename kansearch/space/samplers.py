@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from kansearch.space.distributions import Branch, Choice, FloatRange, IntRange, Tree
 from kansearch.space.search_space import SearchSpace
 
-__all__ = ["sampler_problem"]
+__all__ = ["grid_size", "sampler_problem"]
 
 _ANY_SPACE = frozenset({"tpe", "random"})
 _LARGEST_GRID = 100_000
@@ -35,12 +35,17 @@ def _grid_problem(space: SearchSpace) -> str | None:
             return f"grid needs finitely many values, but {name} is a range without a step; give it a step or a choice"
     if space.constraints:
         return "grid does not go with constraints, which would leave holes in it; use tpe or random"
-    size = math.prod(_count(each) for each in space.hyperparameters().values())
+    size = grid_size(space)
     if size < space.search.trials:
         return f"the grid has {size} configurations, fewer than search.trials = {space.search.trials}; lower that"
     return (
         None if size <= _LARGEST_GRID else f"the grid has {size:,} configurations, more than {_LARGEST_GRID:,}; use qmc"
     )
+
+
+def grid_size(space: SearchSpace) -> int:
+    """How many configurations a space holds, each of whose hyperparameters has finitely many values."""
+    return math.prod(_count(each) for each in space.hyperparameters().values())
 
 
 def _count(distribution: Choice | IntRange | FloatRange) -> int:

@@ -17,6 +17,7 @@ __all__ = [
     "SearchSettings",
     "StudyName",
     "parse_duration",
+    "study_name",
 ]
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
@@ -40,14 +41,15 @@ STUDY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _DURATION = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?", re.ASCII)
 
 
-def _study_name(name: str) -> str:
+def study_name(name: str) -> str:
+    """`name`. Raises ValueError where a study can't have it."""
     if not re.fullmatch(STUDY_PATTERN[1:-1], name):
         raise ValueError("must be 1 to 64 letters, digits, '-', '_' or '.', the first a letter or digit")
     return name
 
 
 StudyName: TypeAlias = Annotated[
-    str, AfterValidator(_study_name), WithJsonSchema({"type": "string", "pattern": STUDY_PATTERN})
+    str, AfterValidator(study_name), WithJsonSchema({"type": "string", "pattern": STUDY_PATTERN})
 ]
 
 

@@ -40,6 +40,13 @@ class TrialRecord:
     """What the scheduler decided, by epoch: the trial's rank, the trials compared, whether it went on."""
     losses: Sequence[str] = ()
     """Why its workers were lost, each time that it was to go on from its checkpoint."""
+    source: Mapping[str, Any] | None = None
+    """Of a trial that was merged into this study: the `study` that trained it, and its `number` there."""
+
+    @property
+    def first_number(self) -> int:
+        """Its number in the study that trained it."""
+        return self.number if self.source is None else int(self.source["number"])
 
     @property
     def key(self) -> Hashable:
@@ -70,8 +77,8 @@ class TrialRecord:
         return metrics
 
     def document(self) -> dict[str, Any]:
-        """The JSON object that `trials --json` and `front --json` print."""
-        return {
+        """The JSON object that `trials --json` and `front --json` print; `source` is there after a merge alone."""
+        document = {
             "number": self.number,
             "state": self.state,
             "reason": self.reason,
@@ -81,3 +88,4 @@ class TrialRecord:
             "config": dict(self.config),
             "seconds": self.seconds,
         }
+        return document if self.source is None else {**document, "source": dict(self.source)}

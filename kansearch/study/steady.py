@@ -109,14 +109,28 @@ class SteadyStorage(RDBStorage):
                 known = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id, _TRIALS.c.number == number)
                 return int(connection.execute(known).scalar_one()), number
             self._trials_before = number
-            row: dict[str, Any] = {"study_id": study_id, "number": number, "state": trial.state}
-            row |= {"datetime_start": _utc(trial.datetime_start), "datetime_complete": _utc(trial.datetime_complete)}
-            inserted: Any = connection.execute(insert(_TRIALS).values(row)).inserted_primary_key
-            trial_id = int(inserted[0])
+            trial_id = _insert(connection, study_id, number, trial)
             for table, rows in _parts(trial, trial_id).items():
                 if rows:
                     connection.execute(insert(table), rows)
         return trial_id, number
+
+    @_steady
+    def add_ended(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
+        """Commit trials that have ended, numbered from 0 in their order, to a study without any: all, or none."""
+        rows: dict[Table, list[dict[str, Any]]] = {table: [] for table in (_PARAMS, _ATTRIBUTES, _NOTES, _VALUES)}
+        with self.engine.begin() as connection:
+            of_study = select(func.count()).select_from(_TRIALS).where(_TRIALS.c.study_id == study_id)
+            if connection.execute(of_study).scalar_one():
+                return  # the attempt before succeeded
+            for number, trial in enumerate(trials):
+                trial_id = _insert(connection, study_id, number, trial)
+                for table, parts in _parts(trial, trial_id).items():
+                    rows[table] += parts
+                rows[_VALUES] += _value_rows(trial_id, trial.values or ())
+            for table, parts in rows.items():
+                if parts:
+                    connection.execute(insert(table), parts)
 
     @_steady
     def note(
@@ -159,6 +173,14 @@ _TRIALS, _ATTRIBUTES, _VALUES, _PARAMS, _NOTES = (
         models.TrialSystemAttributeModel,
     )
 )
+
+
+def _insert(connection: Connection, study_id: int, number: int, trial: FrozenTrial) -> int:
+    """The id of the new row of a trial, whose parts are to follow."""
+    row: dict[str, Any] = {"study_id": study_id, "number": number, "state": trial.state}
+    row |= {"datetime_start": _utc(trial.datetime_start), "datetime_complete": _utc(trial.datetime_complete)}
+    inserted: Any = connection.execute(insert(_TRIALS).values(row)).inserted_primary_key
+    return int(inserted[0])
 
 
 def _parts(trial: FrozenTrial, trial_id: int) -> dict[Table, list[dict[str, Any]]]:

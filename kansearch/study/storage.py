@@ -20,7 +20,10 @@ __all__ = [
     "SPACE_ATTRIBUTE",
     "check_driver",
     "create_optuna_study",
+    "discard_optuna_study",
     "load_optuna_study",
+    "name_in",
+    "sqlite_path",
     "sqlite_url",
     "steady_storage",
 ]
@@ -34,6 +37,11 @@ _SQLITE = "sqlite:///"
 def sqlite_url(path: Path) -> str:
     """SQLAlchemy's URL of the SQLite file `path`."""
     return f"{_SQLITE}{path.absolute()}"
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of an SQLite database; None for another database."""
+    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
 def create_optuna_study(space: SearchSpace, url: str, attributes: Mapping[str, Any], replace: bool = False) -> None:
@@ -59,8 +67,9 @@ def create_optuna_study(space: SearchSpace, url: str, attributes: Mapping[str, A
         study.set_user_attr(key, value)
     written = {"source": space.source, "file": space.file, "overrides": list(space.overrides)}
     study.set_user_attr(SPACE_ATTRIBUTE, written)
-    if url.startswith(_SQLITE):
-        _allow_reading_while_writing(url.removeprefix(_SQLITE))
+    path = sqlite_path(url)
+    if path is not None:
+        _allow_reading_while_writing(path)
 
 
 def _is_empty(name: str, storage: optuna.storages.BaseStorage) -> bool:
@@ -68,6 +77,33 @@ def _is_empty(name: str, storage: optuna.storages.BaseStorage) -> bool:
         return storage.get_n_trials(storage.get_study_id_from_name(name)) == 0
     except KeyError:
         return False  # there is none
+
+
+def discard_optuna_study(name: str, url: str, attributes: Mapping[str, Any]) -> None:
+    """Remove the Optuna study `name` from the database `url`, if it is there and has these attributes.
+
+    Raises:
+        KansearchError: the database can't be opened.
+    """
+    import optuna
+
+    storage = _storage(url)
+    if name in optuna.get_all_study_names(storage):
+        found = optuna.load_study(study_name=name, storage=storage).user_attrs
+        if found.items() >= attributes.items():
+            optuna.delete_study(study_name=name, storage=storage)
+
+
+def name_in(url: str, name: str) -> str:
+    """Under which name a study is in the database `url`, whose folder may have been renamed to `name` since.
+
+    Raises:
+        KansearchError: there are several, and none of that name; or the database can't be opened.
+    """
+    import optuna
+
+    names = optuna.get_all_study_names(_storage(url))
+    return names[0] if len(names) == 1 else name
 
 
 def load_optuna_study(name: str, url: str) -> optuna.Study:
@@ -78,8 +114,9 @@ def load_optuna_study(name: str, url: str) -> optuna.Study:
     """
     import optuna
 
-    if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).is_file():
-        raise KansearchError(f"the study's database {url.removeprefix(_SQLITE)} is gone")
+    path = sqlite_path(url)
+    if path is not None and not path.is_file():
+        raise KansearchError(f"the study's database {path} is gone")
     try:
         study = optuna.load_study(study_name=name, storage=_storage(url))
     except KeyError as error:
@@ -145,6 +182,6 @@ def _shown(url: str) -> str:
         return "(not a database URL)"
 
 
-def _allow_reading_while_writing(path: str) -> None:
+def _allow_reading_while_writing(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")

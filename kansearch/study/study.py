@@ -19,7 +19,6 @@ A result is committed to the storage before its worker goes on. What a trial is,
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from kansearch.errors import InputError, KansearchError, UnknownStudyError
 from kansearch.space import Direction, SearchSpace, parse_space
+from kansearch.study.history import ELAPSED, PACKING, SEQUENCE, SESSIONS, SOURCES, USAGE, WARM_START, History
+from kansearch.study.places import PLACES, Places, write_private
 from kansearch.study.reader import read_attributes, read_trials
 from kansearch.study.records import FINISHED, Proposal, State, TrialRecord
 from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url, steady_storage
@@ -42,13 +43,6 @@ __all__ = ["PICTURES", "Study", "home_option", "study_names"]
 
 PICTURES = ("report.html", "front.png", "front.svg")
 """Names of what the report writes into a study's folder."""
-
-_ELAPSED = "kansearch:elapsed_seconds"
-_PACKING = "kansearch:packing"
-_SEQUENCE = "kansearch:sequence"
-_SESSIONS = "kansearch:sessions"
-_USAGE = "kansearch:usage"
-_WARM_START = "kansearch:warm_start"
 
 
 class Study:
@@ -71,7 +65,7 @@ class Study:
         self._optuna = optuna_study or load_optuna_study(self.name, storage_url)
         self._ids: dict[int, int] = {}
         self._running: dict[int, TrialRecord] = {}
-        self._sequence: Mapping[str, Any] = self._optuna.user_attrs.get(_SEQUENCE, {})
+        self._sequence: Mapping[str, Any] = self._optuna.user_attrs.get(SEQUENCE, {})
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
@@ -83,19 +77,19 @@ class Study:
         storage_url: str | None = None,
         tracking_uri: str | None = None,
         checkpoints: str | None = None,
-        warm_start: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Any] | None = None,
     ) -> Study:
         """Make the folder and the Optuna study of a new search; call it under the study's lock.
 
         `checkpoints` is a folder or URL of this study's own that every worker sees, None a folder within the study's;
-        `warm_start` what `kansearch.search.warm_start` took from another study.
+        `attributes` are the Optuna study's, such as those of a `History`.
 
         Raises:
             InputError: a study of that name exists; the message says how to go on with it.
             KansearchError: the folder or the storage can't be written.
         """
         folder = home / space.study
-        if (folder / "study.json").exists():
+        if (folder / PLACES).exists():
             raise InputError(
                 f"study '{space.study}' exists in {home}: continue it with `kansearch resume {space.study}`, "
                 f"or name another with `--study NAME`"
@@ -109,14 +103,12 @@ class Study:
             leftover.unlink()
         storage_url = storage_url or sqlite_url(folder / "study.db")
         tracking_uri = tracking_uri or sqlite_url(home / "mlflow.db")
-        named = {"storage": storage_url, "tracking_uri": tracking_uri}
-        places = json.dumps(named | ({"checkpoints": checkpoints} if checkpoints else {}), indent=2) + "\n"
-        begun = folder / "study.json.new"
+        places = str(Places(storage_url, tracking_uri, checkpoints))
+        begun = folder / f"{PLACES}.new"
         again = begun.exists() and begun.read_text() == places  # by a driver that was killed
-        _write_private(begun, places)
-        attributes = {} if warm_start is None else {_WARM_START: dict(warm_start)}
-        create_optuna_study(space, storage_url, attributes, replace=again)
-        begun.replace(folder / "study.json")
+        write_private(begun, places)
+        create_optuna_study(space, storage_url, attributes or {}, replace=again)
+        begun.replace(folder / PLACES)
         return cls(folder, storage_url, tracking_uri, checkpoints=checkpoints)
 
     @classmethod
@@ -126,21 +118,12 @@ class Study:
         Raises:
             UnknownStudyError: there is none; the message lists those there are.
         """
-        path = home / name / "study.json"
+        path = home / name / PLACES
         if not path.is_file():
             known = ", ".join(study_names(home)) or "none yet"
             raise UnknownStudyError(f"no study '{name}' in {home}; studies there: {known}")
-        try:
-            places = json.loads(path.read_text())
-            storage_url, tracking_uri = places["storage"], places["tracking_uri"]
-            checkpoints = places.get("checkpoints")
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise KansearchError(f"{path} is damaged: {error}") from error
-        if not isinstance(storage_url, str) or not isinstance(tracking_uri, str):
-            raise KansearchError(f"{path} is damaged: storage and tracking_uri must be text")
-        if checkpoints is not None and not (isinstance(checkpoints, str) and checkpoints):
-            raise KansearchError(f"{path} is damaged: checkpoints must be text")
-        return cls(home / name, storage_url, tracking_uri, checkpoints=checkpoints)
+        places = Places.read(path)
+        return cls(home / name, places.storage, places.tracking_uri, checkpoints=places.checkpoints)
 
     @cached_property
     def overrides(self) -> list[str]:
@@ -190,20 +173,33 @@ class Study:
     @property
     def elapsed_seconds(self) -> float:
         """Wall time spent on this study by all of its drivers, s."""
-        return float(self._optuna.user_attrs.get(_ELAPSED, 0.0))
+        return float(self._optuna.user_attrs.get(ELAPSED, 0.0))
 
     @property
     def sessions(self) -> list[Mapping[str, Any]]:
         """On what its drivers ran, oldest first: see `add_session`."""
-        return list(self._optuna.user_attrs.get(_SESSIONS, []))
+        return list(self._optuna.user_attrs.get(SESSIONS, []))
 
     def pictures(self) -> list[Path]:
         """What the report has drawn into the folder so far."""
         return [path for name in PICTURES if (path := self.folder / name).is_file()]
 
-    def chosen(self) -> list[Mapping[str, Any]]:
-        """Hyperparameters that the first trials are given, trial by trial: the space's, then another study's front."""
-        return [*self.space.enqueued, *self._warm_start.get("proposals", [])]
+    @property
+    def sources(self) -> list[Mapping[str, Any]]:
+        """The studies that it was merged from: the `study` of each, and the settings of its `search`."""
+        return list(self._optuna.user_attrs.get(SOURCES, []))
+
+    @property
+    def history(self) -> History:
+        """What it knows beside its space and its trials."""
+        known = (self.elapsed_seconds, self.sessions, self.usage, self.sequence, self.sources)
+        return History(*known, warm_start=self._warm_start)
+
+    def chosen(self, tried: int = 0) -> list[Mapping[str, Any]]:
+        """Hyperparameters that trials are given, trial by trial, after the first `tried`: the space's, then another
+        study's front."""
+        chosen = [*self.space.enqueued, *self._warm_start.get("proposals", [])]
+        return chosen[max(0, tried - self._warm_start.get("after", 0)) :]
 
     def priors(self) -> list[tuple[Mapping[str, Any], Mapping[str, float]]]:
         """Hyperparameters and objectives of another study's trials, for the sampler to learn from."""
@@ -211,7 +207,7 @@ class Study:
 
     @property
     def _warm_start(self) -> Mapping[str, Any]:
-        stored: Mapping[str, Any] = self._optuna.user_attrs.get(_WARM_START, {})
+        stored: Mapping[str, Any] = self._optuna.user_attrs.get(WARM_START, {})
         return stored
 
     # -- writing (the driver alone) -----------------------------------------------------------------------------------
@@ -224,27 +220,40 @@ class Study:
     @sequence.setter
     def sequence(self, sequence: Mapping[str, Any]) -> None:
         if sequence != self._sequence:
-            self._optuna.set_user_attr(_SEQUENCE, dict(sequence))
+            self._optuna.set_user_attr(SEQUENCE, dict(sequence))
             self._sequence = sequence
 
     @property
     def packing(self) -> Mapping[str, Any] | None:
         """How `gpus_per_trial: auto` was decided last (`kansearch.search.packing.Packing.document`)."""
-        packing: Mapping[str, Any] | None = self._optuna.user_attrs.get(_PACKING)
+        packing: Mapping[str, Any] | None = self._optuna.user_attrs.get(PACKING)
         return packing
 
     @packing.setter
     def packing(self, packing: Mapping[str, Any]) -> None:
-        self._optuna.set_user_attr(_PACKING, dict(packing))
+        self._optuna.set_user_attr(PACKING, dict(packing))
 
     @property
     def usage(self) -> Usage:
         """How busy its workers and GPUs were, over all of its drivers that came to their end."""
-        return Usage.from_document(self._optuna.user_attrs.get(_USAGE, {}))
+        return Usage.from_document(self._optuna.user_attrs.get(USAGE, {}))
 
     def add_usage(self, usage: Usage) -> None:
         """Count in what one driver used."""
-        self._optuna.set_user_attr(_USAGE, (self.usage + usage).document())
+        self._optuna.set_user_attr(USAGE, (self.usage + usage).document())
+
+    def add_ended(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
+        """Commit trials of other studies that have ended, in this order, to a study without any: all, or none."""
+        database = steady_storage(self._optuna)
+        if database is None:
+            raise TypeError("a study in memory takes no trials")
+        database.add_ended(self._optuna._study_id, trials)
+
+    def close(self) -> None:
+        """Leave the database; whoever asks more of the study opens it again."""
+        database = steady_storage(self._optuna)
+        if database is not None:
+            database.engine.dispose()
 
     def start(self, proposal: Proposal) -> TrialRecord:
         """Commit a new trial, which runs: whole, or not at all."""
@@ -293,11 +302,11 @@ class Study:
         """Commit that a driver begins now, after `elapsed` seconds of those before it, on what `session` describes."""
         began = datetime.now(UTC).isoformat(timespec="milliseconds")
         described = {"began": began, "elapsed": self.elapsed_seconds, **session}
-        self._optuna.set_user_attr(_SESSIONS, [*self.sessions, described])
+        self._optuna.set_user_attr(SESSIONS, [*self.sessions, described])
 
     def add_elapsed(self, seconds: float) -> None:
         """Count `seconds` of wall time against the time budget."""
-        self._optuna.set_user_attr(_ELAPSED, self.elapsed_seconds + seconds)
+        self._optuna.set_user_attr(ELAPSED, self.elapsed_seconds + seconds)
 
     def record(self, number: int) -> TrialRecord:
         """What is known of one trial. Its driver knows a running one without asking the storage."""
@@ -390,6 +399,7 @@ class Study:
             curve=attributes.get("curve", ()),
             rungs=attributes.get("rungs", {}),
             losses=attributes.get("losses", ()),
+            source=attributes.get("source"),
         )
 
 
@@ -409,9 +419,4 @@ def home_option(home: Path) -> str:
 
 def study_names(home: Path) -> list[str]:
     """Names of the studies in `home`, sorted."""
-    return sorted(path.parent.name for path in home.glob("*/study.json"))
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)  # a URL may hold a password
-    path.write_text(text)
+    return sorted(path.parent.name for path in home.glob(f"*/{PLACES}"))

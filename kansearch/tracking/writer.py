@@ -29,6 +29,7 @@ __all__ = ["MlflowWriter", "RunStore"]
 _PERIOD_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
 _LONGEST_WAIT_AFTER_AN_ERROR = 10.0  # which is likely to be MLflow's as well
+_SECONDS_A_RECORD = 0.2  # and more for records that MLflow never saw: SQLite takes 0.04 on a slow core
 
 
 class RunStore(Protocol):
@@ -54,6 +55,7 @@ class MlflowWriter:
         self._open_store = open_store
         self._records: dict[Hashable, TrialRecord] = {}
         self._dirty: dict[Hashable, None] = {}  # in the order in which they changed
+        self._writing = 0
         self._guard = threading.Lock()
         self._wake = threading.Event()
         self._outcome: str | None = None
@@ -79,12 +81,16 @@ class MlflowWriter:
         """The thread keeps its own time."""
 
     def ended(self, outcome: str) -> None:
-        """Write what is left, close the study's run, and wait for it: at most a minute, less after an error."""
+        """Write what is left, close the study's run, and wait for it: at most a minute, less after an error, and longer
+        where a finished search leaves many records to be written."""
         if self._thread is None:
             return
         self._outcome = outcome
         self._wake.set()
         longest = _LONGEST_WAIT_AFTER_AN_ERROR if outcome == "failed" else _LONGEST_WAIT_SECONDS
+        if outcome == "finished":
+            with self._guard:
+                longest += _SECONDS_A_RECORD * (len(self._dirty) + self._writing)
         self._thread.join(longest)
         if self._thread.is_alive():
             self.problem = f"MLflow did not take everything within {longest:.0f} s"
@@ -115,4 +121,5 @@ class MlflowWriter:
         with self._guard:
             batch = [self._records[key] for key in self._dirty]
             self._dirty.clear()
+            self._writing = len(batch)
             return batch, list(self._records.values())

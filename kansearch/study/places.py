@@ -1,0 +1,47 @@
+"""`study.json`: where a study's trials, its runs in MLflow and, if not in its folder, its checkpoints are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kansearch.errors import KansearchError
+
+__all__ = ["PLACES", "Places", "write_private"]
+
+PLACES = "study.json"
+"""Its name in a study's folder: a folder without it holds no study."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """URLs; `checkpoints` is None where they are in the study's folder."""
+
+    storage: str
+    tracking_uri: str
+    checkpoints: str | None = None
+
+    def __str__(self) -> str:
+        """As the file says it."""
+        return json.dumps({name: each for name, each in asdict(self).items() if each is not None}, indent=2) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Places:
+        """What the file says. Raises KansearchError where it is damaged."""
+        try:
+            document = json.loads(path.read_text())
+            places = cls(document["storage"], document["tracking_uri"], document.get("checkpoints"))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise KansearchError(f"{path} is damaged: {error}") from error
+        if not isinstance(places.storage, str) or not isinstance(places.tracking_uri, str):
+            raise KansearchError(f"{path} is damaged: storage and tracking_uri must be text")
+        if places.checkpoints is not None and not (isinstance(places.checkpoints, str) and places.checkpoints):
+            raise KansearchError(f"{path} is damaged: checkpoints must be text")
+        return places
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read: a URL may hold a password."""
+    path.touch(mode=0o600)
+    path.write_text(text)
