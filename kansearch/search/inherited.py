@@ -48,7 +48,10 @@ def _told(label: str, source: Study, records: Sequence[TrialRecord]) -> Iterator
 
 def _once(documents: Sequence[Any]) -> list[Any]:
     """Without those that are there before."""
-    return list({_text(each): each for each in reversed(documents)}.values())[::-1]
+    first: dict[str, Any] = {}
+    for each in documents:
+        first.setdefault(_text(each), each)
+    return list(first.values())
 
 
 def _text(*documents: Any) -> str:

@@ -1,7 +1,7 @@
 """A study in any folder, opened to be read alone: one of another home, or a copy from another machine.
 
-Such a folder's study.json still says where the study was. A database that lies in the folder is the one that is meant,
-whatever path is written there, and it is read from a copy: to open an SQLite file may change it.
+Such a folder's study.json still says where the study was. An SQLite file of that name in the folder is the one that is
+meant, and it is read from a copy, because to open such a file may change it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kansearch.errors import InputError, KansearchError, UnknownStudyError
 from kansearch.study.places import PLACES, Places
-from kansearch.study.storage import load_optuna_study, name_in, sqlite_path, sqlite_url
+from kansearch.study.storage import load_optuna_study, sqlite_path, sqlite_url
 from kansearch.study.study import Study, study_names
 
 __all__ = ["find_study", "labels", "read_study_at"]
@@ -59,13 +59,14 @@ def read_study_at(folder: Path, scratch: Path) -> Study:
     """
     places = Places.read(folder / PLACES)
     url, written = places.storage, sqlite_path(places.storage)
-    if written is not None:
-        found = folder / written.name if (folder / written.name).is_file() else written
-        if not found.is_file():
-            raise KansearchError(f"the database of the study in {folder} is neither there nor at {written}")
-        url = sqlite_url(_copied(found, scratch))
+    if written is not None and (folder / written.name).is_file():
+        url = sqlite_url(_copied(folder / written.name, scratch))
+    elif written is not None and (not written.is_file() or (written.parent / PLACES).is_file()):
+        raise KansearchError(
+            f"the study in {folder} is a copy without its database {written.name}, which was {written}"
+        )
     try:
-        study = load_optuna_study(name_in(url, folder.name), url)
+        study = load_optuna_study(folder.name, url, renamed=True)
     except KansearchError as error:
         raise KansearchError(f"cannot read the study in {folder}: {error}") from error
     return Study(folder, url, places.tracking_uri, study, places.checkpoints)

@@ -22,7 +22,6 @@ __all__ = [
     "create_optuna_study",
     "discard_optuna_study",
     "load_optuna_study",
-    "name_in",
     "sqlite_path",
     "sqlite_url",
     "steady_storage",
@@ -44,8 +43,10 @@ def sqlite_path(url: str) -> Path | None:
     return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
-def create_optuna_study(space: SearchSpace, url: str, attributes: Mapping[str, Any], replace: bool = False) -> None:
-    """Make the Optuna study of `space` in the database `url`, with more attributes.
+def create_optuna_study(
+    space: SearchSpace, url: str, attributes: Mapping[str, Any], replace: bool = False
+) -> optuna.Study:
+    """Make the Optuna study of `space` in the database `url`, with more attributes, and open it.
 
     With `replace`, one of that name that has no trials is taken for what a killed launch left, and made anew.
 
@@ -70,6 +71,7 @@ def create_optuna_study(space: SearchSpace, url: str, attributes: Mapping[str, A
     path = sqlite_path(url)
     if path is not None:
         _allow_reading_while_writing(path)
+    return study
 
 
 def _is_empty(name: str, storage: optuna.storages.BaseStorage) -> bool:
@@ -94,20 +96,9 @@ def discard_optuna_study(name: str, url: str, attributes: Mapping[str, Any]) -> 
             optuna.delete_study(study_name=name, storage=storage)
 
 
-def name_in(url: str, name: str) -> str:
-    """Under which name a study is in the database `url`, whose folder may have been renamed to `name` since.
-
-    Raises:
-        KansearchError: there are several, and none of that name; or the database can't be opened.
-    """
-    import optuna
-
-    names = optuna.get_all_study_names(_storage(url))
-    return names[0] if len(names) == 1 else name
-
-
-def load_optuna_study(name: str, url: str) -> optuna.Study:
-    """Open the Optuna study `name` in the database `url`.
+def load_optuna_study(name: str, url: str, renamed: bool = False) -> optuna.Study:
+    """Open the Optuna study `name` in the database `url`; with `renamed` the one that is there alone, whatever its
+    name.
 
     Raises:
         KansearchError: no such database or study, or it is not one that kansearch made.
@@ -117,8 +108,11 @@ def load_optuna_study(name: str, url: str) -> optuna.Study:
     path = sqlite_path(url)
     if path is not None and not path.is_file():
         raise KansearchError(f"the study's database {path} is gone")
+    storage = _storage(url)
+    if renamed and len(names := optuna.get_all_study_names(storage)) == 1:
+        name = names[0]
     try:
-        study = optuna.load_study(study_name=name, storage=_storage(url))
+        study = optuna.load_study(study_name=name, storage=storage)
     except KeyError as error:
         raise KansearchError(f"the storage {_shown(url)} holds no study '{name}'") from error
     stored = study.user_attrs.get(SPACE_ATTRIBUTE)

@@ -107,9 +107,9 @@ class Study:
         begun = folder / f"{PLACES}.new"
         again = begun.exists() and begun.read_text() == places  # by a driver that was killed
         write_private(begun, places)
-        create_optuna_study(space, storage_url, attributes or {}, replace=again)
+        study = create_optuna_study(space, storage_url, attributes or {}, replace=again)
         begun.replace(folder / PLACES)
-        return cls(folder, storage_url, tracking_uri, checkpoints=checkpoints)
+        return cls(folder, storage_url, tracking_uri, study, checkpoints)
 
     @classmethod
     def open(cls, home: Path, name: str) -> Study:
