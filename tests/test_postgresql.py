@@ -12,7 +12,10 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 
 from kansearch.errors import InputError, KansearchError, ObstacleError
+from kansearch.search.merge import NewPlaces, merge
 from kansearch.space import parse_space
+from kansearch.study.staging import Staging
+from kansearch.study.storage import load_optuna_study
 from kansearch.study.study import Study
 from tests.chaos.mlflow import disagreements
 from tests.commandline import Command, kansearch_fixture, one_line
@@ -62,6 +65,36 @@ def test_a_search_with_study_and_mlflow_in_postgresql(tmp_path: Path, postgres: 
     assert not list(home.glob("**/*.db")), "both databases are the server's"
     succeed("resume", "small", cwd=tmp_path)  # MLflow's last batch may have met the dead server
     assert disagreements(Study.open(home, "small")) == []
+
+
+def test_studies_in_postgresql_are_merged_into_one_there(
+    tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.database("merge")
+    homes = [str(make_study(tmp_path / name, postgres.database(f"merge-{name}")).folder) for name in ("a", "b")]
+    for folder in map(Path, homes):
+        study = Study.open(folder.parent, "small")
+        for accuracy in (0.4, 0.6):
+            study.complete(start_trial(study).number, epoch(2, accuracy))
+    taken = Study.create(tmp_path / "c", parse_space(SMALL_SPACE, "x", ["study=taken"]), url, "sqlite:///x")
+    start_trial(taken)
+    places = NewPlaces(storage_url=url, tracking_uri="sqlite:///x")
+    with pytest.raises(InputError, match="holds a study 'taken' already"):
+        merge(tmp_path, homes, "taken", [], places=places)
+    assert len(taken.records()) == 1, "another's is not touched"
+
+    def killed(*arguments: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        patched.setattr(Staging, "abandon", lambda made: None)
+        with pytest.raises(SystemExit):
+            merge(tmp_path, homes, "both", [], places=places)
+    assert load_optuna_study("both", url).get_trials(), "all but done"
+    study = merge(tmp_path, homes, "both", [], places=places).study
+    assert [record.values["accuracy"] for record in study.records()] == [0.4, 0.6, 0.4, 0.6]
+    assert study.storage_url == url and not list(study.folder.glob("*.db")) and not (tmp_path / ".merging").exists()
 
 
 def test_what_is_asked_of_the_study_while_the_server_restarts_is_done_once(

@@ -81,19 +81,15 @@ def _print(console: Console, merged: Merged, front: Sequence[TrialRecord]) -> No
     console.print(table)
     for line in _notes(merged, front):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print()
     if front:
+        volume = hypervolume(front, study.objectives)
+        console.print(f"\nFront of {study.name}: {_trials(len(front))}, hypervolume {volume:.4f}", highlight=False)
         table = front_table(front, study.objectives, knee(front, study.objectives))
-        table.title = _title(study, front)
         console.print(table)
 
 
 def _trials(count: int) -> str:
     return "1 trial" if count == 1 else f"{count:,} trials"
-
-
-def _title(study: Study, front: Sequence[TrialRecord]) -> str:
-    return f"Front of {study.name}: {len(front)} trials, hypervolume {hypervolume(front, study.objectives):.4f}"
 
 
 def _notes(merged: Merged, front: Sequence[TrialRecord]) -> Iterator[str]:
@@ -120,7 +116,7 @@ def _notes(merged: Merged, front: Sequence[TrialRecord]) -> Iterator[str]:
         yield f"weights came along for {len(merged.weights)} of the {len(front)} trials of the front"
     if merged.confirmations:
         confirmed = _trials(len({record.number for record in merged.confirmations}))
-        yield f"confirmations came along: {len(merged.confirmations)} trainings of {confirmed}"
+        yield f"confirmations came along: {len(merged.confirmations)}, of {confirmed}"
     yield f"`kansearch resume {study.name}{where} --trials N` goes on, N in all"
 
 
