@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -179,6 +180,24 @@ def test_a_study_without_its_database_is_told_and_not_made_anew(study: Study) ->
     with pytest.raises(KansearchError, match="is gone"):
         reopened(study)
     assert not list(study.folder.glob("study.db*"))
+
+
+def test_a_folder_that_was_copied_or_moved_has_its_own_database(study: Study, tmp_path: Path) -> None:
+    add_complete(study, 0.5)
+    study.close()
+    copy = tmp_path / "elsewhere" / study.name
+    shutil.copytree(study.folder, copy)
+    copied = Study.open(copy.parent, study.name)
+    add_complete(copied, 0.7)
+    assert [len(reopened(each).records()) for each in (study, copied)] == [1, 2]
+    shutil.rmtree(study.folder)
+    assert [record.values["accuracy"] for record in reopened(copied).records()] == [0.5, 0.7]
+
+
+def add_complete(study: Study, accuracy: float) -> None:
+    number = start_trial(study).number
+    study.add_epoch(number, epoch(2, accuracy))
+    study.complete(number)
 
 
 def test_a_password_is_never_shown(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -14,9 +15,13 @@ from kansearch.console import (
 )
 from kansearch.errors import InputError, UnknownStudyError
 from kansearch.study.storage import check_driver
-from kansearch.study.study import Study
+from kansearch.study.study import Study, home_option
 
-__all__ = ["check_name", "check_tracking", "console_for", "open_study", "print_json"]
+if TYPE_CHECKING:
+    from kansearch.report.writer import ReportWriter
+    from kansearch.tracking.writer import MlflowWriter
+
+__all__ = ["check_name", "check_tracking", "console_for", "open_study", "print_json", "say_what_is_behind"]
 
 _TRACKING = ("sqlite", "http", "https", "file", "postgresql", "mysql", "mssql", "databricks")
 
@@ -43,6 +48,15 @@ def check_tracking(uri: str | None) -> None:
     if scheme not in _TRACKING:
         raise InputError(f"--tracking-uri {uri}: must begin with one of {', '.join(_TRACKING)}")
     check_driver(uri or "")
+
+
+def say_what_is_behind(study: Study, report: ReportWriter, writer: MlflowWriter, again: str) -> None:
+    """On stderr, whether the report or MLflow could not be written; the command `again` writes what MLflow lacks."""
+    if report.problem is not None:
+        tries = f"kansearch report {study.name}{home_option(study.folder.parent)}"
+        print(f"the report could not be written ({report.problem}); `{tries}` tries again", file=sys.stderr)
+    if writer.problem is not None:
+        print(f"MLflow is behind the study ({writer.problem}); `{again}` writes what is missing", file=sys.stderr)
 
 
 def print_json(document: Any) -> None:

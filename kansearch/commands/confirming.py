@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from kansearch.commands.common import check_name, console_for, print_json
+from kansearch.commands.common import check_name, console_for, print_json, say_what_is_behind
 from kansearch.console import plain_table
 from kansearch.deliver.confirm import command, confirm
 from kansearch.errors import KansearchError
@@ -24,7 +23,7 @@ from kansearch.study.confirmed_table import cells, headings
 from kansearch.study.figures import describe, duration, values
 from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.selection import selection_bias
-from kansearch.study.study import PICTURES, Study, home_option
+from kansearch.study.study import PICTURES, Study
 from kansearch.tracking.confirming import ConfirmationStore
 from kansearch.tracking.writer import MlflowWriter
 
@@ -41,12 +40,7 @@ def run_confirm(name: str, picks: str, seeds: int, options: SearchOptions, as_js
     check_name(options.home, name)
     console, report, writer = console_for(as_json), ReportWriter(), MlflowWriter(ConfirmationStore)
     study, chosen = confirm(name, picks, seeds, options, [ConfirmationDisplay(console), report, writer])
-    if report.problem is not None:
-        again = f"kansearch report {name}{home_option(options.home)}"
-        print(f"the report could not be written ({report.problem}); `{again}` tries again", file=sys.stderr)
-    if writer.problem is not None:
-        again = command(name, picks, seeds, options)
-        print(f"MLflow is behind the study ({writer.problem}); `{again}` writes what is missing", file=sys.stderr)
+    say_what_is_behind(study, report, writer, again=command(name, picks, seeds, options))
     everything = confirmed(study.records(), SeedStore(study.folder).records(), study.objectives)
     numbers = {record.number for record in chosen}
     rows = [row for row in everything if row.trial.number in numbers]

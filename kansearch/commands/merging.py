@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from kansearch.commands.common import check_tracking, console_for, print_json
+from kansearch.commands.common import check_tracking, console_for, print_json, say_what_is_behind
 from kansearch.console import front_table, plain_table
 from kansearch.report.writer import ReportWriter
 from kansearch.search.merge import Merged, NewPlaces, merge
@@ -36,12 +36,7 @@ def run_merge(home: Path, words: Sequence[str], name: str, places: Mapping[str, 
     study, records = merged.study, merged.study.records()
     front = front_of(records, study.objectives)
     where = home_option(home)
-    if report.problem is not None:
-        again = f"kansearch report {name}{where}"
-        print(f"the report could not be written ({report.problem}); `{again}` tries again", file=sys.stderr)
-    if writer.problem is not None:
-        again = f"kansearch resume {name}{where}"
-        print(f"MLflow is behind the study ({writer.problem}); `{again}` writes what is missing", file=sys.stderr)
+    say_what_is_behind(study, report, writer, again=f"kansearch resume {name}{where}")
     if confirming.problem is not None:
         again = f"kansearch confirm {name}{where} --picks {merged.confirmations[0].number} --seeds 1"
         print(f"MLflow lacks confirmations ({confirming.problem}); `{again}` writes them", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,14 @@ from typing import Any
 
 from rich.console import Console
 
-from kansearch.commands.common import check_name, check_tracking, console_for, open_study, print_json
+from kansearch.commands.common import (
+    check_name,
+    check_tracking,
+    console_for,
+    open_study,
+    print_json,
+    say_what_is_behind,
+)
 from kansearch.console import (
     SearchDisplay,
     front_table,
@@ -83,18 +89,7 @@ def _finish(
     """Print the front and what to type next; complain if report or MLflow are behind, or if no trial completed."""
     records = study.records()
     front = front_of(records, study.objectives)
-    if report.problem is not None:
-        print(
-            f"the report could not be written ({report.problem}); "
-            f"`kansearch report {study.name}{home_option(home)}` tries again",
-            file=sys.stderr,
-        )
-    if writer.problem is not None:
-        print(
-            f"MLflow is behind the study ({writer.problem}); "
-            f"`kansearch resume {study.name}{home_option(home)}` writes what is missing",
-            file=sys.stderr,
-        )
+    say_what_is_behind(study, report, writer, again=f"kansearch resume {study.name}{home_option(home)}")
     if as_json:
         print_json(_front_document(study, [record.document() for record in front]))
     if not front:

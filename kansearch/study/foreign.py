@@ -1,7 +1,6 @@
 """A study in any folder, opened to be read alone: one of another home, or a copy from another machine.
 
-Such a folder's study.json still says where the study was. An SQLite file of that name in the folder is the one that is
-meant, and it is read from a copy, because to open such a file may change it.
+Its own SQLite file is read from a copy, because to open such a file may change it.
 """
 
 from __future__ import annotations
@@ -59,8 +58,8 @@ def read_study_at(folder: Path, scratch: Path) -> Study:
     """
     places = Places.read(folder / PLACES)
     url, written = places.storage, sqlite_path(places.storage)
-    if written is not None and (folder / written.name).is_file():
-        url = sqlite_url(_copied(folder / written.name, scratch))
+    if written is not None and written.parent == folder and written.is_file():
+        url = sqlite_url(_copied(written, scratch))
     elif written is not None and (not written.is_file() or (written.parent / PLACES).is_file()):
         raise KansearchError(
             f"the study in {folder} is a copy without its database {written.name}, which was {written}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kansearch.errors import KansearchError
+from kansearch.study.storage import sqlite_path, sqlite_url
 
 __all__ = ["PLACES", "Places", "write_private"]
 
@@ -28,7 +29,11 @@ class Places:
 
     @classmethod
     def read(cls, path: Path) -> Places:
-        """What the file says. Raises KansearchError where it is damaged."""
+        """What the file says. Raises KansearchError where it is damaged.
+
+        A folder that was moved or copied takes its database along: an SQLite file in it of the name that is written is
+        the one that is meant, wherever it was.
+        """
         try:
             document = json.loads(path.read_text())
             places = cls(document["storage"], document["tracking_uri"], document.get("checkpoints"))
@@ -38,6 +43,9 @@ class Places:
             raise KansearchError(f"{path} is damaged: storage and tracking_uri must be text")
         if places.checkpoints is not None and not (isinstance(places.checkpoints, str) and places.checkpoints):
             raise KansearchError(f"{path} is damaged: checkpoints must be text")
+        file = sqlite_path(places.storage)
+        if file is not None and (own := path.parent / file.name).is_file():
+            return replace(places, storage=sqlite_url(own))
         return places
 
 
