@@ -63,8 +63,10 @@ class RecordedProblem:
         """What was recorded, and how far off the surrogate is."""
         about = _recording(self).about
         held_out, call = about["surrogate"]["held_out"], about["calls"][0]
+        changed = [each for each in about["overrides"] if not each.startswith("epochs=")]
+        where = " with ".join([_recording(self).space.study, *([", ".join(changed)] if changed else [])])
         return (
-            f"{self.name}: {about['runs']:,} runs of {about['configurations']:,} configurations, "
+            f"{self.name}: {about['runs']:,} runs of {about['configurations']:,} configurations of {where}, "
             f"{about['epochs']} epochs, {call['hardware']}, {call['workers']} at once; surrogate, on "
             f"{held_out['configurations']} configurations held out: last accuracy "
             f"{held_out['accuracy_median_error']:.2f} points off (median; mean {held_out['accuracy_mean_error']:.2f}), "
