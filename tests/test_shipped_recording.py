@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.recorded.counting import plain_sizes
+from kansearch.recorded.encoding import Encoder
 from kansearch.recorded.table import FOLDER, Recording, load_recording, recordings
 from kansearch.search.bench import bench, unable
 from kansearch.search.recorded import RecordedProblem
@@ -15,7 +15,6 @@ from kansearch.space import SearchSettings, find_space
 from tests.benchmarks.draws import Sequence
 from tests.commandline import Command, kansearch_fixture
 from trials.config import TrialConfig
-from trials.data.datasets import data_shape
 
 __all__ = ["kansearch_fixture"]
 
@@ -38,9 +37,9 @@ def test_it_is_small_and_of_the_shipped_space(recording: Recording) -> None:
 
 
 def test_every_run_is_its_draw_and_has_the_sizes_that_are_counted(recording: Recording) -> None:
-    shape = data_shape(recording.space.data)
+    encoder = Encoder(recording.space)
     for run in recording.runs:
-        sizes = plain_sizes(run.config["model"], shape.channels, shape.size[0], shape.classes)
+        sizes = encoder.sizes(run.config)
         assert (run.parameters, run.flops) == (sizes.parameters, sizes.flops)
         assert len(run.curves["accuracy"]) == recording.epochs or run.state == "fail"
         assert run.config["seed"] == run.seed
@@ -63,6 +62,12 @@ def test_the_defaults_win_against_random_search_with_full_trials(name: str) -> N
     )  # fmt: skip
     assert rows[1].wins >= 4 / 5
     assert rows[1].final.mean > rows[0].final.mean
+
+
+def test_what_was_recorded_is_said() -> None:
+    fashion, mnist = (RecordedProblem(name).about() for name in (NAME, "mnist"))
+    assert "1,080 runs of 1,000 configurations of fashion-mnist-front, 9 epochs," in fashion
+    assert "configurations of fashion-mnist-front with data.dataset=mnist, data.limit=10000, 27 epochs," in mnist
 
 
 def test_what_cannot_search_branches_is_left_out() -> None:

@@ -61,10 +61,11 @@ class RecordedProblem:
 
     def about(self) -> str:
         """What was recorded, and how far off the surrogate is."""
-        about = _recording(self).about
+        recording = _recording(self)
+        about = recording.about
         held_out, call = about["surrogate"]["held_out"], about["calls"][0]
-        changed = [each for each in about["overrides"] if not each.startswith("epochs=")]
-        where = " with ".join([_recording(self).space.study, *([", ".join(changed)] if changed else [])])
+        changed = ", ".join(each for each in about["overrides"] if not each.startswith("epochs="))
+        where = f"{recording.space.study} with {changed}" if changed else recording.space.study
         return (
             f"{self.name}: {about['runs']:,} runs of {about['configurations']:,} configurations of {where}, "
             f"{about['epochs']} epochs, {call['hardware']}, {call['workers']} at once; surrogate, on "
