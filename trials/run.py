@@ -51,6 +51,7 @@ __all__ = [
     "evaluate",
     "measure",
     "run_trial",
+    "start_gpu",
     "time_inference",
     "time_step",
     "use_memory",
@@ -171,6 +172,14 @@ def _trained(
 def use_threads(count: int) -> None:
     """Let this process compute with `count` CPU threads: what a trial was given, not all there are."""
     torch.set_num_threads(count)
+
+
+def start_gpu() -> None:
+    """Make the GPU's context, and load the libraries that every network needs, before the first trial wants them."""
+    images, weight = torch.ones(8, 8, 8, 8, device="cuda"), torch.ones(8, 8, 3, 3, device="cuda")
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
+        maps = torch.conv2d(images, weight).flatten(1)
+    (maps @ maps.T).sum().item()
 
 
 def use_memory(share: float) -> None:

@@ -122,4 +122,4 @@ def _train(
             number = assignment.number
             return make(assignment, runs.place(number), number=runs.record(number).seed, final=True)
 
-        execute(runs, request, settings, scratch_of(study), stop, tick)
+        execute(runs, request, settings, cluster, scratch_of(study), stop, tick)

@@ -1,7 +1,7 @@
 """`AskTell`: what a search does whoever runs its trials. It proposes, commits what comes back, and stops weak trials.
 
     ask()             the next trial to run; None while there is none
-    tell(number, …)   one epoch's measurements; True: stop this trial now
+    tell(number, …)   measurements of epochs; True: stop this trial now
     fail(number, …)   the trial ended badly
     lost(number, …)   its worker is gone: it is handed out again, to go on from its checkpoint
 
@@ -138,16 +138,27 @@ class AskTell:
         self._changed(record)
         return record
 
-    def tell(self, number: int, result: Mapping[str, Any]) -> bool:
-        """Commit one epoch of a live trial. True: it is to be stopped, and is noted as pruned."""
+    def rungs(self, number: int) -> list[int]:
+        """Epochs after which the scheduler judges a trial."""
+        if self.halving is None:
+            return []
+        record = self._study.record(number)
+        return list(self.halving.epochs_of_rungs(record.first_number, int(record.config["epochs"])))
+
+    def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> bool:
+        """Commit epochs of a live trial. True: it is to be stopped, and is noted as pruned."""
         before = self._study.record(number)
-        epoch = epoch_of(result)
-        if result["epoch"] > before.epochs:
-            self.budget.spend(float(result["seconds"]))
-        if max(int(result["epoch"]), before.epochs) >= before.config["epochs"]:
-            self._end(self._study.complete(number, epoch))
+        for result in results:
+            if result["epoch"] > before.epochs:
+                self.budget.spend(float(result["seconds"]))
+        last = epoch_of(results[-1])
+        if max(int(last["epoch"]), before.epochs) >= before.config["epochs"]:
+            for result in results[:-1]:
+                self._study.add_epoch(number, epoch_of(result))
+            self._end(self._study.complete(number, last))
             return False
-        record = self._study.add_epoch(number, epoch)
+        for result in results:
+            record = self._study.add_epoch(number, epoch_of(result))
         reason = self._weak(record)
         if reason is not None:
             self._end(self._study.prune(number, reason))

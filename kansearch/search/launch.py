@@ -234,7 +234,11 @@ def _tune(
     ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records, options.data_dir)
     search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
     requests = request_maker(options, cluster)
-    execute(search, lambda each: requests(each, study.checkpoints), settings, scratch_of(study), stop, tick)
+
+    def request(assignment: Assignment) -> Request:
+        return requests(assignment, study.checkpoints, rungs=ask_tell.rungs(assignment.number))
+
+    execute(search, request, settings, cluster, scratch_of(study), stop, tick)
     return ask_tell.budget
 
 
@@ -257,9 +261,7 @@ def request_maker(options: SearchOptions, cluster: Cluster) -> Callable[..., Req
             place=place,
             data_dir=data_dir,
             threads=threads,
-            cpus=share[0],
             gpus=share[1],
-            mps=cluster.mps,
             trusted=trusted,
             **fields,
         )
