@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from trials.capture import NotCapturable, capture
+from trials.capture import NotCapturable, capture, record, rehearse
 from trials.config import TrialConfig
 from trials.data.augment import build_augmentation
 from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
@@ -59,11 +59,24 @@ class EagerEpoch:
         processes.average_statistics(self.model)
         return total / len(rates)
 
+    def release(self) -> None:
+        """Give back what a finished trial needs no more. It can't be called afterwards."""
+
 
 class GraphedEpoch(EagerEpoch):
-    """The same numbers from one CUDA graph, captured when it is made and replayed for each step."""
+    """The same numbers from one CUDA graph, captured when it is made and replayed for each step.
 
-    def __init__(self, config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split) -> None:
+    pool: as `trials.capture.record` takes it.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        model: nn.Module,
+        optimizer: Optimizer,
+        training: Split,
+        pool: torch.cuda.MemPool | None = None,
+    ) -> None:
         super().__init__(config, model, optimizer, training)
         device, size = training.device, min(config.data.batch_size, len(training))
         steps = steps_per_epoch(len(training), size)
@@ -80,7 +93,7 @@ class GraphedEpoch(EagerEpoch):
         model.train()
         buffers = [buffer.clone() for buffer in model.buffers()]
         try:
-            self.graph = capture(self._step, self._warm_up, device, [self.generator])
+            self.graph = capture(self._step, self._warm_up, device, [self.generator], pool)
         finally:
             for buffer, value in zip(model.buffers(), buffers, strict=True):
                 buffer.copy_(value)
@@ -103,6 +116,9 @@ class GraphedEpoch(EagerEpoch):
                 self.labels.copy_(labels)
                 self.graph.replay()
         return self.total / len(rates)
+
+    def release(self) -> None:
+        self.graph.reset()
 
     def _step(self) -> None:
         images, labels = self._batch()
@@ -137,11 +153,12 @@ def build_epoch(
     training: Split,
     graphs: bool | None = None,
     processes: Processes = ALONE,
+    pool: torch.cuda.MemPool | None = None,
 ) -> EagerEpoch:
     """A GraphedEpoch where the device is CUDA and the step can be captured, unless `graphs` is False or there are
     several processes.
 
-    Where it cannot be, one line is logged; with graphs=True the reason is raised instead.
+    Where it cannot be, one line is logged; with graphs=True the reason is raised instead. pool: GraphedEpoch's.
     """
     if graphs is False or training.device.type != "cuda" or processes.size > 1:
         return EagerEpoch(config, model, optimizer, training, processes)
@@ -149,7 +166,7 @@ def build_epoch(
         _log.info("no CUDA graph: L-BFGS decides on the host how often it evaluates the loss")
         return EagerEpoch(config, model, optimizer, training)
     try:
-        return GraphedEpoch(config, model, optimizer, training)
+        return GraphedEpoch(config, model, optimizer, training, pool)
     except NotCapturable as error:
         if graphs:
             raise
@@ -173,34 +190,67 @@ class EagerValidation:
     def measure(self) -> Tensor:
         return measure(self.model, self.split, self.precision)
 
+    def release(self) -> None:
+        """Give back what a finished trial needs no more. It can't be called afterwards."""
+
 
 class GraphedValidation(EagerValidation):
-    """The same from one CUDA graph of the whole pass."""
+    """The same. The first pass runs step by step, and the second one is recorded in a CUDA graph: a trial that is
+    stopped after an epoch pays for no graph.
 
-    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
+    needed: raise NotCapturable in the first pass where the model waits for the device; else one line is logged, and
+    every pass runs step by step. pool: as `trials.capture.record` takes it.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        model: nn.Module,
+        split: Split,
+        needed: bool = False,
+        pool: torch.cuda.MemPool | None = None,
+    ) -> None:
         super().__init__(config, model, split)
+        self.needed, self.pool = needed, pool
         count, dtype = (3, torch.float64) if split.labels.dim() > 1 else (2, torch.float32)
         self.result = torch.zeros(count, dtype=dtype, device=split.device)
-        self.graph = capture(self._step, self._step, split.device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.rehearsed = self.waits = False
 
     def measure(self) -> Tensor:
-        self.graph.replay()
-        return self.result
+        if not self.rehearsed:
+            self._rehearse()
+        elif not self.waits:
+            self.graph = self.graph or record(self._step, self.split.device, pool=self.pool)
+            self.graph.replay()
+        return super().measure() if self.waits else self.result
+
+    def release(self) -> None:
+        if self.graph is not None:
+            self.graph.reset()
+
+    def _rehearse(self) -> None:
+        self.rehearsed = True
+        try:
+            rehearse(self._step, self.split.device)
+        except NotCapturable as error:
+            if self.needed:
+                raise
+            _log.warning("no CUDA graph: validation waits for the device: %s", str(error))
+            self.waits = True
 
     def _step(self) -> None:
         self.result.copy_(super().measure())
 
 
 def build_validation(
-    config: TrialConfig, model: nn.Module, split: Split, graphs: bool | None = None
+    config: TrialConfig,
+    model: nn.Module,
+    split: Split,
+    graphs: bool | None = None,
+    pool: torch.cuda.MemPool | None = None,
 ) -> EagerValidation:
     """A GraphedValidation where the device is CUDA and the split lies on it; as `build_epoch` otherwise."""
     if graphs is False or split.rows is not None or split.device.type != "cuda":
         return EagerValidation(config, model, split)
-    try:
-        return GraphedValidation(config, model, split)
-    except NotCapturable as error:
-        if graphs:
-            raise
-        _log.warning("no CUDA graph: validation waits for the device: %s", str(error))
-    return EagerValidation(config, model, split)
+    return GraphedValidation(config, model, split, graphs is True, pool)
