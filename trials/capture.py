@@ -1,7 +1,7 @@
 """CUDA graphs: what the device does in a training step, recorded once.
 
-`torch.cuda.graph` gives all cached memory back before each capture, and the next step allocates it again. Here memory
-stays where it is, unless more than half of what the process may have is taken.
+`torch.cuda.graph` gives all cached memory back before each capture, and the next step asks CUDA for it again. Here it
+is given back only where the process has reserved more than it can still get.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import gc
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -78,8 +78,11 @@ def record(
                 graph.capture_begin(where, capture_error_mode="thread_local")
                 try:
                     function()
-                finally:
-                    graph.capture_end()
+                except BaseException:
+                    with suppress(RuntimeError):  # what follows from the first error, which is the one to tell
+                        graph.capture_end()
+                    raise
+                graph.capture_end()
         except BaseException:
             drop_pools()  # nobody knows what a capture that failed left there
             raise
@@ -128,10 +131,11 @@ def _run(function: Callable[[], object], device: torch.device) -> None:
 
 
 def _is_half_full(device: torch.device) -> bool:
-    """Whether more than half of the memory that this process may take is reserved."""
+    """Whether this process has reserved more memory than it can still get."""
     with torch.cuda.device(device):
-        allowed = torch.cuda.get_per_process_memory_fraction() * torch.cuda.get_device_properties().total_memory
-        return torch.cuda.memory_reserved() > allowed / 2
+        free, total = torch.cuda.mem_get_info()
+        reserved = torch.cuda.memory_reserved()
+        return reserved > min(free, torch.cuda.get_per_process_memory_fraction() * total - reserved)
 
 
 @functools.cache
