@@ -19,12 +19,12 @@ from trials.config import TrialConfig
 from trials.data.augment import AUGMENTATIONS, build_augmentation
 from trials.data.shape import DataShape
 from trials.data.splits import Split, load_training, random_split
-from trials.epoch import GraphedValidation
 from trials.kan import KANConv2d, kernels
 from trials.memory import CONTEXT_MIB
 from trials.results import EpochResult
 from trials.run import build_on, evaluate, run_trial, use_memory
 from trials.sharing import measure_sharing
+from trials.validation import GraphedValidation
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -14,19 +14,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trials import capture, epoch, run, training
+from trials import capture, run, step, training, validation
 from trials.capture import NotCapturable
 from trials.checkpoint import load_checkpoint
 from trials.config import DataConfig, TrialConfig
 from trials.data import splits
 from trials.data.augment import AUGMENTATIONS
-from trials.data.datasets import data_shape
 from trials.data.splits import Split, load_training
-from trials.epoch import EagerValidation, GraphedValidation
 from trials.models import build_network
 from trials.results import EpochResult
 from trials.run import count_flops, run_trial
 from trials.training import TrialDiverged
+from trials.validation import EagerValidation, GraphedValidation
 
 CPU = torch.device("cpu")
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
@@ -202,7 +201,7 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Any]]]:
 
     for module, name in ((run, "build_on"), (run, "build_optimizer"), (training, "build_epoch")):
         monkeypatch.setattr(module, name, watched(getattr(module, name)))
-    monkeypatch.setattr(training, "build_validation", watched(epoch.build_validation))
+    monkeypatch.setattr(training, "build_validation", watched(validation.build_validation))
     gc.collect()
     gc.disable()
     yield references
@@ -263,7 +262,7 @@ def test_what_finished_trials_left_makes_room_before_memory_ends(monkeypatch: py
 # -- the first pass of validation --------------------------------------------------------------------------------------
 
 
-class Replayed:
+class Graph:
     """What a CUDA graph does, without a GPU."""
 
     def __init__(self, function: Callable[[], object]) -> None:
@@ -275,38 +274,64 @@ class Replayed:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is rehearsed and recorded."""
     made: list[str] = []
 
     def rehearse(function: Callable[[], object], device: torch.device) -> None:
-        made.append("rehearse")
+        made.append(f"rehearse {function.__name__}")
         function()
 
-    def record(function: Callable[[], object], device: torch.device, *, pool: object) -> Replayed:
-        made.append("record")
-        return Replayed(function)
+    def record(function: Callable[[], object], device: torch.device, *, pool: object) -> Graph:
+        made.append(f"record {function.__name__}")
+        return Graph(function)
 
-    monkeypatch.setattr(epoch, "rehearse", rehearse)
-    monkeypatch.setattr(epoch, "record", record)
+    monkeypatch.setattr(validation, "rehearse", rehearse)
+    monkeypatch.setattr(validation, "record", record)
     return made
 
 
-def validated() -> tuple[nn.Module, Split]:
-    split = load_training(CONFIG.data, CPU)[1]
-    assert split is not None and data_shape(CONFIG.data).classes == 10
-    return build_network(CONFIG), split
+def validated(limit: int = 200, dense: bool = False) -> tuple[TrialConfig, nn.Module, Split]:
+    config = CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"limit": limit})})
+    if dense:
+        data = {"dataset": "synthetic", "dense": True, "size": (16, 16), "samples": 100}
+        config = TrialConfig.model_validate({"data": data, "model": {"family": "unet", "size": "small", "width": 4}})
+    split = load_training(config.data, CPU)[1]
+    assert split is not None
+    return config, build_network(config), split
 
 
-def test_validation_is_recorded_in_its_second_pass_and_replayed_from_then_on(calls: list[str]) -> None:
-    model, split = validated()
-    graphed, eager = GraphedValidation(CONFIG, model, split), EagerValidation(CONFIG, model, split)
-    for expected in (["rehearse"], ["rehearse", "record"], ["rehearse", "record"]):
+@pytest.mark.parametrize(
+    ("limit", "first", "second"),
+    [
+        (200, ["rehearse _batch", "rehearse _rest"], ["record _batch", "record _rest"]),  # 20 images: 16 + 4
+        (320, ["rehearse _batch", "record _batch", "rehearse _rest"], ["record _rest"]),  # 2 x 16
+        (1000, ["rehearse _batch", "record _batch", "rehearse _rest"], ["record _rest"]),  # 6 x 16 + 4
+        (100, ["rehearse _rest"], ["record _rest"]),  # 10
+    ],
+)
+def test_validation_records_what_it_runs_again_and_has_the_numbers_of_each_pass_step_by_step(
+    limit: int, first: list[str], second: list[str], calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (validation, step):
+        monkeypatch.setattr(module, "EVALUATION_BATCH", 16)
+    config, model, split = validated(limit)
+    graphed, eager = GraphedValidation(config, model, split), EagerValidation(config, model, split)
+    for expected in (first, first + second, first + second):
         assert graphed() == eager() and calls == expected
+        model.train()
         with torch.no_grad():
             for p in model.parameters():
                 p.add_(0.1)
-    graph: Any = graphed.graph
+    graphs: list[Any] = [each.graph for each in (graphed.batch, graphed.rest) if each.graph]
     graphed.release()
-    assert graph.released
+    assert graphs and all(graph.released for graph in graphs)
+
+
+def test_validation_of_masks_is_recorded_as_a_whole(calls: list[str]) -> None:
+    config, model, split = validated(dense=True)
+    graphed, eager = GraphedValidation(config, model, split), EagerValidation(config, model, split)
+    assert graphed() == graphed() == graphed() == eager()
+    assert calls == ["rehearse _measured", "record _measured"]
 
 
 def test_a_validation_that_waits_is_told_once_or_raises(
@@ -315,11 +340,11 @@ def test_a_validation_that_waits_is_told_once_or_raises(
     def waits(function: Callable[[], object], device: torch.device) -> None:
         raise NotCapturable("it waits")
 
-    monkeypatch.setattr(epoch, "rehearse", waits)
-    model, split = validated()
-    graphed, eager = GraphedValidation(CONFIG, model, split), EagerValidation(CONFIG, model, split)
+    monkeypatch.setattr(validation, "rehearse", waits)
+    config, model, split = validated()
+    graphed, eager = GraphedValidation(config, model, split), EagerValidation(config, model, split)
     assert graphed() == eager() == graphed()
     assert caplog.text.count("no CUDA graph: validation waits for the device: it waits") == 1
     graphed.release()
     with pytest.raises(NotCapturable):
-        GraphedValidation(CONFIG, model, split, needed=True)()
+        GraphedValidation(config, model, split, needed=True)()

@@ -1,4 +1,4 @@
-"""An epoch of training and a pass of validation: step by step, or replayed from CUDA graphs.
+"""An epoch of training: step by step, or replayed from a CUDA graph.
 
 A replayed step reads everything that changes from device memory: which images, the learning rate, the random numbers'
 seed. So the host only says "again", and never waits for the device before the epoch's end.
@@ -14,18 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from trials.capture import NotCapturable, capture, record, rehearse
+from trials.capture import NotCapturable, capture
 from trials.config import TrialConfig
 from trials.data.augment import build_augmentation
 from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
 from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
 from trials.optim import set_learning_rate
-from trials.step import backward, measure, train_step, working_precision
+from trials.step import backward, train_step, working_precision
 
-__all__ = ["EagerEpoch", "EagerValidation", "GraphedEpoch", "GraphedValidation", "build_epoch", "build_validation"]
+__all__ = ["EagerEpoch", "GraphedEpoch", "build_epoch"]
 
-_MEASURED = ("validation_loss", "accuracy", "mean_iou")
 _log = logging.getLogger(__name__)
 
 
@@ -174,83 +173,3 @@ def build_epoch(
     optimizer.zero_grad()
     gc.collect()  # what is left of the pass that failed, in the error's traceback, remembers the stream it ran on
     return EagerEpoch(config, model, optimizer, training)
-
-
-class EagerValidation:
-    """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split, by their names in
-    `EpochResult`; where there is a class for each pixel the mean intersection over union too."""
-
-    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
-        self.model, self.split = model, split
-        self.precision = working_precision(config.precision, split.device)
-
-    def __call__(self) -> dict[str, float]:
-        return dict(zip(_MEASURED, self.measure().tolist(), strict=False))
-
-    def measure(self) -> Tensor:
-        return measure(self.model, self.split, self.precision)
-
-    def release(self) -> None:
-        """Give back what a finished trial needs no more. It can't be called afterwards."""
-
-
-class GraphedValidation(EagerValidation):
-    """The same. The first pass runs step by step, and the second one is recorded in a CUDA graph: a trial that is
-    stopped after an epoch pays for no graph.
-
-    needed: raise NotCapturable in the first pass where the model waits for the device; else one line is logged, and
-    every pass runs step by step. pool: as `trials.capture.record` takes it.
-    """
-
-    def __init__(
-        self,
-        config: TrialConfig,
-        model: nn.Module,
-        split: Split,
-        needed: bool = False,
-        pool: torch.cuda.MemPool | None = None,
-    ) -> None:
-        super().__init__(config, model, split)
-        self.needed, self.pool = needed, pool
-        count, dtype = (3, torch.float64) if split.labels.dim() > 1 else (2, torch.float32)
-        self.result = torch.zeros(count, dtype=dtype, device=split.device)
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.rehearsed = self.waits = False
-
-    def measure(self) -> Tensor:
-        if not self.rehearsed:
-            self._rehearse()
-        elif not self.waits:
-            self.graph = self.graph or record(self._step, self.split.device, pool=self.pool)
-            self.graph.replay()
-        return super().measure() if self.waits else self.result
-
-    def release(self) -> None:
-        if self.graph is not None:
-            self.graph.reset()
-
-    def _rehearse(self) -> None:
-        self.rehearsed = True
-        try:
-            rehearse(self._step, self.split.device)
-        except NotCapturable as error:
-            if self.needed:
-                raise
-            _log.warning("no CUDA graph: validation waits for the device: %s", str(error))
-            self.waits = True
-
-    def _step(self) -> None:
-        self.result.copy_(super().measure())
-
-
-def build_validation(
-    config: TrialConfig,
-    model: nn.Module,
-    split: Split,
-    graphs: bool | None = None,
-    pool: torch.cuda.MemPool | None = None,
-) -> EagerValidation:
-    """A GraphedValidation where the device is CUDA and the split lies on it; as `build_epoch` otherwise."""
-    if graphs is False or split.rows is not None or split.device.type != "cuda":
-        return EagerValidation(config, model, split)
-    return GraphedValidation(config, model, split, graphs is True, pool)

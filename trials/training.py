@@ -16,9 +16,10 @@ from trials.config import TrialConfig
 from trials.data.loader import steps_per_epoch
 from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
-from trials.epoch import GraphedEpoch, build_epoch, build_validation
+from trials.epoch import GraphedEpoch, build_epoch
 from trials.optim import learning_rate
 from trials.results import EpochResult
+from trials.validation import build_validation
 
 __all__ = ["TrialDiverged", "train"]
 

@@ -37,6 +37,7 @@ Row = dict[str, float]
 """Seconds of each piece of a trial, of the trial, and beside its epochs."""
 
 PIECES: dict[str, tuple[Any, str]] = {
+    "share of memory": (run, "use_memory"),
     "data": (run, "load_training"),
     "build": (run, "build_on"),
     "optimizer": (run, "build_optimizer"),
@@ -103,9 +104,11 @@ class Stopwatch:
         return built
 
 
-def train(config: TrialConfig, device: str, data_dir: Path, folder: Path) -> float:
+def train(config: TrialConfig, device: str, data_dir: Path, folder: Path, share: float) -> float:
     """One trial as a worker runs it, to its end; the seconds of its epochs."""
     document = config.model_dump(mode="json")
+    if device == "cuda":
+        run.use_memory(share)
     options: dict[str, Any] = {"flops": 0, "checkpoint_seconds": 10.0, "keep_last": False}
     known = inspect.signature(run.run_trial).parameters
     results = run.run_trial(
@@ -119,13 +122,13 @@ def train(config: TrialConfig, device: str, data_dir: Path, folder: Path) -> flo
     return sum(result.seconds for result in results)
 
 
-def measure(config: TrialConfig, device: str, data_dir: Path, watch: Stopwatch) -> Row:
+def measure(config: TrialConfig, device: str, data_dir: Path, share: float, watch: Stopwatch) -> Row:
     """Train once; what each piece took."""
     with tempfile.TemporaryDirectory(prefix="kansearch-trial-") as folder:
         watch.seconds = {}
         watch.wait()
         start = time.perf_counter()
-        epochs = train(config, device, data_dir, Path(folder))
+        epochs = train(config, device, data_dir, Path(folder), share)
         watch.wait()
         whole = time.perf_counter() - start
     return {
@@ -152,19 +155,17 @@ def configurations(space: SearchSpace, epochs: int, lbfgs: bool, seed: int) -> I
 def work(options: argparse.Namespace, data_dir: Path, number: int, driver: Connection) -> None:
     """In a process of its own: warm up, then measure when told to, and send the rows."""
     torch.set_num_threads(options.threads)
-    if options.device == "cuda":
-        run.use_memory(1 / options.processes)
     space = load_space(find_space(options.space), options.set)
     configs = list(
         itertools.islice(configurations(space, options.epochs, options.lbfgs, number), _WARM_UP + options.trials)
     )
-    watch = Stopwatch(options.device)
+    watch, share = Stopwatch(options.device), 1 / options.processes
     with watch.installed():
         for config in configs[:_WARM_UP]:
-            measure(config, options.device, data_dir, watch)
+            measure(config, options.device, data_dir, share, watch)
         driver.send("ready")
         driver.recv()
-        driver.send([measure(config, options.device, data_dir, watch) for config in configs[_WARM_UP:]])
+        driver.send([measure(config, options.device, data_dir, share, watch) for config in configs[_WARM_UP:]])
     if options.device == "cuda":
         driver.send([torch.cuda.memory_reserved() / 2**20, torch.cuda.memory_allocated() / 2**20])
     else:
