@@ -1,4 +1,4 @@
-"""An epoch of training and a pass of validation: step by step, or replayed from CUDA graphs.
+"""An epoch of training: step by step, or replayed from a CUDA graph.
 
 A replayed step reads everything that changes from device memory: which images, the learning rate, the random numbers'
 seed. So the host only says "again", and never waits for the device before the epoch's end.
@@ -21,11 +21,10 @@ from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, trai
 from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
 from trials.optim import set_learning_rate
-from trials.step import backward, measure, train_step, working_precision
+from trials.step import backward, train_step, working_precision
 
-__all__ = ["EagerEpoch", "EagerValidation", "GraphedEpoch", "GraphedValidation", "build_epoch", "build_validation"]
+__all__ = ["EagerEpoch", "GraphedEpoch", "build_epoch"]
 
-_MEASURED = ("validation_loss", "accuracy", "mean_iou")
 _log = logging.getLogger(__name__)
 
 
@@ -59,11 +58,24 @@ class EagerEpoch:
         processes.average_statistics(self.model)
         return total / len(rates)
 
+    def release(self) -> None:
+        """Give back what a finished trial needs no more. It can't be called afterwards."""
+
 
 class GraphedEpoch(EagerEpoch):
-    """The same numbers from one CUDA graph, captured when it is made and replayed for each step."""
+    """The same numbers from one CUDA graph, captured when it is made and replayed for each step.
 
-    def __init__(self, config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split) -> None:
+    pool: as `trials.capture.record` takes it.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        model: nn.Module,
+        optimizer: Optimizer,
+        training: Split,
+        pool: torch.cuda.MemPool | None = None,
+    ) -> None:
         super().__init__(config, model, optimizer, training)
         device, size = training.device, min(config.data.batch_size, len(training))
         steps = steps_per_epoch(len(training), size)
@@ -80,7 +92,7 @@ class GraphedEpoch(EagerEpoch):
         model.train()
         buffers = [buffer.clone() for buffer in model.buffers()]
         try:
-            self.graph = capture(self._step, self._warm_up, device, [self.generator])
+            self.graph = capture(self._step, self._warm_up, device, [self.generator], pool)
         finally:
             for buffer, value in zip(model.buffers(), buffers, strict=True):
                 buffer.copy_(value)
@@ -103,6 +115,9 @@ class GraphedEpoch(EagerEpoch):
                 self.labels.copy_(labels)
                 self.graph.replay()
         return self.total / len(rates)
+
+    def release(self) -> None:
+        self.graph.reset()
 
     def _step(self) -> None:
         images, labels = self._batch()
@@ -137,11 +152,12 @@ def build_epoch(
     training: Split,
     graphs: bool | None = None,
     processes: Processes = ALONE,
+    pool: torch.cuda.MemPool | None = None,
 ) -> EagerEpoch:
     """A GraphedEpoch where the device is CUDA and the step can be captured, unless `graphs` is False or there are
     several processes.
 
-    Where it cannot be, one line is logged; with graphs=True the reason is raised instead.
+    Where it cannot be, one line is logged; with graphs=True the reason is raised instead. pool: GraphedEpoch's.
     """
     if graphs is False or training.device.type != "cuda" or processes.size > 1:
         return EagerEpoch(config, model, optimizer, training, processes)
@@ -149,7 +165,7 @@ def build_epoch(
         _log.info("no CUDA graph: L-BFGS decides on the host how often it evaluates the loss")
         return EagerEpoch(config, model, optimizer, training)
     try:
-        return GraphedEpoch(config, model, optimizer, training)
+        return GraphedEpoch(config, model, optimizer, training, pool)
     except NotCapturable as error:
         if graphs:
             raise
@@ -157,50 +173,3 @@ def build_epoch(
     optimizer.zero_grad()
     gc.collect()  # what is left of the pass that failed, in the error's traceback, remembers the stream it ran on
     return EagerEpoch(config, model, optimizer, training)
-
-
-class EagerValidation:
-    """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split, by their names in
-    `EpochResult`; where there is a class for each pixel the mean intersection over union too."""
-
-    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
-        self.model, self.split = model, split
-        self.precision = working_precision(config.precision, split.device)
-
-    def __call__(self) -> dict[str, float]:
-        return dict(zip(_MEASURED, self.measure().tolist(), strict=False))
-
-    def measure(self) -> Tensor:
-        return measure(self.model, self.split, self.precision)
-
-
-class GraphedValidation(EagerValidation):
-    """The same from one CUDA graph of the whole pass."""
-
-    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
-        super().__init__(config, model, split)
-        count, dtype = (3, torch.float64) if split.labels.dim() > 1 else (2, torch.float32)
-        self.result = torch.zeros(count, dtype=dtype, device=split.device)
-        self.graph = capture(self._step, self._step, split.device)
-
-    def measure(self) -> Tensor:
-        self.graph.replay()
-        return self.result
-
-    def _step(self) -> None:
-        self.result.copy_(super().measure())
-
-
-def build_validation(
-    config: TrialConfig, model: nn.Module, split: Split, graphs: bool | None = None
-) -> EagerValidation:
-    """A GraphedValidation where the device is CUDA and the split lies on it; as `build_epoch` otherwise."""
-    if graphs is False or split.rows is not None or split.device.type != "cuda":
-        return EagerValidation(config, model, split)
-    try:
-        return GraphedValidation(config, model, split)
-    except NotCapturable as error:
-        if graphs:
-            raise
-        _log.warning("no CUDA graph: validation waits for the device: %s", str(error))
-    return EagerValidation(config, model, split)

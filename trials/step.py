@@ -25,6 +25,7 @@ __all__ = [
     "autocast",
     "backward",
     "l1_penalty",
+    "loss_and_accuracy",
     "measure",
     "measure_pixels",
     "predict",
@@ -121,9 +122,13 @@ def measure(model: nn.Module, split: Split, precision: torch.dtype = torch.float
     each pixel, (3,) float64: `trials.pixels.scores`."""
     if split.labels.dim() > 1:
         return scores(*measure_pixels(model, split, precision))
-    logits = predict(model, split, precision)
-    accuracy = (logits.argmax(1) == split.labels).float().mean()
-    return torch.stack([F.cross_entropy(logits, split.labels), accuracy])
+    return loss_and_accuracy(predict(model, split, precision), split.labels)
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy (nats) and accuracy of logits (N, classes) for labels (N,): (2,)."""
+    accuracy = (logits.argmax(1) == labels).float().mean()
+    return torch.stack([F.cross_entropy(logits, labels), accuracy])
 
 
 def measure_pixels(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
