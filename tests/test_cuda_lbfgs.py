@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def deterministic() -> Iterator[None]:
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
+        yield
+
+
 def config_of(**fields: Any) -> TrialConfig:
     return TrialConfig.model_validate({**DOCUMENT, **fields})
 
@@ -60,16 +67,10 @@ def epoch_of(config: TrialConfig, graphs: bool, images: int = 200, torchs: bool 
     split = random_split(data_shape(config.data), images, device)
     torch.manual_seed(0)
     model = build_on(config, device)
-    optimizer: torch.optim.Optimizer = build_optimizer(config.optimizer, model)
     if torchs:
-        parameters = list(model.parameters())
-        options = {"lr": 0.3, "max_iter": 4, "history_size": 5}
-        optimizer = torch.optim.LBFGS(parameters, line_search_fn="strong_wolfe", **options)
-    return (
-        build_epoch(config, model, optimizer, split, graphs)
-        if not torchs
-        else EagerEpoch(config, model, optimizer, split)
-    )
+        options: dict[str, Any] = {"lr": 0.3, "max_iter": 4, "history_size": 5, "line_search_fn": "strong_wolfe"}
+        return EagerEpoch(config, model, torch.optim.LBFGS(model.parameters(), **options), split)
+    return build_epoch(config, model, build_optimizer(config.optimizer, model), split, graphs)
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
@@ -77,11 +78,12 @@ def test_first_steps_are_the_eager_ones_and_torchs(model: dict[str, Any]) -> Non
     config = config_of(model={**DOCUMENT["model"], **model}, precision="float32")
     losses = []
     for graphs, torchs in ((True, False), (False, False), (False, True)):
-        epoch = epoch_of(config, graphs, torchs=torchs)
+        epoch = epoch_of(config, graphs, images=150, torchs=torchs)
         assert isinstance(epoch, LineSearchEpoch) == graphs
-        losses.append([float(epoch(number, [0.3] * 3)) for number in range(2)])
+        losses.append([float(epoch(number, [0.3] * 2)) for number in range(2)])
     assert losses[0] == pytest.approx(losses[1], rel=2e-3)
-    assert losses[0] == pytest.approx(losses[2], rel=2e-3)
+    assert losses[0] == pytest.approx(losses[2], rel=2e-2)
+    assert losses[0][0] == pytest.approx(losses[2][0], rel=2e-3), "rounding errors grow"
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
@@ -170,16 +172,17 @@ def test_the_host_waits_once_for_each_evaluation_and_each_direction() -> None:
     assert isinstance(epoch.optimizer, LBFGS)
     epoch(0, [0.3] * 8)
     done = epoch.optimizer.iterations + epoch.optimizer.evaluations
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            epoch(1, [0.3] * 8)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    waits = [each for each in caught if "synchronizing" in str(each.message)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            loss = epoch(1, [0.3] * 8)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert loss.isfinite()
+    waits = [each for each in caught if "called a synchronizing" in str(each.message)]
     done = epoch.optimizer.iterations + epoch.optimizer.evaluations - done
-    assert done <= len(waits) <= done + 2
+    assert done <= len(waits) <= done + 2, "two more for an epoch's order and rates"
 
 
 def test_a_model_that_waits_trains_step_by_step(
