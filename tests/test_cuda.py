@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import logging
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -121,13 +120,6 @@ def test_checkpoints_travel_between_cpu_and_cuda(tmp_path: Path) -> None:
         interrupted.close()
         rest = list(run_trial(config, device=second, checkpoint=path))[2:]
         assert rest[-1].train_loss < losses[0]
-
-
-def test_lbfgs_trains_step_by_step_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        results = train(config_of(optimizer={"name": "lbfgs", "lr": 0.5}, epochs=2), graphs=None)
-    assert caplog.text.count("no CUDA graph") == 1 and "L-BFGS" in caplog.text
-    assert results[-1].train_loss < results[0].train_loss
 
 
 def test_a_model_that_cannot_be_captured_falls_back_with_one_line(

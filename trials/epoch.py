@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
 from trials.capture import NotCapturable, capture
 from trials.config import TrialConfig
@@ -20,6 +20,7 @@ from trials.data.augment import build_augmentation
 from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
 from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
+from trials.lbfgs import LBFGS
 from trials.optim import set_learning_rate
 from trials.step import backward, train_step, working_precision
 
@@ -154,17 +155,18 @@ def build_epoch(
     processes: Processes = ALONE,
     pool: torch.cuda.MemPool | None = None,
 ) -> EagerEpoch:
-    """A GraphedEpoch where the device is CUDA and the step can be captured, unless `graphs` is False or there are
-    several processes.
+    """A GraphedEpoch, or the LineSearchEpoch of L-BFGS, where the device is CUDA and the step can be captured, unless
+    `graphs` is False or there are several processes.
 
-    Where it cannot be, one line is logged; with graphs=True the reason is raised instead. pool: GraphedEpoch's.
+    Where it cannot be, one line is logged; with graphs=True the reason is raised instead. pool: of the graphs' memory.
     """
     if graphs is False or training.device.type != "cuda" or processes.size > 1:
         return EagerEpoch(config, model, optimizer, training, processes)
-    if isinstance(optimizer, LBFGS):
-        _log.info("no CUDA graph: L-BFGS decides on the host how often it evaluates the loss")
-        return EagerEpoch(config, model, optimizer, training)
     try:
+        if isinstance(optimizer, LBFGS):
+            from trials.lbfgs_epoch import LineSearchEpoch  # it builds on this module
+
+            return LineSearchEpoch(config, model, optimizer, training, pool)
         return GraphedEpoch(config, model, optimizer, training, pool)
     except NotCapturable as error:
         if graphs:
