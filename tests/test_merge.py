@@ -235,7 +235,7 @@ def test_sampler_rungs_and_budget_know_all_trials(tmp_path: Path) -> None:
     assignment = search.ask()
     assert assignment is not None and assignment.number == 9
     for number in range(1, 5):
-        stop = search.tell(9, {**epoch(number, 0.9 + number / 100), "parameters": 5})
+        stop = search.tell(9, [{**epoch(number, 0.9 + number / 100), "parameters": 5}])
         assert not stop
     assert search.ask() is not None and not search.exhausted
     assert study.records()[9].state == "complete" and study.records()[9].source is None

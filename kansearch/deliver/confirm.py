@@ -116,7 +116,7 @@ def _train(
         for observer in observers:
             observer.running(cluster)
         runs = SeedRuns(study, SeedStore(study.folder), left, cluster.max_concurrent, stop, changed)
-        make = request_maker(options, cluster)
+        make = request_maker(options, settings, cluster)
 
         def request(assignment: Assignment) -> Request:
             number = assignment.number

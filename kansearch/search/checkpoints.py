@@ -134,11 +134,11 @@ class _RemoteCheckpoints(Checkpoints):
             yield folder
 
     def store(self, number: int, folder: Path) -> None:
-        path = folder / CHECKPOINT
-        if _version(path) == self._stored.get(number):
-            return  # an epoch that is told again
         if (folder / WEIGHTS).exists():
             self._put(f"{number:05d}/{WEIGHTS}", folder / WEIGHTS)
+        path = folder / CHECKPOINT
+        if _version(path) == self._stored.get(number):
+            return  # no new one
         self._put(f"{number:05d}/{CHECKPOINT}", path)
         self._stored[number] = _version(path)
 

@@ -29,7 +29,7 @@ from kansearch.search.session import describe_session
 from kansearch.search.sharing import packed
 from kansearch.search.stopping import Stop, Timer
 from kansearch.search.trainable import Request
-from kansearch.space import SearchSpace
+from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.history import History
 from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
@@ -233,7 +233,7 @@ def _tune(
     settings = study.space.search
     ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records, options.data_dir)
     search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
-    requests = request_maker(options, cluster)
+    requests = request_maker(options, settings, cluster)
 
     def request(assignment: Assignment) -> Request:
         return requests(assignment, study.checkpoints, rungs=ask_tell.rungs(assignment.number))
@@ -247,7 +247,7 @@ def scratch_of(study: Study) -> Path:
     return study.folder.absolute() / "scratch"
 
 
-def request_maker(options: SearchOptions, cluster: Cluster) -> Callable[..., Request]:
+def request_maker(options: SearchOptions, settings: SearchSettings, cluster: Cluster) -> Callable[..., Request]:
     """Makes a worker's request of an `Assignment` and the place of its checkpoints; more of its fields may be given."""
     data_dir = str(options.data_dir.absolute()) if options.data_dir else None
     threads = max(1, int(cluster.cpus_per_trial))
@@ -256,6 +256,7 @@ def request_maker(options: SearchOptions, cluster: Cluster) -> Callable[..., Req
         share = cluster.share(assignment.shares)
         config, trusted = dict(assignment.config), list(options.trusted)
         fields = {"number": assignment.number} | more
+        fields = {"checkpoint_seconds": settings.checkpoint_seconds} | fields
         return Request(
             config=config,
             place=place,

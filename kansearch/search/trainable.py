@@ -164,6 +164,8 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
             checkpoint=checkpoint,
             weights=weights,
             hold_out=not request.final,
+            checkpoint_seconds=request.checkpoint_seconds,
+            keep_last=request.final,
         ):
             checkpoints.store(request.number, folder)
             report = dataclasses.asdict(result)
