@@ -21,9 +21,11 @@ def capture(
     warm_up: Callable[[], object],
     device: torch.device,
     generators: Sequence[torch.Generator] = (),
+    prepare: Callable[[], object] = lambda: None,
 ) -> torch.cuda.CUDAGraph:
-    """The CUDA graph of what `function` does on `device`, after `warm_up` has run; torch's global generator and
-    `generators` go on with each replay. What the graph reads and writes must outlive it.
+    """The CUDA graph of what `function` does on `device`, after `warm_up` and `prepare` have run; torch's global
+    generator and `generators` go on with each replay. What the graph reads and writes must outlive it. `prepare` may
+    wait for the device.
 
     Raises NotCapturable where `warm_up` waits for the device: a capture that fails would leave torch's allocator and
     generators in disorder.
@@ -32,8 +34,10 @@ def capture(
         stream, current = _capture_stream(torch.cuda.current_device()), torch.cuda.current_stream()
         stream.wait_stream(current)
         try:
-            with torch.cuda.stream(stream), _no_waiting():
-                warm_up()
+            with torch.cuda.stream(stream):
+                with _no_waiting():
+                    warm_up()
+                prepare()
         finally:
             current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()

@@ -1,8 +1,9 @@
 """One trial on several devices: a process for each, which all take the same steps, each with its part of every batch.
 
-The processes are in torch's default process group: NCCL on CUDA, gloo on a CPU. In each step the gradients are summed,
-weighted by the images that each process had, so that a step is the one that a single process would take on the whole
-batch, but for what is random or is measured over a batch:
+The processes are in torch's default process group: NCCL on CUDA, gloo on a CPU. torch's `DistributedDataParallel`
+averages their gradients while the backward pass still runs. Each process weights its loss by its part of the batch, so
+that a step is the one that a single process would take on the whole batch, but for what is random or is measured over
+a batch:
 
 - augmentation, dropout and noise are drawn by each process by itself, from the same distributions;
 - batch normalisation is over the whole batch on CUDA (`torch.nn.SyncBatchNorm`), over each process' part on a CPU,
@@ -13,14 +14,16 @@ batch, but for what is random or is measured over a batch:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["ALONE", "Processes"]
+__all__ = ["ALONE", "Processes", "join"]
 
 
 @dataclass(frozen=True)
@@ -44,30 +47,37 @@ class Processes:
         """Samples of a batch that the last process has."""
         return batch // self.size
 
-    def prepare(self, model: nn.Module) -> nn.Module:
-        """The model with one batch normalisation for all processes on CUDA, and the same weights in each."""
+    def wrap(self, model: nn.Module, unused: bool = False) -> nn.Module:
+        """The model whose backward pass averages gradients over the processes; the model itself where this is alone.
+
+        All processes go on with the weights of the first. On CUDA the model's batch normalisations are exchanged for
+        those over the whole batch, with the same parameters.
+
+        Args:
+            unused: some weights never have a gradient.
+        """
         if self.size == 1:
             return model
-        if next(model.parameters()).is_cuda:
+        device = next(model.parameters()).device
+        if device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        for tensor in [*model.parameters(), *model.buffers()]:
-            value = tensor.detach().contiguous()
-            distributed.broadcast(value, src=0)
-            tensor.detach().copy_(value)
-        return model
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="`broadcast_buffers`", category=FutureWarning)  # since torch 2.14
+            return DistributedDataParallel(
+                model,
+                device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=False,
+                gradient_as_bucket_view=True,
+                find_unused_parameters=unused,
+            )
 
-    def combine(self, parameters: Iterable[nn.Parameter], losses: tuple[Tensor, ...], share: float) -> list[Tensor]:
-        """Sum gradients and losses (scalars) over the processes, each times its `share` of the batch: the gradients in
-        place, float32; the losses are returned. One message, whatever the number of weights."""
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of each process' value."""
         if self.size == 1:
-            return list(losses)
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        together = torch.cat([torch.stack(losses).float(), *(each.flatten().float() for each in gradients)]) * share
-        distributed.all_reduce(together)
-        sums, *rest = torch.split(together, [len(losses), *(each.numel() for each in gradients)])
-        for gradient, total in zip(gradients, rest, strict=True):
-            gradient.copy_(total.view(gradient.shape))
-        return list(sums)
+            return value
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
 
     def average_statistics(self, model: nn.Module) -> None:
         """Give every process the same running averages of batch normalisation: their mean over the processes."""
@@ -83,3 +93,14 @@ class Processes:
 
 ALONE = Processes()
 """The only process."""
+
+
+def join(processes: Processes, device: str, meeting: str) -> None:
+    """Use `device`, and meet the other processes of this machine, if there are some, at the file `meeting`."""
+    on_cuda = device.startswith("cuda")
+    if on_cuda:
+        torch.cuda.set_device(device)
+        os.environ["TORCH_NCCL_ASYNC_ERROR_HANDLING"] = "0"  # else torch's watchdog disturbs the capture of a graph
+    if processes.size > 1:
+        backend, where = "nccl" if on_cuda else "gloo", f"file://{meeting}"
+        distributed.init_process_group(backend, init_method=where, rank=processes.rank, world_size=processes.size)
