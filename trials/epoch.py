@@ -59,7 +59,6 @@ class EagerEpoch:
         for (images, labels), rate in zip(batches, rates, strict=True):
             set_learning_rate(self.optimizer, rate)
             total += self._train_step(images, labels)
-        processes.average_statistics(self.model)
         return processes.sum(total * self.share) / len(rates)
 
     def _train_step(self, images: Tensor, labels: Tensor) -> Tensor:
