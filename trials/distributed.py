@@ -15,10 +15,10 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce as _all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -86,9 +86,22 @@ ALONE = Processes()
 """The only process."""
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over the processes; each gradient is that of the sum of their losses."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return _Sum.forward(ctx, grad)
+
+
 def _sum(value: Tensor) -> Tensor:
-    """The sum over the processes; gradients go back to all of them."""
-    total: Tensor = _all_reduce(value)  # type: ignore[no-untyped-call]
+    total: Tensor = _Sum.apply(value)
     return total
 
 
