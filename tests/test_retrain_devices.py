@@ -14,6 +14,7 @@ import torch
 from kansearch.deliver.processes import _jobs, train_in_processes
 from kansearch.deliver.retrain import retrain
 from kansearch.deliver.retraining import Retraining
+from kansearch.deliver.seed import FILES
 from kansearch.deliver.worker import Job
 from kansearch.errors import InputError, KansearchError
 from tests.helpers import command_line, descendants, listening, run, start, stop, succeed
@@ -168,11 +169,23 @@ def test_a_training_that_fails_in_its_processes_says_why_in_one_line(folder: Pat
 
 
 @pytest.mark.slow
-def test_the_processes_may_be_on_several_hosts_of_a_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_cluster_processes_and_seeds_may_be_on_several_hosts_and_a_signal_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with local_cluster() as cluster:
         cluster.add()
         monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray leaves 127.0.0.1 as it is
         monkeypatch.setenv("RAY_AUTH_TOKEN", cluster.token)
-        succeed("retrain", "best.yaml", "-o", "m", "--gpus", "2", "--address", cluster.address, cwd=folder)
+        there = ("--address", cluster.address)
+        succeed("retrain", "best.yaml", "-o", "m", "--gpus", "2", *there, cwd=folder)
+        succeed("retrain", "best.yaml", "-o", "seeds", "--seeds", "2", "--epochs", "2", *there, cwd=folder)
+        process = start("retrain", "best.yaml", "-o", "s", "--gpus", "2", "--epochs", "400", *there, cwd=folder)
+        assert process.stdout is not None
+        assert any(line.startswith("seed 0 epoch 3/400") for line in process.stdout)
+        _, stderr = stop(process, signal.SIGTERM)
+    assert process.returncode == 143
+    assert stderr == "kansearch: stopped by SIGTERM; the same command goes on with what is in s\n"
     metrics = json.loads((folder / "m/metrics.json").read_text())
     assert metrics["accuracy"] > 0.9 and metrics["epochs"] == DOCUMENT["epochs"]
+    for seed in (0, 1):
+        assert {path.name for path in (folder / f"seeds/seed-{seed}").iterdir()} == set(FILES)
