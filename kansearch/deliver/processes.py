@@ -107,7 +107,7 @@ class _Worker:
         command = [sys.executable, "-P", "-c", _WORK, str(theirs.fileno())]
         self._process = subprocess.Popen(
             command,
-            env=os.environ | _environment(),
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | (_loopback() if isinstance(job, Job) else {}),
             pass_fds=[theirs.fileno()],
             start_new_session=True,  # Ctrl-C in a terminal is for the driver
         )
@@ -164,11 +164,10 @@ def _hand(workers: Sequence[_Worker], group: int, waiting: deque[int]) -> None:
                 worker.hand(seed)
 
 
-def _environment() -> dict[str, str]:
-    """Let a process import what this one can, and listen on the loopback interface alone."""
+def _loopback() -> dict[str, str]:
+    """Environment variables that let NCCL and gloo listen on the loopback interface alone."""
     names = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
-    sockets = {name: os.environ.get(name, names[0]) for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME") if names}
-    return {"PYTHONPATH": os.pathsep.join(sys.path), **sockets}
+    return {name: os.environ.get(name, names[0]) for name in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME") if names}
 
 
 def _remove_unfinished(folders: Iterable[Path]) -> None:

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def losses_of_steps(config: TrialConfig, split: Split, processes: Processes, gra
 def check(options: argparse.Namespace, split: Split, processes: Processes) -> None:
     """Print how far several processes are from one."""
     on_cuda = split.device.type == "cuda"
-    say = print if processes.rank == 0 else lambda *_: None
+    say = partial(print, flush=True) if processes.rank == 0 else lambda *_: None
     for normalization in ("layer", "batch") if on_cuda else ("layer",):
         for precision in ("float32", "bfloat16"):
             config = config_of(options, normalization=normalization, precision=precision, batch_size=CHECKED)
