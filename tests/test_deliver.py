@@ -202,5 +202,5 @@ def test_a_killed_retrain_goes_on_to_the_same_numbers(half_way: subprocess.Popen
 def test_ctrl_c_says_how_to_go_on(half_way: subprocess.Popen[str], tmp_path: Path) -> None:
     _, stderr = stop(half_way, signal.SIGINT)
     assert half_way.returncode == 130
-    assert stderr == "kansearch: interrupted; the same command goes on with what is in model\n"
+    assert stderr == "kansearch: stopped by SIGINT; the same command goes on with what is in model\n"
     assert (tmp_path / "model/seed-0/checkpoint.pt").exists()

@@ -11,7 +11,7 @@ import functools
 import gc
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -29,9 +29,13 @@ def capture(
     device: torch.device,
     generators: Sequence[torch.Generator] = (),
     pool: torch.cuda.MemPool | None = None,
+    prepare: Callable[[], object] | None = None,
 ) -> torch.cuda.CUDAGraph:
-    """`rehearse` with `warm_up`, then `record` with `function`."""
+    """`rehearse` with `warm_up`, then `record` with `function`. Between them `prepare`, which may wait for the device,
+    runs on the stream that records."""
     rehearse(warm_up, device)
+    if prepare is not None:
+        _run(prepare, device, may_wait=True)
     return record(function, device, generators, pool)
 
 
@@ -119,12 +123,12 @@ def give_back(device: torch.device) -> None:
         drop_pools()
 
 
-def _run(function: Callable[[], object], device: torch.device) -> None:
+def _run(function: Callable[[], object], device: torch.device, may_wait: bool = False) -> None:
     with torch.cuda.device(device):
         stream, current = _capture_stream(torch.cuda.current_device()), torch.cuda.current_stream()
         stream.wait_stream(current)
         try:
-            with torch.cuda.stream(stream), _no_waiting():
+            with torch.cuda.stream(stream), nullcontext() if may_wait else _no_waiting():
                 function()
         finally:
             current.wait_stream(stream)

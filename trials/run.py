@@ -23,7 +23,7 @@ from trials.capture import drop_pools
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.config import LBFGSConfig, TrialConfig
 from trials.data.splits import Split, load_test, load_training
-from trials.distributed import ALONE, Processes
+from trials.distributed import ALONE, Processes, join
 from trials.memory import CONTEXT_MIB, estimate_memory
 from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
@@ -51,6 +51,8 @@ __all__ = [
     "epoch_work",
     "estimate_memory",
     "evaluate",
+    "gpus",
+    "join",
     "measure",
     "run_trial",
     "start_gpu",
@@ -107,7 +109,7 @@ def run_trial(
     training, held_out = load_training(config.data, target, data_dir, hold_out, streamed)
     check_batch(config, len(training), processes)
     torch.manual_seed(config.seed)
-    model = processes.prepare(build_on(config, target))
+    model = build_on(config, target)
     optimizer = build_optimizer(config.optimizer, model)
     results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
     if not results:
@@ -215,6 +217,11 @@ def use_memory(share: float) -> None:
             torch.cuda.empty_cache()
     context = CONTEXT_MIB * 2**20 / total
     torch.cuda.set_per_process_memory_fraction(1.0 if share >= 1 else max(share - context, share / 2))
+
+
+def gpus() -> int:
+    """How many CUDA devices there are. Makes no context on any."""
+    return torch.cuda.device_count()
 
 
 def accelerators() -> list[str]:

@@ -17,6 +17,7 @@ from trials.data.loader import steps_per_epoch
 from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
 from trials.epoch import GraphedEpoch, build_epoch
+from trials.lbfgs_epoch import LineSearchEpoch
 from trials.optim import learning_rate
 from trials.results import EpochResult
 from trials.validation import build_validation
@@ -56,9 +57,10 @@ def train(
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    pool = shared_pool(device) if device.type == "cuda" and graphs is not False else None
+    alone = graphs is not False and processes.size == 1
+    pool = shared_pool(device) if device.type == "cuda" and alone else None
     train_epoch = build_epoch(config, model, optimizer, training, graphs, processes, pool)
-    if not isinstance(train_epoch, GraphedEpoch):
+    if not isinstance(train_epoch, (GraphedEpoch, LineSearchEpoch)):
         pool = None
         drop_pools()  # memory that it can allocate, but not from there
     validation = build_validation(config, model, held_out, graphs, pool) if held_out else None

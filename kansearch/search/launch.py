@@ -256,7 +256,7 @@ def request_maker(options: SearchOptions, settings: SearchSettings, cluster: Clu
         share = cluster.share(assignment.shares)
         config, trusted = dict(assignment.config), list(options.trusted)
         fields = {"number": assignment.number} | more
-        fields = {"checkpoint_seconds": settings.checkpoint_seconds} | fields
+
         return Request(
             config=config,
             place=place,
@@ -264,6 +264,7 @@ def request_maker(options: SearchOptions, settings: SearchSettings, cluster: Clu
             threads=threads,
             gpus=share[1],
             trusted=trusted,
+            checkpoint_seconds=settings.checkpoint_seconds,
             **fields,
         )
 
