@@ -296,7 +296,7 @@ def streamed(split: Split) -> Split:
 def test_an_epoch_in_pieces_has_the_numbers_of_an_eager_one(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each piece is called where CUDA would replay it: what the host decides is the same."""
 
-    def uncaptured(function: Any, warm_up: Any, device: Any, generators: Any = ()) -> Any:
+    def uncaptured(function: Any, warm_up: Any, device: Any, generators: Any = (), pool: Any = None) -> Any:
         warm_up()
         return SimpleNamespace(replay=function)
 
