@@ -12,11 +12,16 @@ import gc
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 
-__all__ = ["NotCapturable", "capture", "drop_pools", "give_back", "record", "rehearse", "shared_pool"]
+__all__ = ["NotCapturable", "Pool", "capture", "drop_pools", "give_back", "record", "rehearse", "shared_pool"]
+
+
+Pool: TypeAlias = Any
+"""torch's handle of a pool of memory that graphs allocate from."""
 
 
 class NotCapturable(RuntimeError):
@@ -28,7 +33,7 @@ def capture(
     warm_up: Callable[[], object],
     device: torch.device,
     generators: Sequence[torch.Generator] = (),
-    pool: torch.cuda.MemPool | None = None,
+    pool: Pool | None = None,
     prepare: Callable[[], object] | None = None,
 ) -> torch.cuda.CUDAGraph:
     """`rehearse` with `warm_up`, then `record` with `function`. Between them `prepare`, which may wait for the device,
@@ -62,7 +67,7 @@ def record(
     function: Callable[[], object],
     device: torch.device,
     generators: Sequence[torch.Generator] = (),
-    pool: torch.cuda.MemPool | None = None,
+    pool: Pool | None = None,
 ) -> torch.cuda.CUDAGraph:
     """The CUDA graph of what `function` does on `device`, where it has been rehearsed. Nothing is computed yet.
 
@@ -78,8 +83,7 @@ def record(
         torch.cuda.synchronize()
         try:
             with torch.cuda.stream(stream):
-                where: Any = None if pool is None else pool.id
-                graph.capture_begin(where, capture_error_mode="thread_local")
+                graph.capture_begin(pool, capture_error_mode="thread_local")
                 try:
                     function()
                 except BaseException:
@@ -93,10 +97,19 @@ def record(
     return graph
 
 
-_pools: dict[int, torch.cuda.MemPool] = {}
+@dataclass(frozen=True)
+class _Kept:
+    """A pool of memory, and a graph that keeps it: torch gives up a pool whose last graph is released."""
+
+    pool: Pool
+    graph: torch.cuda.CUDAGraph
+    buffer: torch.Tensor
 
 
-def shared_pool(device: torch.device) -> torch.cuda.MemPool:
+_pools: dict[int, _Kept] = {}
+
+
+def shared_pool(device: torch.device) -> Pool:
     """The memory of all graphs that this process replays on `device`, one after the other on one stream.
 
     Graphs overwrite each other's intermediate results there, so two of them must never be replayed at once. What a
@@ -105,8 +118,18 @@ def shared_pool(device: torch.device) -> torch.cuda.MemPool:
     with torch.cuda.device(device):
         index = torch.cuda.current_device()
         if index not in _pools:
-            _pools[index] = torch.cuda.MemPool()
-        return _pools[index]
+            _pools[index] = _keep(torch.cuda.graph_pool_handle(), index)
+        return _pools[index].pool
+
+
+def _keep(pool: Pool, device: int) -> _Kept:
+    graph = torch.cuda.CUDAGraph()
+    torch.cuda.synchronize()
+    with torch.cuda.stream(_capture_stream(device)):
+        graph.capture_begin(pool, capture_error_mode="thread_local")
+        buffer = torch.zeros(1, device="cuda")
+        graph.capture_end()
+    return _Kept(pool, graph, buffer)
 
 
 def drop_pools() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trials.capture import NotCapturable, capture
+from trials.capture import NotCapturable, Pool, capture
 from trials.config import DENSE_FAMILIES, TrialConfig
 from trials.data.augment import build_augmentation
 from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
@@ -82,7 +82,7 @@ class GraphedEpoch(EagerEpoch):
         optimizer: Optimizer,
         training: Split,
         processes: Processes = ALONE,
-        pool: torch.cuda.MemPool | None = None,
+        pool: Pool | None = None,
     ) -> None:
         super().__init__(config, model, optimizer, training, processes)
         device, size = training.device, min(config.data.batch_size, len(training))
@@ -175,7 +175,7 @@ def build_epoch(
     training: Split,
     graphs: bool | None = None,
     processes: Processes = ALONE,
-    pool: torch.cuda.MemPool | None = None,
+    pool: Pool | None = None,
 ) -> EagerEpoch:
     """A GraphedEpoch, or the LineSearchEpoch of L-BFGS, where the device is CUDA and the step can be captured, unless
     `graphs` is False. Several processes take L-BFGS step by step.

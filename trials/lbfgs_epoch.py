@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from trials.capture import capture
+from trials.capture import Pool, capture
 from trials.config import TrialConfig
 from trials.data.augment import build_augmentation
 from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_order
@@ -42,7 +42,7 @@ class LineSearchEpoch(EagerEpoch):
         model: nn.Module,
         optimizer: LBFGS,
         training: Split,
-        pool: torch.cuda.MemPool | None = None,
+        pool: Pool | None = None,
     ) -> None:
         super().__init__(config, model, optimizer, training)
         device, size = training.device, min(config.data.batch_size, len(training))
@@ -99,7 +99,7 @@ class LineSearchEpoch(EagerEpoch):
         self.batch.replay()
         self.optimizer.minimize(measure, self.direction.replay)
 
-    def _capture(self, device: torch.device, pool: torch.cuda.MemPool | None) -> None:
+    def _capture(self, device: torch.device, pool: Pool | None) -> None:
         """Capture the graphs; a replay of the first makes the batch with which the others are warmed up."""
         self.batch = capture(self._select, self._select, device, [self.generator], pool)
         self.number.zero_()

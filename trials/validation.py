@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from trials.capture import NotCapturable, record, rehearse
+from trials.capture import NotCapturable, Pool, record, rehearse
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.splits import Split
@@ -52,7 +52,7 @@ class GraphedValidation(EagerValidation):
         model: nn.Module,
         split: Split,
         needed: bool = False,
-        pool: torch.cuda.MemPool | None = None,
+        pool: Pool | None = None,
     ) -> None:
         super().__init__(config, model, split)
         self.needed, self.waits, self.dense, device = needed, False, split.labels.dim() > 1, split.device
@@ -110,7 +110,7 @@ class Replayed:
     """Runs the function that it is called with step by step at first, records it the second time, and then replays the
     CUDA graph. Each time the function must be the same; it is not kept, so that what it belongs to is no cycle."""
 
-    def __init__(self, device: torch.device, pool: torch.cuda.MemPool | None) -> None:
+    def __init__(self, device: torch.device, pool: Pool | None) -> None:
         self.device, self.pool, self.rehearsed = device, pool, False
         self.graph: torch.cuda.CUDAGraph | None = None
 
@@ -132,7 +132,7 @@ def build_validation(
     model: nn.Module,
     split: Split,
     graphs: bool | None = None,
-    pool: torch.cuda.MemPool | None = None,
+    pool: Pool | None = None,
 ) -> EagerValidation:
     """A GraphedValidation where the device is CUDA and the split lies on it, unless `graphs` is False.
 
