@@ -75,7 +75,7 @@ def test_studies_in_postgresql_are_merged_into_one_there(
     for folder in map(Path, homes):
         study = Study.open(folder.parent, "small")
         for accuracy in (0.4, 0.6):
-            study.complete(start_trial(study).number, epoch(2, accuracy))
+            study.complete(start_trial(study).number, [epoch(2, accuracy)])
     taken = Study.create(tmp_path / "c", parse_space(SMALL_SPACE, "x", ["study=taken"]), url, "sqlite:///x")
     start_trial(taken)
     places = NewPlaces(storage_url=url, tracking_uri="sqlite:///x")

@@ -293,7 +293,7 @@ def finished(home: Path) -> Study:
     study = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"))
     number = start_trial(study).number
     study.add_epoch(number, epoch(1, 0.5))
-    study.complete(number, epoch(2, 0.7))
+    study.complete(number, [epoch(2, 0.7)])
     return study
 
 

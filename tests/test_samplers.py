@@ -42,7 +42,6 @@ def proposals(searched: SearchSpace, count: int, resumed_at: int = 0) -> list[di
         if number in (0, resumed_at):
             proposer = Proposer.of_study(study, study.records())
         draw = proposer.propose()
-        study.sequence = proposer.sequence()
         config = study.start(draw.proposal).config
         proposer.started(draw, number)
         same = {"train_loss": 1.0, "validation_loss": 1.0, "seconds": 1.0}

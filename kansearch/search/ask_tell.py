@@ -121,7 +121,6 @@ class AskTell:
     def _new(self) -> TrialRecord:
         for _ in range(_MOST_REFUSED_IN_A_ROW):
             draw = self._proposer.propose(self._chosen.popleft() if self._chosen else None)
-            self._study.sequence = self._proposer.sequence()
             excess = self._feasibility.excess(draw.config)
             if all(amount <= 0 for amount in excess.values()):
                 return self._start(draw)
@@ -145,7 +144,7 @@ class AskTell:
         if result["epoch"] > before.epochs:
             self.budget.spend(float(result["seconds"]))
         if max(int(result["epoch"]), before.epochs) >= before.config["epochs"]:
-            self._end(self._study.complete(number, epoch))
+            self._end(self._study.complete(number, [epoch]))
             return False
         record = self._study.add_epoch(number, epoch)
         reason = self._weak(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kansearch.errors import InputError, KansearchError
 from kansearch.space import SearchSpace
+from kansearch.study.optuna_parts import backend_of, check_optuna, storage_of
+from kansearch.study.private import private_file
 
 if TYPE_CHECKING:
     import optuna
@@ -125,21 +128,42 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    check_optuna()
     from kansearch.study.steady import SteadyStorage
 
     check_driver(url)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = sqlite_path(url)
+    if path is not None:
+        private_file(path)
     try:
         return SteadyStorage(url)
+    except RuntimeError as error:  # Optuna's, of tables that another version of it made
+        raise KansearchError(f"cannot use the study's storage {_shown(url)}: {_what_to_do(str(error), url)}") from error
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise KansearchError(f"cannot open the study's storage {_shown(url)}: {str(error).splitlines()[0]}") from error
 
 
+def _what_to_do(complaint: str, url: str) -> str:
+    """Optuna's complaint of tables that its version does not know, and the way out."""
+    import optuna
+
+    said = complaint.partition(" Please")[0].rstrip(".")
+    if "storage upgrade" in complaint:
+        return f"{said}; keep a copy, then run `optuna storage upgrade --storage {shlex.quote(_shown(url))}`"
+    return f"{said}; install that version or a newer one in place of optuna {optuna.__version__}"
+
+
 def steady_storage(study: optuna.Study) -> SteadyStorage | None:
     """The database behind an opened study; None for one in memory."""
+    import optuna
+
     from kansearch.study.steady import SteadyStorage
 
-    backend = getattr(study._storage, "_backend", None)
+    storage = storage_of(study)
+    if isinstance(storage, optuna.storages.InMemoryStorage):
+        return None
+    backend = backend_of(storage)
     return backend if isinstance(backend, SteadyStorage) else None
 
 
