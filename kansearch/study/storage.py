@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SPACE_ATTRIBUTE",
+    "allow_reading_while_writing",
     "check_driver",
     "create_optuna_study",
     "discard_optuna_study",
@@ -42,8 +43,11 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of an SQLite database; None for another database."""
-    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
+    """The file of an SQLite database; None for another database, or one in memory."""
+    if not url.startswith(_SQLITE):
+        return None
+    name = url.removeprefix(_SQLITE).partition("?")[0]
+    return None if name == ":memory:" else Path(name)
 
 
 def create_optuna_study(
@@ -73,7 +77,7 @@ def create_optuna_study(
     study.set_user_attr(SPACE_ATTRIBUTE, written)
     path = sqlite_path(url)
     if path is not None:
-        _allow_reading_while_writing(path)
+        allow_reading_while_writing(path)
     return study
 
 
@@ -200,6 +204,7 @@ def _shown(url: str) -> str:
         return "(not a database URL)"
 
 
-def _allow_reading_while_writing(path: Path) -> None:
+def allow_reading_while_writing(path: Path) -> None:
+    """Keep an SQLite database in WAL mode, from now on."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
