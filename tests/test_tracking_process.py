@@ -66,7 +66,7 @@ def driver(study: Study) -> Iterator[subprocess.Popen[str]]:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n", process.communicate()
-    wait_until(lambda: bool(writers(process.pid)))
+    wait_until(lambda: any(ignores(writer, signal.SIGTERM) for writer in writers(process.pid)))
     yield process
     process.kill()
     process.communicate()
@@ -74,6 +74,15 @@ def driver(study: Study) -> Iterator[subprocess.Popen[str]]:
 
 def writers(pid: int) -> list[int]:
     return [child for child in descendants(pid) if "kansearch.tracking.process" in command_line(child)]
+
+
+def ignores(pid: int, number: int) -> bool:
+    """Whether a process has begun to ignore a signal, as the kernel tells."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, mask = line.partition(":")
+        if name == "SigIgn":
+            return bool(int(mask, 16) >> (number - 1) & 1)
+    return False
 
 
 def test_a_killed_driver_takes_the_writer_along(driver: subprocess.Popen[str]) -> None:
