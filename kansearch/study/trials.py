@@ -83,7 +83,8 @@ class Trials:
         record = replace(self.record(number), **attributes)
         if attributes:
             self._write(number, attributes)
-        self._running[number] = record
+        if record.state == "running":
+            self._running[number] = record
         return record
 
     def end(self, number: int, state: State, **attributes: Any) -> TrialRecord:
