@@ -233,3 +233,23 @@ def test_a_second_driver_is_refused_by_pid_and_a_dead_one_is_not_waited_for(stud
     with driver_lock(study.folder):
         assert f"process {os.getpid()}" in str(holder(study.folder))
     assert holder(study.folder) is None
+
+
+def test_a_new_study_is_its_owners_alone_and_what_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    home = tmp_path / "shared"
+    home.mkdir()
+    home.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        made = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"))
+        elsewhere = Study.create(tmp_path / "new" / "home", parse_space(SMALL_SPACE, "small.yaml"))
+        with driver_lock(made.folder):
+            start_trial(made)
+    finally:
+        os.umask(before)
+    assert home.stat().st_mode & 0o777 == 0o755
+    folders = (made.folder, elsewhere.folder, elsewhere.folder.parent, elsewhere.folder.parent.parent)
+    assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
+    files = {path.name: path.stat().st_mode & 0o777 for path in made.folder.iterdir()}
+    assert files.keys() >= {"study.db", "study.db-wal", "space.yaml", "study.json", "driver.lock"}
+    assert set(files.values()) == {0o600}
