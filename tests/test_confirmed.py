@@ -83,7 +83,7 @@ def study(tmp_path: Path) -> Study:
     study = Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml"))
     for accuracy in (0.7, 0.9):
         number = start_trial(study).number
-        study.complete(number, {**EPOCH, "epoch": 2, "accuracy": accuracy})
+        study.complete(number, [{**EPOCH, "epoch": 2, "accuracy": accuracy}])
     return study
 
 

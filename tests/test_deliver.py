@@ -33,7 +33,7 @@ def finished_study(home: Path, trials: int = 3) -> Study:
     for _ in range(trials):
         trial = start_trial(study)
         for result in run_trial(TrialConfig.model_validate(trial.config), device="cpu"):
-            study.add_epoch(trial.number, dataclasses.asdict(result))
+            study.add_epochs(trial.number, [dataclasses.asdict(result)])
         study.complete(trial.number)
     trial = start_trial(study)
     study.fail(trial.number, "TrialDiverged: " + "the loss is not finite; " * 12)

@@ -32,6 +32,7 @@ from kansearch.search.trainable import Request
 from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.history import History
 from kansearch.study.lock import driver_lock
+from kansearch.study.private import private_folder
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study, home_option
 from kansearch.study.usage import Usage
@@ -93,13 +94,13 @@ def launch(
     check_data(space, options)
     folder = options.home / space.study
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise KansearchError(f"cannot make the study's folder {folder}: {error.strerror}") from error
     with driver_lock(folder):
         place = None if checkpoints is None else checkpoint_place(checkpoints, space.study)
         study = Study.create(options.home, space, storage_url, tracking_uri, place, (history or History()).attributes())
-        with resumable(_again(study, options)):
+        with study.lock_database(), resumable(_again(study, options)):
             _search(study, options, observers)
     return study
 
@@ -113,7 +114,7 @@ def resume(
         UnknownStudyError: there is none. Otherwise as `launch`.
     """
     study = Study.open(options.home, name)
-    with driver_lock(study.folder):
+    with driver_lock(study.folder), study.lock_database():
         if overrides:
             study.add_overrides(overrides)
         check_data(study.space, options)
@@ -157,15 +158,14 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
                 study.add_session(describe_session(cluster))
                 for observer in observers:
                     observer.running(cluster)
-                before = budget.seconds
+                before = budget.training_seconds
                 with _noting_usage(study, cluster, options) as spend:
                     budget = _tune(study, records, options, observers, changed, cluster, stop, timer)
-                    spend(budget.seconds - before)
+                    spend(budget.training_seconds - before)
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
             raise SearchInterrupted(f"stopped by {name}; go on with `{_again(study, options)}`", 128 + stop.signal)
-        _prune_unfinished(study, changed, "the time budget" if stop.out_of_time else budget.overspent)
         outcome = "finished"
     finally:
         try:
@@ -189,12 +189,6 @@ def _noting_usage(study: Study, cluster: Cluster, options: SearchOptions) -> Ite
     if seconds:
         slots = min(cluster.max_concurrent, study.space.search.trials) * (time.monotonic() - start)
         study.add_usage(Usage(slots, sum(seconds), watch.seconds if watch else {}))
-
-
-def _prune_unfinished(study: Study, changed: _Changes, ended: str | None) -> None:
-    for record in study.records() if ended is not None else ():
-        if record.state == "running":
-            changed(study.prune(record.number, f"stopped by {ended}"))
 
 
 class _Changes:
