@@ -86,9 +86,10 @@ class LocalCluster:
         port = self.address.rpartition(":")[2]
         self._start("head", ["--head", f"--port={port}", "--include-dashboard=false"], {}, [])
 
-    def add(self, before: list[str] | None = None, **env: str) -> Node:
-        """Start one more node, with `before` in front of its command."""
-        return self._start(f"node{len(self.nodes)}", [f"--address={self.address}"], env, before or [])
+    def add(self, before: list[str] | None = None, gpus: int = 0, **env: str) -> Node:
+        """Start one more node, with `before` in front of its command; Ray is told that it has `gpus` GPUs."""
+        arguments = [f"--address={self.address}", f"--num-gpus={gpus}"]
+        return self._start(f"node{len(self.nodes)}", arguments, env, before or [])
 
     def _start(self, name: str, arguments: list[str], env: dict[str, str], before: list[str]) -> Node:
         ours = {"RAY_AUTH_TOKEN": self.token, "PYTHONPATH": path_with_shelf()}
