@@ -49,9 +49,10 @@ class Newcomers:
         self._end()
 
     def poll(self) -> list[Newcomer]:
-        """Nodes that were looked at since the last call, each once. Returns in milliseconds; call it every few seconds.
+        """Nodes that were looked at since the last call, each once; to be called every few seconds.
 
-        A node is asked in one call, and told of in a later one.
+        Waits for no node: one is asked in one call, and told of in a later one. Reading the driver's own code for
+        comparison takes about 0.1 s in the call that asks.
         """
         nodes = alive_nodes()
         found = list(self._answered({str(node["NodeID"]) for node in nodes}))
