@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.helpers import ROOT, command_line, descendants, environment, wait_until
 
-_RAY = """
+START_RAY = """
 import sys
 from ray._private import services
 services.resolve_ip_for_localhost = lambda host: host  # or Ray's servers would listen on every interface
@@ -26,6 +26,7 @@ from ray.scripts.scripts import main
 sys.argv[0] = "ray"
 main()
 """
+"""Code of the command `ray`."""
 _SMALL = ("--block", "--disable-usage-stats", "--num-cpus=1", "--object-store-memory=80000000")
 _NODE = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
@@ -44,7 +45,7 @@ class Node:
         self.log = folder.with_suffix(".log")
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [*before, sys.executable, "-c", _RAY, "start", *_SMALL, *arguments, f"--temp-dir={folder}"],
+                [*before, sys.executable, "-c", START_RAY, "start", *_SMALL, *arguments, f"--temp-dir={folder}"],
                 env=env,
                 stdout=log,
                 stderr=subprocess.STDOUT,
