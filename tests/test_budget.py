@@ -56,8 +56,8 @@ def test_a_budget_is_rebuilt_from_what_a_study_holds() -> None:
     records = [trial(0, 0.5, 100), trial(1, 0.6, 90), trial(2, 0.4, 200), trial(3, 0.3, 50, "fail", 1)]
     grown = Budget(settings, OBJECTIVES)
     for record in records:
-        for result in record.curve:
-            grown.spend(result["seconds"])
+        for epochs in range(len(record.curve)):
+            grown.spend(*(replace(record, curve=record.curve[:count]) for count in (epochs, epochs + 1)))
         grown.finish(record)
     rebuilt = Budget(settings, OBJECTIVES, [*records, trial(4, 0.1, 5, "running", 4)])
     assert (grown.finished, grown.epochs, grown.seconds) == (4, 7, 10.5)
