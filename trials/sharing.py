@@ -109,7 +109,6 @@ def _networks(configs: Sequence[TrialConfig], device: torch.device) -> list[_Net
         return []
     with ThreadPoolExecutor(len(configs)) as pool:
         made = list(pool.map(lambda config: _network(config, device), configs))
-    torch.cuda.synchronize()
     return [network for network in made if network is not None]
 
 

@@ -124,7 +124,7 @@ def _probe() -> Iterator[Any]:
     """A `_Probe`, which starts meanwhile; its process is gone at the end."""
     import ray
 
-    probe = ray.remote(num_cpus=1, num_gpus=1, max_restarts=0)(_Probe).remote()
+    probe: Any = ray.remote(num_cpus=1, num_gpus=1, max_restarts=0)(_Probe).remote()
     try:
         yield probe
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -100,9 +99,7 @@ class Kernel:
 
 def _first_use(program: Any, z: Tensor, key: Hashable) -> AbstractContextManager[None]:
     """Within it a program is compiled, by this process or another: not by each of them."""
-    import triton
+    from trials.kan.kernels.programs import cache_folder, version_of
 
-    def version() -> str:
-        return f"{triton.__version__} {torch.cuda.get_device_capability(z.device)} {program.cache_key}"
-
-    return compiled_once((program.__name__, key), lambda: Path(triton.knobs.cache.dir), version)
+    capability = torch.cuda.get_device_capability(z.device)
+    return compiled_once((program.__name__, key), cache_folder, lambda: f"{version_of(program)} {capability}")
