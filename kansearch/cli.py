@@ -309,7 +309,9 @@ def retrain(
         str | None, typer.Option(metavar="NAME", help="Train the preset on it. Default: what it was published on.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the configuration's.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Train this many times, each with its own seed.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Train this many times, each with its own seed; side by side on several GPUs.")
+    ] = 1,
     data: Annotated[
         str,
         typer.Option(metavar="PART", help="all of the training split, or training: its validation part is measured."),

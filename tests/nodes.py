@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.helpers import ROOT, command_line, descendants, environment, wait_until
 
-_RAY = """
+START_RAY = """
 import sys
 from ray._private import services
 services.resolve_ip_for_localhost = lambda host: host  # or Ray's servers would listen on every interface
@@ -26,6 +26,7 @@ from ray.scripts.scripts import main
 sys.argv[0] = "ray"
 main()
 """
+"""Code of the command `ray`."""
 _SMALL = ("--block", "--disable-usage-stats", "--num-cpus=1", "--object-store-memory=80000000")
 _NODE = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
@@ -44,7 +45,7 @@ class Node:
         self.log = folder.with_suffix(".log")
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [*before, sys.executable, "-c", _RAY, "start", *_SMALL, *arguments, f"--temp-dir={folder}"],
+                [*before, sys.executable, "-c", START_RAY, "start", *_SMALL, *arguments, f"--temp-dir={folder}"],
                 env=env,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -86,9 +87,10 @@ class LocalCluster:
         port = self.address.rpartition(":")[2]
         self._start("head", ["--head", f"--port={port}", "--include-dashboard=false"], {}, [])
 
-    def add(self, before: list[str] | None = None, **env: str) -> Node:
-        """Start one more node, with `before` in front of its command."""
-        return self._start(f"node{len(self.nodes)}", [f"--address={self.address}"], env, before or [])
+    def add(self, before: list[str] | None = None, gpus: int = 0, **env: str) -> Node:
+        """Start one more node, with `before` in front of its command; Ray is told that it has `gpus` GPUs."""
+        arguments = [f"--address={self.address}", f"--num-gpus={gpus}"]
+        return self._start(f"node{len(self.nodes)}", arguments, env, before or [])
 
     def _start(self, name: str, arguments: list[str], env: dict[str, str], before: list[str]) -> Node:
         ours = {"RAY_AUTH_TOKEN": self.token, "PYTHONPATH": path_with_shelf()}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from scipy import interpolate, special, stats
 from torch import nn
 from torch.func import functional_call
@@ -182,6 +183,19 @@ def test_moments_are_those_of_a_large_normal_sample(name: str) -> None:
     assert mean.shape == variance.shape == (basis.n_features,)
     torch.testing.assert_close(mean, sample.mean(0), atol=0.01, rtol=0)
     torch.testing.assert_close(variance, sample.var(0), atol=0.01, rtol=0.02)
+
+
+@EVERY_BASIS
+def test_moments_are_integrated_once_for_a_configuration_and_anew_for_other_parameters(name: str) -> None:
+    config: Any = TypeAdapter(BasisConfig).validate_python({"name": name})
+    first, second = build_basis(config), build_basis(config)
+    for ours, theirs in zip(first.moments() + second.moments(), 2 * BASES[name]().moments(), strict=True):
+        assert torch.equal(ours, theirs)
+    with torch.no_grad():
+        for parameter in second.parameters():
+            parameter.mul_(1.5)
+    learns = next(second.parameters(), None) is not None
+    assert torch.equal(second.moments()[0], first.moments()[0]) != learns
 
 
 @EVERY_BASIS

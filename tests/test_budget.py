@@ -11,6 +11,7 @@ from kansearch.search.ask_tell import AskTell
 from kansearch.search.budget import Budget
 from kansearch.search.problems import PROBLEMS, simulated_space
 from kansearch.search.simulator import MemoryStudy, simulate
+from kansearch.search.trainable import REPORT_SECONDS
 from kansearch.search.watchdog import Watchdog
 from kansearch.space import SearchSettings
 from kansearch.study.front import front_of, hypervolume
@@ -108,7 +109,7 @@ def test_a_search_waits_for_the_last_trial_to_be_asked_for_again() -> None:
     assert search.ask() == only
     curve = QUICK.curve(only.config)
     for result in curve:
-        assert not search.tell(only.number, result)
+        assert not search.tell(only.number, [result])
     assert study.record(only.number).state == "complete"
     assert search.exhausted
     assert search.budget.epochs == len(curve), "epochs that a checkpoint repeats are counted once"
@@ -127,40 +128,40 @@ class Clock:
 def test_a_silent_trial_is_given_up_after_so_many_of_its_slowest_epochs() -> None:
     clock = Clock()
     dog = Watchdog(SearchSettings(hang_factor=10.0, hang_minimum=60.0), clock)
-    dog.started("a")
+    dog.started(1)
     for clock.now, seconds in ((20.0, 20.0), (25.0, 5.0)):
-        dog.heard("a", seconds)
-    clock.now = 25.0 + 200.0
+        dog.heard(1, [seconds])
+    clock.now = 25.0 + 200.0 + REPORT_SECONDS
     assert list(dog.silent()) == []
     clock.now += 1.0
-    assert list(dog.silent()) == [("a", "hung: no report for 201 s, its slowest epoch took 20.0 s")]
+    assert list(dog.silent()) == [(1, "hung: no report for 203 s, its slowest epoch took 20.0 s")]
     assert list(dog.silent()) == [], "once"
 
 
 def test_short_epochs_and_first_epochs_are_given_time() -> None:
     clock = Clock()
     dog = Watchdog(SearchSettings(hang_factor=10.0, hang_minimum=60.0), clock)
-    dog.started("short")
-    dog.heard("short", 0.01)
-    dog.started("first")
-    clock.now = 60.0
+    dog.started(1)
+    dog.heard(1, [0.01])
+    dog.started(2)
+    clock.now = 60.0 + REPORT_SECONDS
     assert list(dog.silent()) == []
-    clock.now = 61.0
-    assert [name for name, _ in dog.silent()] == ["short"]
+    clock.now = 61.0 + REPORT_SECONDS
+    assert [name for name, _ in dog.silent()] == [1]
     clock.now = 12 * 60.0
     assert list(dog.silent()) == []
     clock.now += 1
-    assert list(dog.silent()) == [("first", "hung: no report for 721 s, not one yet")]
+    assert list(dog.silent()) == [(2, "hung: no report for 721 s, not one yet")]
 
 
 def test_nobody_is_given_up_without_a_limit_or_after_the_end() -> None:
     clock = Clock()
     unlimited = Watchdog(SearchSettings(hang_minimum=None), clock)
-    unlimited.started("a")
+    unlimited.started(1)
     limited = Watchdog(SearchSettings(), clock)
-    limited.started("b")
-    limited.ended("b")
+    limited.started(2)
+    limited.ended(2)
     clock.now = 1e9
     assert list(unlimited.silent()) == list(limited.silent()) == []
-    limited.heard("b", 1.0)
+    limited.heard(2, [1.0])
     assert list(limited.silent()) == []

@@ -165,7 +165,11 @@ def test_a_place_that_cannot_be_cleaned_does_not_end_a_search(
     [
         ("nonsense://bucket/x", "nonsense"),
         ("memory://x", "seen by one process only"),
-        ("gdrive://me:secret@place/x", "gdrive://me@place/x/small.*install"),
+        ("gdrive://me@place/x", "gdrive://me@place/x/small.*install"),
+        ("ftp://me:secret@place/x", "ftp://me@place/x: holds a password, .* leave it out"),
+        ("s3://key:secret/with/slashes@bucket/x", "s3://key@bucket/x: holds a password"),
+        ("simplecache::ftp://me:secret@place/x", "simplecache::ftp://me@place/x: holds a password"),
+        ("ftp://127.0.0.1:9/a@b", "cannot be written"),
         ("http://127.0.0.1:9/x", "cannot be written"),
         ("/proc/checkpoints", "cannot be written"),
     ],

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -180,23 +181,86 @@ def test_what_is_no_address_is_told(address: str, tmp_path: Path) -> None:
         SearchOptions(tmp_path, address=address)
 
 
-@pytest.mark.parametrize("mode", ["disabled", "token"])
-def test_the_driver_shows_its_token_only_to_a_cluster_that_asks_for_one(
-    monkeypatch: pytest.MonkeyPatch, mode: str
+@pytest.mark.parametrize("asked", [None, "disabled", "token"])
+@pytest.mark.parametrize("token", [True, False])
+@pytest.mark.parametrize("cluster_asks", [True, False])
+def test_who_has_a_token_joins_only_a_cluster_that_asks_for_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str | None, token: bool, cluster_asks: bool
 ) -> None:
+    """`asked` is what the user set; a token that he shows at all is shown only to a cluster that asks for one."""
     shown: list[str] = []
 
     def answer(address: str) -> dict[str, str]:
         shown.append(os.environ["RAY_AUTH_MODE"])
-        return {} if shown[-1] == mode else {"kind": "token", "text": "InvalidAuthToken"}
+        accepted = not cluster_asks or (shown[-1] == "token" and token)
+        return {} if accepted else {"kind": "token", "text": "InvalidAuthToken"}
 
-    monkeypatch.setenv("RAY_AUTH_MODE", "")
-    monkeypatch.delenv("RAY_AUTH_MODE")  # noted, so that it is as before afterwards
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", asked or "")  # noted, so that it is as before afterwards
+    if asked is None:
+        monkeypatch.delenv("RAY_AUTH_MODE")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64 if token else "")
     monkeypatch.setattr(join, "_try", answer)
-    join.find_the_way_in("10.0.0.1:6379")
-    assert shown == ["disabled", "token"][: len(shown)]
-    assert os.environ["RAY_AUTH_MODE"] == mode == shown[-1]
+    with_token = asked == "token" or (asked is None and token)
+    joins = (with_token and token) if cluster_asks else not with_token
+    with nullcontext() if joins else pytest.raises(KansearchError) as refused:
+        join.find_the_way_in("10.0.0.1:6379")
+    if joins:
+        assert os.environ["RAY_AUTH_MODE"] == shown[-1] == ("token" if cluster_asks else "disabled")
+    else:
+        reason = "does not accept our token" if cluster_asks else "asks for no token, so that anybody may have started"
+        assert refused is not None and reason in str(refused.value)
+    assert cluster_asks or "token" not in shown
+
+
+@pytest.fixture
+def noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which `ray start` notes this machine's cluster."""
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    file = tmp_path / "ray/ray_current_cluster"
+    file.parent.mkdir()
+    file.write_text("10.0.0.1:6379\n")
+    file.chmod(0o644)
+    return file
+
+
+def test_this_machines_cluster_is_the_one_that_its_user_noted(noted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert join.local_address() == "10.0.0.1:6379"
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6379")
+    assert join.local_address() == "10.0.0.2:6379"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_a_file_of_another_user_is_not_followed(noted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(noted, 65534, -1)
+    with pytest.raises(KansearchError, match=r"made by another user, .* give HOST:PORT of a cluster that you trust"):
+        join.local_address()
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    os.chown(noted, 0, -1)
+    assert join.local_address() == "10.0.0.1:6379", "root can do anything anyway"
+
+
+def test_a_file_that_others_may_write_is_not_followed_nor_a_link_nor_a_pipe(noted: Path) -> None:
+    noted.chmod(0o666)
+    with pytest.raises(KansearchError, match="can be written by other users"):
+        join.local_address()
+    moved = noted.rename(noted.with_name("elsewhere"))
+    noted.symlink_to(moved)
+    with pytest.raises(KansearchError, match="cannot be read"):
+        join.local_address()
+    noted.unlink()
+    with pytest.raises(KansearchError, match="no Ray cluster runs on this machine"):
+        join.local_address()
+    os.mkfifo(noted)
+    with pytest.raises(KansearchError, match="could lead us to his own cluster"):
+        join.local_address()
+
+
+def test_a_file_that_holds_no_address_is_told(noted: Path) -> None:
+    noted.write_text("ray://elsewhere")
+    with pytest.raises(KansearchError, match="says 'ray://elsewhere', and must say HOST:PORT"):
+        join.local_address()
 
 
 def test_what_ray_says_of_another_version_is_understood() -> None:

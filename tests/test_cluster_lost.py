@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 @pytest.mark.slow
 def test_a_node_that_dies_stops_the_search_and_no_trial_fails(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
-    driver = start("launch", "small.yaml", "--trials", "3", "--epochs", "100", cwd=tmp_path)
+    driver = start("launch", "small.yaml", "--trials", "3", "--epochs", "1500", cwd=tmp_path)
     wait_until(lambda: (tmp_path / "studies/small/study.json").exists())
     study = Study.open(tmp_path / "studies", "small")
     wait_until(lambda: sum(record.epochs for record in study.records()) >= 3)
@@ -30,4 +30,4 @@ def test_a_node_that_dies_stops_the_search_and_no_trial_fails(tmp_path: Path) ->
     )
     assert {record.state for record in study.records()} <= {"running", "complete"}
     succeed("resume", "small", cwd=tmp_path)
-    assert [(record.state, record.epochs) for record in study.records()] == [("complete", 100)] * 3
+    assert [(record.state, record.epochs) for record in study.records()] == [("complete", 1500)] * 3

@@ -47,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             config["model"] = {**config["model"], **WILD, "base_activation": "identity"}
             config |= {"optimizer": {"name": "adamw", "lr": 10.0}, "schedule": "constant"}
         number = study.start(replace(proposal, config=config)).number
-        study.complete(number, {**EPOCH, "epoch": EPOCHS, "accuracy": accuracy, "parameters": parameters})
+        study.complete(number, [{**EPOCH, "epoch": EPOCHS, "accuracy": accuracy, "parameters": parameters}])
     return tmp_path
 
 

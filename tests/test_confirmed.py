@@ -83,7 +83,7 @@ def study(tmp_path: Path) -> Study:
     study = Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml"))
     for accuracy in (0.7, 0.9):
         number = start_trial(study).number
-        study.complete(number, {**EPOCH, "epoch": 2, "accuracy": accuracy})
+        study.complete(number, [{**EPOCH, "epoch": 2, "accuracy": accuracy}])
     return study
 
 
@@ -114,10 +114,10 @@ def test_as_many_run_as_may_and_each_result_is_on_disk_before_it_is_acknowledged
     assert work.ask() is None, "two at once"
     assert first.config["seed"] == study.record(0).config["seed"]
     assert [record.state for record in store.records()] == ["running", "running"]
-    assert not work.tell(first.number, epoch(1))
-    assert not work.tell(first.number, epoch(1)), "told again by one that went on from its checkpoint"
+    assert not work.tell(first.number, [epoch(1)], 1.0)
+    assert not work.tell(first.number, [epoch(1)], 1.0), "told again by one that went on from its checkpoint"
     assert [record.epochs for record in store.records()] == [1, 0]
-    assert not work.tell(first.number, last_epoch())
+    assert not work.tell(first.number, [last_epoch()], 1.0)
     done = store.records()[0]
     assert (done.state, done.epochs, done.test) == ("complete", 2, MEASURED)
     assert done.values == {"accuracy": 0.9, "parameters": 321}
@@ -130,7 +130,7 @@ def test_a_driver_that_takes_over_goes_on_with_what_was_noted(study: Study, runs
     work = runs()
     assignment = work.ask()
     assert assignment is not None
-    work.tell(assignment.number, epoch(1))
+    work.tell(assignment.number, [epoch(1)], 1.0)
     again = runs()
     assignment = again.ask()
     assert assignment is not None
@@ -155,7 +155,7 @@ def test_want_of_memory_is_met_with_twice_the_resources_once(study: Study, runs:
     assert first is not None and other is not None
     work.out_of_memory(first.number, "MemoryError")
     assert work.ask() is None, "it waits until there is room for it"
-    work.tell(other.number, last_epoch())
+    work.tell(other.number, [last_epoch()], 1.0)
     again = work.ask()
     assert again is not None and (again.number, again.shares) == (first.number, 2)
     work.out_of_memory(again.number, "MemoryError")

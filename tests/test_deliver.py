@@ -33,7 +33,7 @@ def finished_study(home: Path, trials: int = 3) -> Study:
     for _ in range(trials):
         trial = start_trial(study)
         for result in run_trial(TrialConfig.model_validate(trial.config), device="cpu"):
-            study.add_epoch(trial.number, dataclasses.asdict(result))
+            study.add_epochs(trial.number, [dataclasses.asdict(result)])
         study.complete(trial.number)
     trial = start_trial(study)
     study.fail(trial.number, "TrialDiverged: " + "the loss is not finite; " * 12)
@@ -202,5 +202,5 @@ def test_a_killed_retrain_goes_on_to_the_same_numbers(half_way: subprocess.Popen
 def test_ctrl_c_says_how_to_go_on(half_way: subprocess.Popen[str], tmp_path: Path) -> None:
     _, stderr = stop(half_way, signal.SIGINT)
     assert half_way.returncode == 130
-    assert stderr == "kansearch: interrupted; the same command goes on with what is in model\n"
+    assert stderr == "kansearch: stopped by SIGINT; the same command goes on with what is in model\n"
     assert (tmp_path / "model/seed-0/checkpoint.pt").exists()

@@ -36,10 +36,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = Study.create(tmp_path_factory.mktemp("studies"), parse_space(SMALL_SPACE, "small.yaml"))
     for accuracy, parameters in FOUND:
         trial = start_trial(study)
-        study.add_epoch(trial.number, {**EPOCH, "accuracy": accuracy, "parameters": parameters})
+        study.add_epochs(trial.number, [{**EPOCH, "accuracy": accuracy, "parameters": parameters}])
         study.complete(trial.number)
     pruned = start_trial(study)
-    study.add_epoch(pruned.number, {**EPOCH, "epoch": 1, "accuracy": 0.3, "parameters": 700})
+    study.add_epochs(pruned.number, [{**EPOCH, "epoch": 1, "accuracy": 0.3, "parameters": 700}])
     study.prune(pruned.number, "rung 1: rank 4 of 5")
     study.fail(start_trial(study).number, "TrialDiverged: the loss is not finite")
     study.add_session(

@@ -48,7 +48,7 @@ def searched(settings: SearchSettings, delays: int, deterministic: bool = True, 
         elif rng.random() < losses:
             del running[number]
             search.lost(number, "worker lost: here")
-        elif search.tell(number, result):
+        elif search.tell(number, [result]):
             del running[number]
     return study
 
@@ -95,7 +95,7 @@ def test_a_failure_is_taken_in_its_turn_and_frees_the_slot() -> None:
     search.fail(second.number, "broken")
     assert study.record(second.number).state == "running", "the first slot's turn comes before"
     assert search.ask() is None
-    search.tell(first.number, next(curve(first)))
+    search.tell(first.number, [next(curve(first))])
     record = study.record(second.number)
     assert (record.state, record.reason) == ("fail", "broken")
     third = search.ask()

@@ -47,11 +47,11 @@ def add(study: Study, end: str, accuracies: Sequence[float], parameters: int = 1
         return study.refuse(proposer.refuse(proposer.propose(), {"parameters": 7.0}), "parameters 107 > 100").number
     number = start_trial(study).number
     for index, accuracy in enumerate(accuracies, start=1):
-        study.add_epoch(number, {**epoch(index, accuracy), "parameters": parameters})
+        study.add_epochs(number, [{**epoch(index, accuracy), "parameters": parameters}])
     if end == "complete":
         study.complete(number)
     elif end == "prune":
-        study.note_rungs(number, {"1": (2, 3, False)})
+        study.add_epochs(number, (), {"1": (2, 3, False)})
         study.prune(number, "stopped by halving at epoch 1: rank 2 of 3")
     elif end == "fail":
         study.note_loss(number, "worker lost")
@@ -152,7 +152,7 @@ def test_a_study_that_went_on_from_a_copy_is_no_second_one(tmp_path: Path) -> No
     study.fail(pruned, "ValueError: no")
     study.close()
     moved = Study(there, f"sqlite:///{there}/study.db", "", _optuna_study(there, "a"))
-    moved.complete(again, epoch(2, 0.9))
+    moved.complete(again, [epoch(2, 0.9)])
     moved.prune(pruned, "stopped")
     add(moved, "complete", [0.1, 0.6])
     moved.close()
@@ -235,7 +235,7 @@ def test_sampler_rungs_and_budget_know_all_trials(tmp_path: Path) -> None:
     assignment = search.ask()
     assert assignment is not None and assignment.number == 9
     for number in range(1, 5):
-        stop = search.tell(9, {**epoch(number, 0.9 + number / 100), "parameters": 5})
+        stop = search.tell(9, [{**epoch(number, 0.9 + number / 100), "parameters": 5}])
         assert not stop
     assert search.ask() is not None and not search.exhausted
     assert study.records()[9].state == "complete" and study.records()[9].source is None
@@ -245,7 +245,7 @@ def test_what_is_still_to_be_tried_first_comes_next_and_what_was_learned_stays(t
     widths = "enqueue=[{model: {width: 2}}, {model: {width: 3}}, {model: {width: 4}}]"
     first = made(tmp_path, "a", widths)
     number = first.start(Proposer(first.space, []).propose(first.chosen()[0]).proposal).number
-    first.complete(number, epoch(2, 0.4))
+    first.complete(number, [epoch(2, 0.4)])
     known = first.optuna_trials()[0].params
     learned = [
         {"hyperparameters": known, "values": {"accuracy": 0.4, "parameters": 321.0}},
@@ -254,7 +254,7 @@ def test_what_is_still_to_be_tried_first_comes_next_and_what_was_learned_stays(t
     start = History(warm_start={"proposals": [{"model.width": 3}, {"model.width": 5}], "observations": learned})
     space = parse_space(SMALL_SPACE, "small.yaml", ["study=b"])
     second = Study.create(tmp_path, space, attributes=start.attributes())
-    second.complete(second.start(Proposer(space, []).propose({"model.width": 6}).proposal).number, epoch(2, 0.3))
+    second.complete(second.start(Proposer(space, []).propose({"model.width": 6}).proposal).number, [epoch(2, 0.3)])
     study = joined(tmp_path, "a", "b").study
     assert study.chosen(len(study.records())) == [{"model.width": 3}, {"model.width": 4}, {"model.width": 5}]
     assert study.priors() == [(learned[1]["hyperparameters"], learned[1]["values"])], "the other is a trial here"

@@ -37,22 +37,25 @@ from dataclasses import asdict
 from pathlib import Path
 from kansearch.errors import SearchInterrupted
 from kansearch.search import execution, launch as launcher
-from kansearch.search.trainable import Request
+from kansearch.search.trainable import Training
 from kansearch.space import load_space
 from trials.results import EpochResult
 
-def train(ray_config):
-    from ray import tune
-    request = Request.from_ray_config(ray_config)
+def prepare(mps, gpus, threads):
+    os.environ["PIPES"] = mps
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+def train(request):
     seen = Path(folder, f"seen-{request.number}.json")
-    seen.with_suffix(".new").write_text(json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], request.gpus, request.mps]))
+    gpu, pipes = os.environ["CUDA_VISIBLE_DEVICES"], os.environ["PIPES"]
+    seen.with_suffix(".new").write_text(json.dumps([gpu, request.gpus, pipes]))
     seen.with_suffix(".new").rename(seen)
     for epoch in range(1, 100_000):
-        tune.report(asdict(EpochResult(epoch, 1.0, 1.0, 0.5, 1.0, 0.001, 0.1, 10, 1000, 1.0)))
+        yield asdict(EpochResult(epoch, 1.0, 1.0, 0.5, 1.0, 0.001, 0.1, 10, 1000, 1.0))
         time.sleep(0.1)
 
 folder = os.getcwd()
-execution.train = train
+execution.TRAINING = Training(prepare, train)
 space = load_space(Path("small.yaml"), ["epochs=100000", "search.gpus_per_trial=0.1"])
 try:
     launcher.launch(space, launcher.SearchOptions(Path("studies")), [])

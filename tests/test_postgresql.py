@@ -75,7 +75,7 @@ def test_studies_in_postgresql_are_merged_into_one_there(
     for folder in map(Path, homes):
         study = Study.open(folder.parent, "small")
         for accuracy in (0.4, 0.6):
-            study.complete(start_trial(study).number, epoch(2, accuracy))
+            study.complete(start_trial(study).number, [epoch(2, accuracy)])
     taken = Study.create(tmp_path / "c", parse_space(SMALL_SPACE, "x", ["study=taken"]), url, "sqlite:///x")
     start_trial(taken)
     places = NewPlaces(storage_url=url, tracking_uri="sqlite:///x")
@@ -104,7 +104,7 @@ def test_what_is_asked_of_the_study_while_the_server_restarts_is_done_once(
     with coming_back(postgres):
         assert start_trial(study).number == 0
     with coming_back(postgres):
-        study.add_epoch(0, epoch(1, 0.5))
+        study.add_epochs(0, [epoch(1, 0.5)])
     with coming_back(postgres):
         study.complete(0)
     with coming_back(postgres):
@@ -119,7 +119,7 @@ def test_a_write_whose_answer_is_lost_is_not_done_twice(tmp_path: Path, postgres
         study = make_study(tmp_path, url.replace(f":{postgres.port}/", f":{proxy.port}/"))
         proxy.cut_after(b"INSERT INTO trials")
         assert start_trial(study).number == 0
-        study.add_epoch(0, epoch(1, 0.5))
+        study.add_epochs(0, [epoch(1, 0.5)])
         proxy.cut_after(b"UPDATE trials")
         assert study.complete(0).state == "complete"
         assert proxy.cuts == 2

@@ -32,7 +32,7 @@ def searched(study: MemoryStudy, chosen: int) -> None:
     search = AskTell(study, 1, lambda: False, lambda record: None)
     while len(study.records()) < chosen and (assignment := search.ask()) is not None:
         for result in QUICK.curve(assignment.config):
-            if search.tell(assignment.number, result):
+            if search.tell(assignment.number, [result]):
                 break
 
 
@@ -60,7 +60,7 @@ def test_a_window_moves_while_trials_run(monkeypatch: pytest.MonkeyPatch) -> Non
         while (assignment := search.ask()) is not None:
             curves[assignment.number] = iter(QUICK.curve(assignment.config))
         for number in list(curves):
-            if search.tell(number, next(curves[number])) or number not in search.live:
+            if search.tell(number, [next(curves[number])]) or number not in search.live:
                 del curves[number]
         assert len(search._proposer._study.get_trials(deepcopy=False)) <= 10 + 100 + 3 + 1
     assert [record.number for record in study.records()] == list(range(400))
@@ -79,7 +79,7 @@ def test_a_proposer_of_a_resumed_study_knows_which_trials_still_run() -> None:
     for assignment in asked:
         assert assignment is not None
         for result in QUICK.curve(assignment.config):
-            again.tell(assignment.number, result)
+            again.tell(assignment.number, [result])
     assert all(trial.state.name == "COMPLETE" for trial in again._proposer._study.get_trials())
 
 

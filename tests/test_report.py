@@ -292,8 +292,8 @@ def test_a_thousand_trials_take_less_than_two_megabytes() -> None:
 def finished(home: Path) -> Study:
     study = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"))
     number = start_trial(study).number
-    study.add_epoch(number, epoch(1, 0.5))
-    study.complete(number, epoch(2, 0.7))
+    study.add_epochs(number, [epoch(1, 0.5)])
+    study.complete(number, [epoch(2, 0.7)])
     return study
 
 

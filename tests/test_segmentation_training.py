@@ -154,7 +154,7 @@ objectives: {{mean_iou: maximize, parameters: minimize}}
     for _ in range(2):
         trial = start_trial(study)
         for result in run_trial(TrialConfig.model_validate(trial.config), data_dir=folder, device="cpu"):
-            study.add_epoch(trial.number, dataclasses.asdict(result))
+            study.add_epochs(trial.number, [dataclasses.asdict(result)])
         record = study.complete(trial.number)
         assert record.values["mean_iou"] == record.metrics["mean_iou"] == result.mean_iou
     front = front_of(study.records(), study.objectives)

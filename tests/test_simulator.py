@@ -135,12 +135,12 @@ def test_a_stop_that_a_lost_driver_noted_but_did_not_carry_out_is_carried_out() 
     assert asked is not None
     number = asked.number
     curve = QUICK.curve(asked.config)
-    study.add_epoch(number, curve[0])
-    study.note_rungs(number, {"1": (5, 6, False)})
+    study.add_epochs(number, [curve[0]])
+    study.add_epochs(number, (), {"1": (5, 6, False)})
 
     after = AskTell(study, 1, lambda: False, lambda record: None)
     assert after.ask() == asked, "it is handed out first, under the same number"
-    assert after.tell(number, curve[0])
+    assert after.tell(number, [curve[0]])
     record = study.record(number)
     assert (record.state, record.reason) == ("pruned", "stopped by halving at epoch 1: rank 5 of 6")
     assert after.live == frozenset() and not after.exhausted

@@ -48,8 +48,8 @@ def reopened(study: Study) -> Study:
 
 def test_a_complete_trial_is_read_back_by_another_process(study: Study) -> None:
     number = start_trial(study).number
-    study.add_epoch(number, epoch(1, 0.7))
-    study.add_epoch(number, epoch(2, 0.6))
+    study.add_epochs(number, [epoch(1, 0.7)])
+    study.add_epochs(number, [epoch(2, 0.6)])
     study.complete(number)
     (record,) = reopened(study).records()
     assert record.state == "complete"
@@ -65,17 +65,17 @@ def test_a_complete_trial_is_read_back_by_another_process(study: Study) -> None:
 def test_epochs_repeated_by_a_resumed_trial_are_known_already(study: Study) -> None:
     number = start_trial(study).number
     for each in (epoch(1), epoch(2)):
-        study.add_epoch(number, each)
+        study.add_epochs(number, [each])
     again = reopened(study)
     for each in (epoch(1), epoch(2), epoch(3, 0.9)):
-        assert again.add_epoch(number, each).epochs >= 2, "what is known is never forgotten"
+        assert again.add_epochs(number, [each]).epochs >= 2, "what is known is never forgotten"
     assert [(r["epoch"], r["accuracy"]) for r in reopened(study).record(number).curve] == [(1, 0.5), (2, 0.5), (3, 0.9)]
 
 
 @pytest.mark.parametrize(("end", "state"), [("fail", "fail"), ("prune", "pruned")])
 def test_a_reason_is_kept_and_values_are_not(study: Study, end: str, state: str) -> None:
     number = start_trial(study).number
-    study.add_epoch(number, epoch(1))
+    study.add_epochs(number, [epoch(1)])
     getattr(study, end)(number, "because")
     (record,) = reopened(study).records()
     assert (record.state, record.reason, record.values) == (state, "because", {})
@@ -97,8 +97,8 @@ def test_trials_are_read_as_optuna_reads_them(study: Study) -> None:
     """`read_trials` against Optuna's own reading, for trials of every state."""
     complete, failed, pruned, running = (start_trial(study).number for _ in range(4))
     for number in (complete, failed, pruned):
-        study.add_epoch(number, epoch(1, 0.7))
-    study.note_rungs(pruned, {"1": (2, 3, False)})
+        study.add_epochs(number, [epoch(1, 0.7)])
+    study.add_epochs(pruned, (), {"1": (2, 3, False)})
     study.note_loss(running, "worker lost")
     study.complete(complete)
     study.fail(failed, "because")
@@ -196,7 +196,7 @@ def test_a_folder_that_was_copied_or_moved_has_its_own_database(study: Study, tm
 
 def add_complete(study: Study, accuracy: float) -> None:
     number = start_trial(study).number
-    study.add_epoch(number, epoch(2, accuracy))
+    study.add_epochs(number, [epoch(2, accuracy)])
     study.complete(number)
 
 
@@ -233,3 +233,23 @@ def test_a_second_driver_is_refused_by_pid_and_a_dead_one_is_not_waited_for(stud
     with driver_lock(study.folder):
         assert f"process {os.getpid()}" in str(holder(study.folder))
     assert holder(study.folder) is None
+
+
+def test_a_new_study_is_its_owners_alone_and_what_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    home = tmp_path / "shared"
+    home.mkdir()
+    home.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        made = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"))
+        elsewhere = Study.create(tmp_path / "new" / "home", parse_space(SMALL_SPACE, "small.yaml"))
+        with driver_lock(made.folder):
+            start_trial(made)
+    finally:
+        os.umask(before)
+    assert home.stat().st_mode & 0o777 == 0o755
+    folders = (made.folder, elsewhere.folder, elsewhere.folder.parent, elsewhere.folder.parent.parent)
+    assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
+    files = {path.name: path.stat().st_mode & 0o777 for path in made.folder.iterdir()}
+    assert files.keys() >= {"study.db", "study.db-wal", "space.yaml", "study.json", "driver.lock"}
+    assert set(files.values()) == {0o600}

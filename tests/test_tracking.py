@@ -34,7 +34,7 @@ def make_study(home: Path, tracking_uri: str | None = None) -> Study:
 def add_trial(study: Study, accuracies: list[float], end: Callable[[Study, int], Any] | None = None) -> int:
     trial = start_trial(study)
     for number, accuracy in enumerate(accuracies, start=1):
-        study.add_epoch(trial.number, epoch(number, accuracy))
+        study.add_epochs(trial.number, [epoch(number, accuracy)])
     if end is not None:
         end(study, trial.number)
     return trial.number
@@ -97,7 +97,7 @@ def test_writing_again_adds_nothing_and_a_new_driver_goes_on_with_the_same_runs(
     write_all(study)
     write_all(study)
     first = runs_of(study)
-    study.add_epoch(number, epoch(3, 0.6))
+    study.add_epochs(number, [epoch(3, 0.6)])
     study.complete(number)
     write_all(Study.open(tmp_path, study.name))
     again = runs_of(study)

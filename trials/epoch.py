@@ -1,4 +1,4 @@
-"""An epoch of training and a pass of validation: step by step, or replayed from CUDA graphs.
+"""An epoch of training: step by step, or replayed from a CUDA graph.
 
 A replayed step reads everything that changes from device memory: which images, the learning rate, the random numbers'
 seed. So the host only says "again", and never waits for the device before the epoch's end.
@@ -12,26 +12,27 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
-from trials.capture import NotCapturable, capture
-from trials.config import TrialConfig
+from trials.capture import NotCapturable, Pool, capture
+from trials.config import DENSE_FAMILIES, TrialConfig
 from trials.data.augment import build_augmentation
 from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
 from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
+from trials.lbfgs import LBFGS
 from trials.optim import set_learning_rate
-from trials.step import backward, measure, train_step, working_precision
+from trials.step import backward, train_step, working_precision
 
-__all__ = ["EagerEpoch", "EagerValidation", "GraphedEpoch", "GraphedValidation", "build_epoch", "build_validation"]
+__all__ = ["EagerEpoch", "GraphedEpoch", "build_epoch"]
 
-_MEASURED = ("validation_loss", "accuracy", "mean_iou")
+_STEPS_BEFORE_CAPTURE = 11
 _log = logging.getLogger(__name__)
 
 
 class EagerEpoch:
     """Called with an epoch's number, from 0, and the learning rate of each step, trains for that epoch; the mean loss
-    without penalties, float64, on the device. Of several processes, each calls its own."""
+    without penalties, float64, on the device. Of several processes, each calls its own, with the same result."""
 
     def __init__(
         self,
@@ -42,33 +43,52 @@ class EagerEpoch:
         processes: Processes = ALONE,
     ) -> None:
         self.config, self.model, self.optimizer, self.training = config, model, optimizer, training
-        self.processes = processes
+        self.processes, self.network = processes, model
+        whole = min(config.data.batch_size, len(training))
+        self.share = len(processes.part(torch.empty(1, whole))[0]) / whole
         self.precision = working_precision(config.precision, training.device)
 
     def __call__(self, epoch: int, rates: Sequence[float]) -> Tensor:
-        data, processes, penalties = self.config.data, self.processes, self.config.regularization
+        data, processes = self.config.data, self.processes
+        if self.network is self.model:
+            self.network = processes.wrap(self.model, _leaves_out_weights(self.config))
         torch.manual_seed(epoch_seed(self.config.seed, epoch, *processes.stream))
         self.model.train()
         total = torch.zeros((), dtype=torch.float64, device=self.training.device)
-        whole = min(data.batch_size, len(self.training))
         batches = training_batches(self.training, data.batch_size, data.augment, self.config.seed, epoch, processes)
         for (images, labels), rate in zip(batches, rates, strict=True):
             set_learning_rate(self.optimizer, rate)
-            share = len(images) / whole
-            total += train_step(self.model, self.optimizer, penalties, images, labels, self.precision, processes, share)
-        processes.average_statistics(self.model)
-        return total / len(rates)
+            total += self._train_step(images, labels)
+        return processes.sum(total * self.share) / len(rates)
+
+    def _train_step(self, images: Tensor, labels: Tensor) -> Tensor:
+        penalties, shared = self.config.regularization, (self.processes, self.share)
+        return train_step(self.network, self.optimizer, penalties, images, labels, self.precision, *shared)
+
+    def release(self) -> None:
+        """Give back what a finished trial needs no more. It can't be called afterwards."""
 
 
 class GraphedEpoch(EagerEpoch):
-    """The same numbers from one CUDA graph, captured when it is made and replayed for each step."""
+    """The same numbers from one CUDA graph, captured when it is made and replayed for each step.
 
-    def __init__(self, config: TrialConfig, model: nn.Module, optimizer: Optimizer, training: Split) -> None:
-        super().__init__(config, model, optimizer, training)
+    pool: as `trials.capture.record` takes it.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        model: nn.Module,
+        optimizer: Optimizer,
+        training: Split,
+        processes: Processes = ALONE,
+        pool: Pool | None = None,
+    ) -> None:
+        super().__init__(config, model, optimizer, training, processes)
         device, size = training.device, min(config.data.batch_size, len(training))
         steps = steps_per_epoch(len(training), size)
         self.generator = torch.Generator(device)
-        self.order = torch.arange(steps * size, device=device).view(steps, size)
+        self.order = processes.part(torch.arange(steps * size, device=device).view(steps, size)).contiguous()
         self.rates = torch.zeros(steps, device=device)
         self.rate = torch.zeros((), device=device)
         self.step = torch.zeros(1, dtype=torch.int64, device=device)
@@ -80,16 +100,19 @@ class GraphedEpoch(EagerEpoch):
         model.train()
         buffers = [buffer.clone() for buffer in model.buffers()]
         try:
-            self.graph = capture(self._step, self._warm_up, device, [self.generator])
+            self.graph = capture(self._step, self._warm_up, device, [self.generator], pool, self._join)
         finally:
             for buffer, value in zip(model.buffers(), buffers, strict=True):
                 buffer.copy_(value)
 
     def __call__(self, epoch: int, rates: Sequence[float]) -> Tensor:
-        seed = epoch_seed(self.config.seed, epoch)
-        torch.manual_seed(seed)
-        self.generator.manual_seed(seed)
+        own = epoch_seed(self.config.seed, epoch, *self.processes.stream)
+        torch.manual_seed(own)
+        self.generator.manual_seed(epoch_seed(self.config.seed, epoch))
         order = training_order(len(self.training), self.config.data.batch_size, self.generator)
+        if self.processes.stream:
+            order = self.processes.part(order)
+            self.generator.manual_seed(own)
         self.order.copy_(order)
         self.rates.copy_(torch.tensor(rates))
         self.step.zero_()
@@ -102,12 +125,15 @@ class GraphedEpoch(EagerEpoch):
                 self.samples.copy_(samples)
                 self.labels.copy_(labels)
                 self.graph.replay()
-        return self.total / len(rates)
+        return self.processes.sum(self.total * self.share) / len(rates)
+
+    def release(self) -> None:
+        self.graph.reset()
 
     def _step(self) -> None:
         images, labels = self._batch()
         self.rate.copy_(self.rates.index_select(0, self.step)[0])
-        self.total += train_step(self.model, self.optimizer, self.config.regularization, images, labels, self.precision)
+        self.total += self._train_step(images, labels)
         self.step += 1
 
     def _batch(self) -> tuple[Tensor, Tensor]:
@@ -129,6 +155,18 @@ class GraphedEpoch(EagerEpoch):
                 state.get("step", self.total).zero_()
         self.optimizer.zero_grad()
 
+    def _join(self) -> None:
+        """Train together with the other processes, if there are some, from here on.
+
+        torch wants `DistributedDataParallel` to be made on the stream that it is captured on, and used so often before.
+        """
+        if self.processes.size == 1:
+            return
+        self.network = self.processes.wrap(self.model)
+        for _ in range(_STEPS_BEFORE_CAPTURE):
+            backward(self.network, self.config.regularization, *self._batch(), self.precision)
+        self.optimizer.zero_grad()
+
 
 def build_epoch(
     config: TrialConfig,
@@ -137,70 +175,33 @@ def build_epoch(
     training: Split,
     graphs: bool | None = None,
     processes: Processes = ALONE,
+    pool: Pool | None = None,
 ) -> EagerEpoch:
-    """A GraphedEpoch where the device is CUDA and the step can be captured, unless `graphs` is False or there are
-    several processes.
+    """A GraphedEpoch, or the LineSearchEpoch of L-BFGS, where the device is CUDA and the step can be captured, unless
+    `graphs` is False. Several processes take L-BFGS step by step.
 
-    Where it cannot be, one line is logged; with graphs=True the reason is raised instead.
+    Where it cannot be, one line is logged; with graphs=True the reason is raised instead. pool: of the graphs' memory.
     """
-    if graphs is False or training.device.type != "cuda" or processes.size > 1:
+    if graphs is False or training.device.type != "cuda" or (processes.size > 1 and _leaves_out_weights(config)):
         return EagerEpoch(config, model, optimizer, training, processes)
-    if isinstance(optimizer, LBFGS):
-        _log.info("no CUDA graph: L-BFGS decides on the host how often it evaluates the loss")
-        return EagerEpoch(config, model, optimizer, training)
+    if isinstance(optimizer, LBFGS) and processes.size > 1:
+        _log.info("no CUDA graph: several processes take L-BFGS step by step")
+        return EagerEpoch(config, model, optimizer, training, processes)
     try:
-        return GraphedEpoch(config, model, optimizer, training)
+        if isinstance(optimizer, LBFGS):
+            from trials.lbfgs_epoch import LineSearchEpoch  # it builds on this module
+
+            return LineSearchEpoch(config, model, optimizer, training, pool)
+        return GraphedEpoch(config, model, optimizer, training, processes, pool)
     except NotCapturable as error:
         if graphs:
             raise
         _log.warning("no CUDA graph: the training step waits for the device: %s", str(error))
     optimizer.zero_grad()
     gc.collect()  # what is left of the pass that failed, in the error's traceback, remembers the stream it ran on
-    return EagerEpoch(config, model, optimizer, training)
+    return EagerEpoch(config, model, optimizer, training, processes)
 
 
-class EagerValidation:
-    """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split, by their names in
-    `EpochResult`; where there is a class for each pixel the mean intersection over union too."""
-
-    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
-        self.model, self.split = model, split
-        self.precision = working_precision(config.precision, split.device)
-
-    def __call__(self) -> dict[str, float]:
-        return dict(zip(_MEASURED, self.measure().tolist(), strict=False))
-
-    def measure(self) -> Tensor:
-        return measure(self.model, self.split, self.precision)
-
-
-class GraphedValidation(EagerValidation):
-    """The same from one CUDA graph of the whole pass."""
-
-    def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
-        super().__init__(config, model, split)
-        count, dtype = (3, torch.float64) if split.labels.dim() > 1 else (2, torch.float32)
-        self.result = torch.zeros(count, dtype=dtype, device=split.device)
-        self.graph = capture(self._step, self._step, split.device)
-
-    def measure(self) -> Tensor:
-        self.graph.replay()
-        return self.result
-
-    def _step(self) -> None:
-        self.result.copy_(super().measure())
-
-
-def build_validation(
-    config: TrialConfig, model: nn.Module, split: Split, graphs: bool | None = None
-) -> EagerValidation:
-    """A GraphedValidation where the device is CUDA and the split lies on it; as `build_epoch` otherwise."""
-    if graphs is False or split.rows is not None or split.device.type != "cuda":
-        return EagerValidation(config, model, split)
-    try:
-        return GraphedValidation(config, model, split)
-    except NotCapturable as error:
-        if graphs:
-            raise
-        _log.warning("no CUDA graph: validation waits for the device: %s", str(error))
-    return EagerValidation(config, model, split)
+def _leaves_out_weights(config: TrialConfig) -> bool:
+    """Whether some weights never have a gradient: those of coarser levels' outputs whose losses don't count."""
+    return config.model.family in DENSE_FAMILIES and not config.regularization.side_weight

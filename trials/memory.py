@@ -86,8 +86,7 @@ def estimate_memory(
     moments = max(map(_moment_bytes, bases), default=0) if config.model.init == "variance" else 0
     training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
     augmenting = weights + state + augmentation_bytes(config.data, len(batch), data_dir)
-    streams = 2 if isinstance(config.optimizer, LBFGSConfig) else 1  # its steps are in no graph
-    library = (1 + streams) * _CUBLAS_BYTES if kind.type == "cuda" else 0
+    library = 2 * _CUBLAS_BYTES if kind.type == "cuda" else 0
     return (weights + frozen + data + max(training, moments, augmenting) + library) / 2**20
 
 
@@ -97,7 +96,7 @@ def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tup
     at_once: weights that it updates together: all on a GPU, one tensor after the other on a CPU.
     """
     if isinstance(config, LBFGSConfig):
-        return (2 * config.history_size + 8) * weights, weights
+        return (2 * config.history_size + 9) * weights, 3 * weights
     return (weights, 2 * weights) if isinstance(config, LionConfig) else (2 * weights, 2 * at_once)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, AdamW, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from trials.config import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig
+from trials.lbfgs import LBFGS
 
 __all__ = ["Lion", "build_optimizer", "learning_rate", "load_optimizer", "set_learning_rate"]
 
@@ -68,13 +69,7 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     if isinstance(config, LBFGSConfig):
-        return LBFGS(
-            parameters,
-            lr=config.lr,
-            max_iter=config.max_iter,
-            history_size=config.history_size,
-            line_search_fn="strong_wolfe",
-        )
+        return LBFGS(parameters, config.lr, config.max_iter, config.history_size)
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +19,11 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from trials.capture import drop_pools
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.config import LBFGSConfig, TrialConfig
 from trials.data.splits import Split, load_test, load_training
-from trials.distributed import ALONE, Processes
+from trials.distributed import ALONE, Processes, join
 from trials.memory import CONTEXT_MIB, estimate_memory
 from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
@@ -49,8 +51,11 @@ __all__ = [
     "epoch_work",
     "estimate_memory",
     "evaluate",
+    "gpus",
+    "join",
     "measure",
     "run_trial",
+    "start_gpu",
     "time_inference",
     "time_step",
     "use_memory",
@@ -71,46 +76,60 @@ def run_trial(
     graphs: bool | None = None,
     streamed: bool | None = None,
     processes: Processes = ALONE,
+    flops: int | None = None,
+    checkpoint_seconds: float = 0.0,
+    keep_last: bool = True,
 ) -> Iterator[EpochResult]:
     """Train what `config` describes and yield an `EpochResult` after each epoch.
 
-    device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one. checkpoint: the file that holds the trial's
-    state; written at the end of each epoch before its result is yielded, and where it exists, training goes on after
-    the epochs in it, with the numbers of an uninterrupted trial, and their results are yielded again first, for a
-    caller that was lost before it noted them; a damaged one is logged and the trial starts anew. weights: the file
-    to write the trained network's to, before the last checkpoint. hold_out=False trains on the whole training split;
-    the validation fields are None then. The test split is never touched. graphs: whether
-    the steps are replayed from a CUDA graph; None: on CUDA, wherever they can be. streamed: whether samples are read
-    batch by batch, not kept on the device, with the same numbers; None: where they would take too much of its memory.
-    processes: this one among those that train together, each of which calls this with the same arguments but for its
-    device, and with a copy of the same checkpoint; the first one alone writes.
+    Where the file `checkpoint` exists, training goes on after the epochs in it, with the numbers of an uninterrupted
+    trial. Their results are yielded again first, for a caller that was lost before it noted them. A damaged file is
+    logged and the trial starts anew. The test split is never touched. Seeds torch's global generators.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1"; None: the GPU where there is one.
+        checkpoint: the file for the trial's state, written at the end of an epoch before its result is yielded.
+        weights: the file for the trained network's weights, written after the last epoch, before its checkpoint.
+        hold_out: False trains on the whole training split; the validation fields are None then.
+        graphs: whether the steps are replayed from a CUDA graph; None: on CUDA, wherever they can be.
+        streamed: whether samples are read batch by batch, not kept on the device, with the same numbers; None: where
+            they would take too much of its memory.
+        processes: this one among those that train together. Each calls this with the same arguments but for its
+            device, and with a copy of the same checkpoint; the first one alone writes.
+        flops: `count_flops` of the configuration, where the caller knows it.
+        checkpoint_seconds: an epoch that ends sooner than this after the last checkpoint, or after the start, writes
+            none. A crash costs so much training and an epoch at most.
+        keep_last: whether the last epoch writes a checkpoint, however soon it is.
 
     Raises DataError, TrialDiverged, CheckpointError where the checkpoint is another configuration's, WeightsError where
     the weights to start from are not there or are others, and ValueError where the configuration cannot be trained on
-    these data. Seeds torch's global generators.
+    these data.
     """
     target = _device(device)
     training, held_out = load_training(config.data, target, data_dir, hold_out, streamed)
     check_batch(config, len(training), processes)
     torch.manual_seed(config.seed)
-    model = processes.prepare(build_on(config, target))
+    model = build_on(config, target)
     optimizer = build_optimizer(config.optimizer, model)
     results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
     if not results:
         load_pretrained(config, model)
     yield from results
+    written = time.monotonic()
 
     def save(result: EpochResult) -> None:
+        nonlocal written
         results.append(result)
         if processes.rank > 0:
             return
-        if weights and result.epoch == config.epochs:
+        last = result.epoch == config.epochs
+        if weights and last:
             save_weights(model, weights)
-        if checkpoint:
+        if checkpoint and (keep_last if last else time.monotonic() - written >= checkpoint_seconds):
             state: dict[str, Any] = {"config": config.model_dump(mode="json"), "results": list(map(asdict, results))}
             save_checkpoint(checkpoint, {**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
+            written = time.monotonic()
 
-    flops = count_flops(config)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         yield from train(
             config,
@@ -118,7 +137,7 @@ def run_trial(
             optimizer,
             training,
             held_out,
-            flops=flops,
+            flops=count_flops(config) if flops is None else flops,
             epochs_done=len(results),
             graphs=graphs,
             save=save,
@@ -173,6 +192,14 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+def start_gpu() -> None:
+    """Make the GPU's context, and load the libraries that every network needs, before the first trial wants them."""
+    images, weight = torch.ones(8, 8, 8, 8, device="cuda"), torch.ones(8, 8, 3, 3, device="cuda")
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
+        maps = torch.conv2d(images, weight).flatten(1)
+    (maps @ maps.T).sum().item()
+
+
 def use_memory(share: float) -> None:
     """Let this process take no more than its share of a GPU's memory: what does is torch's `OutOfMemoryError`.
 
@@ -183,10 +210,18 @@ def use_memory(share: float) -> None:
         return
     total = torch.cuda.get_device_properties().total_memory
     if torch.cuda.memory_reserved() > share / 2 * total:
-        gc.collect()
+        drop_pools()
         torch.cuda.empty_cache()
+        if torch.cuda.memory_reserved() > share / 2 * total:
+            gc.collect()  # takes a tenth of a second in a large process, and a trial that ended leaves no cycle
+            torch.cuda.empty_cache()
     context = CONTEXT_MIB * 2**20 / total
     torch.cuda.set_per_process_memory_fraction(1.0 if share >= 1 else max(share - context, share / 2))
+
+
+def gpus() -> int:
+    """How many CUDA devices there are. Makes no context on any."""
+    return torch.cuda.device_count()
 
 
 def accelerators() -> list[str]:

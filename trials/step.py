@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from trials.config import RegularizationConfig
 from trials.data.loader import evaluation_batches
@@ -25,6 +25,7 @@ __all__ = [
     "autocast",
     "backward",
     "l1_penalty",
+    "loss_and_accuracy",
     "measure",
     "measure_pixels",
     "predict",
@@ -48,26 +49,32 @@ def train_step(
 ) -> Tensor:
     """One step of the optimizer; the loss without penalties before it, on the device and without waiting for it.
 
-    With several processes these images are `share` of the batch, and the loss is that of all of it. A closure, because
-    LBFGS evaluates the loss several times a step.
+    With several processes the model is `Processes.wrap`'s, and these images and their loss are `share` of the batch's:
+    the losses of all processes, each times its share, are to be summed. A closure, because LBFGS evaluates the loss
+    several times a step.
     """
     losses = []
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        own = backward(model, regularization, images, labels, precision)
-        loss, penalised = processes.combine(model.parameters(), own, share)
+        loss, penalised = backward(model, regularization, images, labels, precision, share * processes.size)
         losses.append(loss)
-        return penalised
+        return processes.sum(penalised * share) if isinstance(optimizer, LBFGS) else penalised
 
     optimizer.step(closure)  # type: ignore[arg-type]
     return losses[0]
 
 
 def backward(
-    model: nn.Module, regularization: RegularizationConfig, images: Tensor, labels: Tensor, precision: torch.dtype
+    model: nn.Module,
+    regularization: RegularizationConfig,
+    images: Tensor,
+    labels: Tensor,
+    precision: torch.dtype,
+    weight: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """Add the gradients of the loss with its penalties to the parameters'; the output's own loss, and all of it."""
+    """Add the gradients of the loss with its penalties, times `weight`, to the parameters'; the output's own loss, and
+    all of it."""
     with autocast(images.device, precision), activation_penalties(model, regularization) as penalties:
         outputs = model(images)
     loss, penalised = losses(outputs, labels, regularization)
@@ -75,7 +82,8 @@ def backward(
         penalised = penalised + regularization.l1_weight * l1_penalty(model)
     for penalty in penalties:
         penalised = penalised + penalty
-    penalised.backward()  # type: ignore[no-untyped-call]
+    weighted = penalised if weight == 1 else penalised * weight
+    weighted.backward()  # type: ignore[no-untyped-call]
     return loss.detach(), penalised.detach()
 
 
@@ -121,9 +129,13 @@ def measure(model: nn.Module, split: Split, precision: torch.dtype = torch.float
     each pixel, (3,) float64: `trials.pixels.scores`."""
     if split.labels.dim() > 1:
         return scores(*measure_pixels(model, split, precision))
-    logits = predict(model, split, precision)
-    accuracy = (logits.argmax(1) == split.labels).float().mean()
-    return torch.stack([F.cross_entropy(logits, split.labels), accuracy])
+    return loss_and_accuracy(predict(model, split, precision), split.labels)
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy (nats) and accuracy of logits (N, classes) for labels (N,): (2,)."""
+    accuracy = (logits.argmax(1) == labels).float().mean()
+    return torch.stack([F.cross_entropy(logits, labels), accuracy])
 
 
 def measure_pixels(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:

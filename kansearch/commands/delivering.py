@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -92,10 +95,8 @@ def run_retrain(
     if (note := check_start(retraining.config)) is not None:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     writer = _writer(retraining, home, tracking_uri)
-    try:
+    with _one_line_on_signals(f"the same command goes on with what is in {out}"):
         metrics = retrain(retraining, [TrainingDisplay(console), writer])
-    except KeyboardInterrupt:
-        raise SearchInterrupted(f"interrupted; the same command goes on with what is in {out}", 130) from None
     files = portable.write(out, formats)
     uri = _log_model(writer, out, register, console)
     if as_json:
@@ -107,6 +108,32 @@ def run_retrain(
     if register is not None:
         console.print(f"registered: {uri}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"written to {out}", highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _one_line_on_signals(way_on: str) -> Iterator[None]:
+    """Raise SearchInterrupted when SIGINT or SIGTERM comes; while that is being done, another one ends the process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    caught = [int(signal.SIGINT)]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        restore()
+        raise KeyboardInterrupt
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        name = signal.Signals(caught[-1]).name
+        raise SearchInterrupted(f"stopped by {name}; {way_on}", 128 + caught[-1]) from None
+    finally:
+        restore()
 
 
 def _tell(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) -> None:

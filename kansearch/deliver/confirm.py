@@ -116,10 +116,10 @@ def _train(
         for observer in observers:
             observer.running(cluster)
         runs = SeedRuns(study, SeedStore(study.folder), left, cluster.max_concurrent, stop, changed)
-        make = request_maker(options, cluster)
+        make = request_maker(options, settings, cluster)
 
         def request(assignment: Assignment) -> Request:
             number = assignment.number
             return make(assignment, runs.place(number), number=runs.record(number).seed, final=True)
 
-        execute(runs, request, settings, scratch_of(study), stop, tick)
+        execute(runs, request, settings, cluster, scratch_of(study), stop, tick)

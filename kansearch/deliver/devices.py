@@ -1,19 +1,17 @@
-"""Training on several devices: a process for each, through Ray Train's `TorchTrainer`, on this machine or a cluster.
+"""Retraining on a Ray cluster: a task for each seed, or, where several processes train one model, Ray Train.
 
-The first process sends what a run on one device would write into its folder, after each epoch, and the driver writes
-it: no folder must be seen by every machine, and an interrupted run goes on from the driver's own.
+The first process of a model sends what a run on this machine would write into its folder, after each epoch, and the
+driver writes it: no folder must be seen by every machine, and an interrupted run goes on from the driver's own.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +26,7 @@ from trials.config import TrialConfig
 if TYPE_CHECKING:
     from ray.util.queue import Queue
 
-__all__ = ["train_on_devices"]
+__all__ = ["ClusterJob", "train_on_cluster"]
 
 _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -40,7 +38,15 @@ _AT_ONCE = 4  # messages on their way, each with a checkpoint
 
 
 @dataclass(frozen=True)
-class Job:
+class ClusterJob:
+    """Seeds to train on a cluster."""
+
+    retraining: Retraining
+    seeds: Sequence[int]
+
+
+@dataclass(frozen=True)
+class _Job:
     """What each process is told."""
 
     config: dict[str, Any]
@@ -53,65 +59,89 @@ class Job:
     trusted: tuple[str, ...]
 
 
-def train_on_devices(
-    retraining: Retraining, folders: dict[int, Path], progress: Callable[[int, dict[str, Any]], None]
-) -> Iterator[int]:
-    """Train the seeds of `folders`, each into its folder, which exists; yield each seed when its folder is complete.
+def train_on_cluster(
+    job: ClusterJob, epoch: Callable[[int, Mapping[str, Any]], None], trained: Callable[[int], None]
+) -> None:
+    """Train the seeds, each into its folder, which exists.
 
-    progress: called after each epoch with the seed and the epoch's measurements.
+    Args:
+        epoch: called after each epoch with the seed and the epoch's measurements.
+        trained: called with each seed when its folder is complete.
 
-    Raises KansearchError: there are fewer devices than processes, Ray can't start or be joined, a process was lost, or
-    training failed, with its reason.
+    Raises:
+        InputError: there are fewer GPUs than processes that train one model.
+        KansearchError: the cluster can't be joined, a process was lost, or training failed, with its reason.
     """
+    retraining, folders = job.retraining, {seed: job.retraining.folder(seed) for seed in job.seeds}
     os.environ.update(_ENVIRONMENT)
-    if retraining.address is None:
-        _stay_on_loopback()
     settings = SearchSettings()
     with ray_cluster(settings, retraining.address, None, None) as cluster, tempfile.TemporaryDirectory() as scratch:
         from ray.util.queue import Queue
 
         queue = Queue(_AT_ONCE, actor_options={"num_cpus": 0})
-        job = _job(retraining, folders, cluster)
-        trainer = _trainer(job, queue, retraining, cluster, Path(scratch))
-        for seed, message in _messages(queue, trainer):
+        told = _job(retraining, folders, cluster)
+        if retraining.processes == 1:
+            train = _side_by_side(told, queue, cluster)
+        else:
+            train = _together(told, queue, retraining.processes, cluster, Path(scratch))
+        for seed, message in _messages(queue, train):
             for name in (CHECKPOINT, *FILES):
                 if name in message["files"]:
                     write_whole(folders[seed] / name, message["files"][name])
             if message["result"] is not None:
-                progress(seed, message["result"])
+                epoch(seed, message["result"])
             else:
                 (folders[seed] / CHECKPOINT).unlink(missing_ok=True)
-                yield seed
+                trained(seed)
 
 
-def _job(retraining: Retraining, folders: dict[int, Path], cluster: Cluster) -> Job:
+def _job(retraining: Retraining, folders: dict[int, Path], cluster: Cluster) -> _Job:
     if cluster.gpus and cluster.gpus < retraining.processes:
         raise InputError(f"--gpus {retraining.processes}: there are {cluster.gpus:g}")
+    at_once = retraining.processes
+    if at_once == 1:
+        at_once = min(len(folders), int(cluster.gpus or cluster.cpus))
     checkpoints = {seed: folder / CHECKPOINT for seed, folder in folders.items()}
-    return Job(
+    return _Job(
         config=retraining.config.model_dump(mode="json"),
         checkpoints={seed: path.read_bytes() if path.exists() else None for seed, path in checkpoints.items()},
         hold_out=retraining.hold_out,
         data_dir=str(retraining.data_dir.absolute()) if retraining.data_dir else None,
-        threads=max(1, int(cluster.cpus // retraining.processes)),
+        threads=max(1, int(cluster.cpus // at_once)),
         trusted=retraining.trusted,
     )
 
 
-def _trainer(job: Job, queue: Queue, retraining: Retraining, cluster: Cluster, scratch: Path) -> Callable[[], None]:
-    """What trains, until the end. It is to be called in a thread: then Ray leaves the signals alone."""
+def _side_by_side(job: _Job, queue: Queue, cluster: Cluster) -> Callable[[], None]:
+    """Train each seed by itself, as many at once as there are GPUs, or CPUs."""
+    import ray
+
+    task = ray.remote(num_cpus=1, num_gpus=1 if cluster.gpus else 0, max_retries=0)(_train_alone)
+
+    def train() -> None:
+        ray.get([task.remote(asdict(job), seed, queue, cluster.gpus > 0) for seed in job.checkpoints])
+
+    return train
+
+
+def _train_alone(job: dict[str, Any], seed: int, queue: Queue, on_gpu: bool) -> None:
+    from trials.run import ALONE
+
+    told = _Job(**job)
+    _train_seeds(replace(told, checkpoints={seed: told.checkpoints[seed]}), ALONE, "cuda" if on_gpu else "cpu", queue)
+
+
+def _together(job: _Job, queue: Queue, processes: int, cluster: Cluster, scratch: Path) -> Callable[[], None]:
+    """Train one seed after the other, each by several processes. It is to be called in a thread: then Ray leaves the
+    signals alone."""
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from kansearch.deliver.loopback import LoopbackTorchConfig
-
-    processes = retraining.processes
-    local, backend = retraining.address is None, "nccl" if cluster.gpus else "gloo"
     resources = {"CPU": min(1.0, cluster.cpus / processes), **({"GPU": 1.0} if cluster.gpus else {})}
     trainer = TorchTrainer(
         _train,
         train_loop_config={"job": asdict(job), "queue": queue},
-        torch_config=LoopbackTorchConfig(backend, meeting=str(scratch / "meeting")) if local else TorchConfig(backend),
+        torch_config=TorchConfig("nccl" if cluster.gpus else "gloo"),
         scaling_config=ScalingConfig(num_workers=processes, use_gpu=cluster.gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(name=f"retrain-{uuid.uuid4().hex[:8]}", storage_path=str(scratch)),
     )
@@ -161,12 +191,17 @@ def _train(config: dict[str, Any]) -> None:
     import ray.train
     from ray.train.torch import get_device
 
-    from trials.data.functions import trust_data
-    from trials.run import Processes, use_threads
+    from trials.run import Processes
 
-    job, queue = Job(**config["job"]), config["queue"]
     context = ray.train.get_context()
-    processes, device = Processes(context.get_world_rank(), context.get_world_size()), str(get_device())
+    processes = Processes(context.get_world_rank(), context.get_world_size())
+    _train_seeds(_Job(**config["job"]), processes, str(get_device()), config["queue"])
+
+
+def _train_seeds(job: _Job, processes: Any, device: str, queue: Queue) -> None:
+    from trials.data.functions import trust_data
+    from trials.run import use_threads
+
     use_threads(job.threads)
     trust_data(*job.trusted)
     first = TrialConfig.model_validate(job.config)
@@ -179,7 +214,7 @@ def _train(config: dict[str, Any]) -> None:
 
 
 def _train_one(
-    config: TrialConfig, job: Job, checkpoint: bytes | None, processes: Any, device: str, queue: Queue
+    config: TrialConfig, job: _Job, checkpoint: bytes | None, processes: Any, device: str, queue: Queue
 ) -> None:
     data_dir = Path(job.data_dir) if job.data_dir else None
     with tempfile.TemporaryDirectory() as name:
@@ -198,11 +233,3 @@ def _train_one(
 
 def _contents(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
-
-
-def _stay_on_loopback() -> None:
-    """Let NCCL and gloo listen on the loopback interface alone."""
-    names = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
-    for variable in ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"):
-        if names and sys.platform != "win32":
-            os.environ.setdefault(variable, names[0])

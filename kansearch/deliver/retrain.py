@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kansearch.deliver.card import write_card
 from kansearch.deliver.claim import claim
 from kansearch.deliver.pictures import write_pictures
+from kansearch.deliver.processes import train_in_processes
 from kansearch.deliver.retraining import Observer, Retraining
 from kansearch.deliver.seed import as_json, train_seed, write_whole
 from kansearch.errors import KansearchError
@@ -87,11 +88,16 @@ def _check_data(retraining: Retraining) -> None:
 
 
 def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[dict[str, Any]]:
-    """The metrics of each seed, those that are trained already included."""
-    folders = {seed: retraining.out / f"seed-{seed}" for seed in retraining.numbers}
+    """The metrics of each seed, those that are trained already included.
+
+    Several seeds are trained side by side where there are several GPUs, else one after the other.
+    """
+    from trials.run import gpus
+
+    folders = {seed: retraining.folder(seed) for seed in retraining.numbers}
     missing = {seed: folder for seed, folder in folders.items() if not (folder / "metrics.json").exists()}
 
-    def epoch(seed: int, result: dict[str, Any]) -> None:
+    def epoch(seed: int, result: Mapping[str, Any]) -> None:
         for observer in observers:
             observer.epoch(seed, result)
 
@@ -106,11 +112,8 @@ def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[dict[s
         trained(seed)
     for folder in missing.values():
         folder.mkdir(exist_ok=True)
-    if missing and (retraining.processes > 1 or retraining.address is not None):
-        from kansearch.deliver.devices import train_on_devices
-
-        for seed in train_on_devices(retraining, missing, epoch):
-            trained(seed)
+    if missing and (retraining.address is not None or retraining.processes > 1 or min(len(missing), gpus()) > 1):
+        train_in_processes(retraining, list(missing), epoch, trained)
     else:
         for seed, folder in missing.items():
             config = retraining.config.model_copy(update={"seed": seed})

@@ -40,6 +40,10 @@ class Retraining:
         """The seeds."""
         return range(self.config.seed, self.config.seed + self.seeds)
 
+    def folder(self, seed: int) -> Path:
+        """Where a seed's model is written."""
+        return self.out / f"seed-{seed}"
+
     @property
     def study(self) -> str | None:
         """The study that the configuration was found by, where it says so."""

@@ -110,19 +110,22 @@ class SeedRuns:
         """Where the trainings of its trial keep their checkpoints, each under its seed."""
         return f"{self._study.confirm_checkpoints}/{self._runs[number].number:05d}"
 
-    def tell(self, number: int, result: Mapping[str, Any]) -> bool:
-        """Commit one epoch, and with the last one the test split's figures. Nothing is ever to be stopped."""
-        record = self._runs[number]
-        if TEST in result:
-            self._end(number, self._completed(record, result))
-        elif result["epoch"] > record.epochs:
-            self._commit(number, replace(record, curve=[*record.curve, epoch_of(result)]))
-        return False
+    def rungs(self, number: int) -> list[int]:
+        """Nothing is ever stopped."""
+        return []
 
-    def _completed(self, record: SeedRecord, result: Mapping[str, Any]) -> SeedRecord:
-        new = [epoch_of(result)] if result["epoch"] > record.epochs else []
-        record = replace(record, state="complete", curve=[*record.curve, *new], test=json.loads(result[TEST]))
-        return replace(record, values=record.confirmed(self._study.objectives))
+    def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float) -> bool:
+        """Commit epochs, and with the last one the test split's figures. Nothing is ever to be stopped."""
+        record = self._runs[number]
+        new = [epoch_of(result) for result in results if result["epoch"] > record.epochs]
+        record = replace(record, curve=[*record.curve, *new])
+        test = results[-1].get(TEST)
+        if test is not None:
+            record = replace(record, state="complete", test=json.loads(test))
+            self._end(number, replace(record, values=record.confirmed(self._study.objectives)))
+        elif new:
+            self._commit(number, record)
+        return False
 
     def fail(self, number: int, reason: str) -> None:
         """Commit that it ended badly."""

@@ -1,7 +1,7 @@
 """`AskTell`: what a search does whoever runs its trials. It proposes, commits what comes back, and stops weak trials.
 
     ask()             the next trial to run; None while there is none
-    tell(number, …)   one epoch's measurements; True: stop this trial now
+    tell(number, …)   measurements of epochs; True: stop this trial now
     fail(number, …)   the trial ended badly
     lost(number, …)   its worker is gone: it is handed out again, to go on from its checkpoint
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from kansearch.search.feasibility import Feasibility
 from kansearch.search.halving import build_halving
 from kansearch.search.losses import enlarged, given_up_for_memory, given_up_lost, noted_for_memory
 from kansearch.search.proposer import Draw, Proposer
-from kansearch.study.records import TrialRecord
+from kansearch.study.records import Proposal, TrialRecord
 from kansearch.study.study import Study
 
 __all__ = ["AskTell"]
@@ -66,6 +67,7 @@ class AskTell:
         self._waiting = deque(record.number for record in records if record.state == "running")
         self._chosen = deque(study.chosen(len(records)))
         self._live: dict[int, int] = {}  # times the usual resources that each has
+        self._held: dict[int, float] = {}  # device-seconds of each before it was handed out
         bounds = {str(name): bound for name, bound in study.space.constraints.items()}
         threads = max(1, int(self._settings.cpus_per_trial))
         self._feasibility = feasibility or Feasibility(bounds, threads=threads, data_dir=data_dir)
@@ -116,21 +118,28 @@ class AskTell:
         if self._waiting:
             self._waiting.popleft()
         self._live[record.number] = shares
+        self._held[record.number] = record.held_seconds or 0.0
         return Assignment(record.number, record.config, 2 if double else 1)
 
     def _new(self) -> TrialRecord:
-        for _ in range(_MOST_REFUSED_IN_A_ROW):
+        refused: list[tuple[Proposal, str]] = []
+        while len(refused) < _MOST_REFUSED_IN_A_ROW:
             draw = self._proposer.propose(self._chosen.popleft() if self._chosen else None)
-            self._study.sequence = self._proposer.sequence()
             excess = self._feasibility.excess(draw.config)
             if all(amount <= 0 for amount in excess.values()):
+                self._refuse(refused)
                 return self._start(draw)
-            proposal = self._proposer.refuse(draw, excess)
-            self._changed(self._study.refuse(proposal, self._feasibility.reason(excess)))
+            refused.append((self._proposer.refuse(draw, excess), self._feasibility.reason(excess)))
+        self._refuse(refused)
         raise KansearchError(
             f"{_MOST_REFUSED_IN_A_ROW} configurations in a row break the constraints "
             f"{dict(self._study.space.constraints)}: widen them, or narrow the space"
         )
+
+    def _refuse(self, refused: Sequence[tuple[Proposal, str]]) -> None:
+        """Commit configurations that break the constraints, all at once."""
+        for record in self._study.refuse_many(refused) if refused else ():
+            self._changed(record)
 
     def _start(self, draw: Draw) -> TrialRecord:
         record = self._study.start(draw.proposal)
@@ -138,30 +147,36 @@ class AskTell:
         self._changed(record)
         return record
 
-    def tell(self, number: int, result: Mapping[str, Any]) -> bool:
-        """Commit one epoch of a live trial. True: it is to be stopped, and is noted as pruned."""
-        before = self._study.record(number)
-        epoch = epoch_of(result)
-        if result["epoch"] > before.epochs:
-            self.budget.spend(float(result["seconds"]))
-        if max(int(result["epoch"]), before.epochs) >= before.config["epochs"]:
-            self._end(self._study.complete(number, epoch))
-            return False
-        record = self._study.add_epoch(number, epoch)
-        reason = self._weak(record)
-        if reason is not None:
-            self._end(self._study.prune(number, reason))
-            return True
-        self._changed(record)
-        return False
+    def rungs(self, number: int) -> list[int]:
+        """Epochs after which the scheduler judges a trial."""
+        if self.halving is None:
+            return []
+        record = self._study.record(number)
+        return list(self.halving.epochs_of_rungs(record.first_number, int(record.config["epochs"])))
 
-    def _weak(self, record: TrialRecord) -> str | None:
-        """Why the trial is to be stopped, if it is. A verdict is committed before it is carried out."""
+    def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float | None = None) -> bool:
+        """Commit epochs of a live trial, and the verdict on it, in one transaction.
+
+        seconds: device-seconds since it was handed out; None: those of its epochs. True: it is to be stopped, and is
+        noted as pruned.
+        """
+        before = self._study.record(number)
+        new = [epoch_of(result) for result in results if result["epoch"] > before.epochs]
+        held = None if seconds is None else self._held.get(number, 0.0) + seconds
+        record = replace(
+            before, curve=[*before.curve, *new], held_seconds=before.held_seconds if held is None else held
+        )
+        self.budget.spend(before, record)
+        if record.epochs >= record.config["epochs"]:
+            self._end(self._study.complete(number, new, seconds=held))
+            return False
         verdict = self.halving.decide(record) if self.halving is not None else None
-        if self.halving is None or verdict is None:
-            return None
-        self._study.note_rungs(record.number, self.halving.noted(record.number))
-        return None if verdict.goes_on else f"stopped by {self._settings.scheduler} at {verdict}"
+        rungs = self.halving.noted(number) if self.halving is not None and verdict is not None else None
+        if verdict is None or verdict.goes_on:
+            self._changed(self._study.add_epochs(number, new, rungs, held))
+            return False
+        self._end(self._study.prune(number, f"stopped by {self._settings.scheduler} at {verdict}", new, rungs, held))
+        return True
 
     def fail(self, number: int, reason: str) -> None:
         """Commit that a live trial ended badly."""
@@ -184,12 +199,12 @@ class AskTell:
             self.fail(number, given_up)
 
     def _again(self, number: int, reason: str) -> None:
-        del self._live[number]
+        del self._live[number], self._held[number]
         self._waiting.appendleft(number)
         self._changed(self._study.note_loss(number, reason))
 
     def _end(self, record: TrialRecord) -> None:
-        del self._live[record.number]
+        del self._live[record.number], self._held[record.number]
         self._proposer.ended(record)
         self.budget.finish(record)
         self._changed(record)

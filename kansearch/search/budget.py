@@ -44,15 +44,18 @@ class Budget:
         self.epochs = sum(record.epochs for record in records)
         """Epochs of all trials, those of unfinished ones too."""
         self.seconds = sum(record.seconds for record in records)
-        """Device-seconds of all trials."""
+        """Device-seconds of all trials, from hand-out on."""
+        self.training_seconds = sum(record.training_seconds for record in records)
+        """Seconds of all epochs."""
         for record in records:
             if record.state in FINISHED:
                 self.finish(record)
 
-    def spend(self, seconds: float) -> None:
-        """One more epoch."""
-        self.epochs += 1
-        self.seconds += seconds
+    def spend(self, before: TrialRecord, after: TrialRecord) -> None:
+        """A trial went on."""
+        self.epochs += after.epochs - before.epochs
+        self.seconds += after.seconds - before.seconds
+        self.training_seconds += after.training_seconds - before.training_seconds
 
     def finish(self, record: TrialRecord) -> None:
         """One more finished trial."""

@@ -10,6 +10,7 @@ A worker trains in a folder of its machine. `Checkpoints` puts what it wrote the
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import tempfile
 import uuid
@@ -134,11 +135,11 @@ class _RemoteCheckpoints(Checkpoints):
             yield folder
 
     def store(self, number: int, folder: Path) -> None:
-        path = folder / CHECKPOINT
-        if _version(path) == self._stored.get(number):
-            return  # an epoch that is told again
         if (folder / WEIGHTS).exists():
             self._put(f"{number:05d}/{WEIGHTS}", folder / WEIGHTS)
+        path = folder / CHECKPOINT
+        if _version(path) == self._stored.get(number):
+            return  # no new one
         self._put(f"{number:05d}/{CHECKPOINT}", path)
         self._stored[number] = _version(path)
 
@@ -217,6 +218,11 @@ def checkpoint_place(place: str, study: str) -> str:
         InputError: `place` can't be used; the message says what to do.
     """
     shown, parent = _shown(place), place.rstrip("/") or place
+    if shown != place:
+        raise InputError(
+            f"--checkpoints {shown}: holds a password, which Ray would write to its logs: leave it out, and put it "
+            "into ~/.config/fsspec/conf.json, or the filesystem's own file or variables, here and on every node"
+        )
     if _scheme(place) in _HERE:
         parent = str(Path(place if "://" not in place else urlsplit(place).path).expanduser().absolute())
     elif _scheme(place) in _OF_ONE_PROCESS:
@@ -257,11 +263,8 @@ def _scheme(place: str) -> str:
 
 
 def _shown(place: str) -> str:
-    """`place` without its password."""
-    scheme, separator, rest = place.partition("://")
-    authority, slash, path = rest.partition("/")
-    secret, at, host = authority.rpartition("@")
-    return f"{scheme}{separator}{secret.partition(':')[0]}{at}{host}{slash}{path}" if separator else place
+    """`place` without its password, also where it is a URL of several, as `simplecache::ftp://me:secret@host/a`."""
+    return re.sub(r"(://[^/@:]*):(?!\d+/)[^@]*@", r"\1@", place)
 
 
 def _reason(error: Exception) -> str:

@@ -7,18 +7,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from kansearch.errors import KansearchError
-from kansearch.search.join import join
-from kansearch.search.nodes import check_nodes
+from kansearch.search.join import joined
+from kansearch.search.loopback import local_ray
+from kansearch.search.nodes import alive_nodes, check_nodes
 from kansearch.search.packing import Packing, evened, times
 from kansearch.space import SearchSettings
 
-__all__ = ["Cluster", "ray_cluster", "shares"]
+__all__ = ["Cluster", "fitting", "kind_of_gpu", "ray_cluster", "resources_of", "shares"]
 
-_LOOPBACK = "127.0.0.1"
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no result.json, progress.csv, TensorBoard files beside the study
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the search's own
@@ -44,6 +43,8 @@ class Cluster:
     max_concurrent: int
     rooms: Sequence[tuple[float, float]]
     """CPUs and GPUs of each node."""
+    node_ids: Sequence[str] = ()
+    """Ray's name of each node; empty where they are only planned."""
     kinds: Sequence[str] = ()
     """Kind of each node's GPUs, as Ray names it; empty where it has none."""
     bound: int | None = None
@@ -59,6 +60,11 @@ class Cluster:
     def nodes(self) -> int:
         """How many machines there are."""
         return len(self.rooms)
+
+    @property
+    def per_trial(self) -> tuple[float, float]:
+        """CPUs and GPUs of a trial."""
+        return self.cpus_per_trial, self.gpus_per_trial
 
     @property
     def accelerators(self) -> list[str]:
@@ -77,7 +83,7 @@ class Cluster:
 
     def divided(self, gpus_per_trial: float) -> Cluster:
         """With another share of a GPU for each trial: at least so much, as even as can be."""
-        fits = sum(_room(room, self.cpus_per_trial, gpus_per_trial) for room in self.rooms)
+        fits = sum(fitting(room, self.cpus_per_trial, gpus_per_trial) for room in self.rooms)
         at_once = fits if self.bound is None else min(fits, self.bound)
         share = evened(gpus_per_trial, self.rooms, self.cpus_per_trial, at_once)
         return replace(self, gpus_per_trial=share, max_concurrent=at_once)
@@ -114,61 +120,25 @@ def ray_cluster(
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if address is None:
-        _start_on_loopback()
-    else:
-        join(address, {name: os.environ[name] for name in _ENVIRONMENT})
-    import ray
-
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is told by the study
-    try:
-        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    with local_ray() if address is None else joined(address, {name: os.environ[name] for name in _ENVIRONMENT}):
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a failed trial is told by the study
+        nodes = alive_nodes()
         cluster = shares(settings, nodes, max_concurrent)
         if address is not None:
-            resources = cluster.cpus_per_trial, cluster.gpus_per_trial
-            check_nodes([node for node in nodes if _room(_resources(node), *resources)], place)
+            check_nodes([node for node in nodes if fitting(resources_of(node), *cluster.per_trial)], place)
         yield cluster
-    finally:
-        ray.shutdown()
-
-
-def _start_on_loopback() -> None:
-    """Start Ray with every server on 127.0.0.1.
-
-    `ray.init` replaces a loopback address by the machine's own, upon which Ray's servers listen on every interface; a
-    Ray in which that replacement is called otherwise starts as it would by itself.
-    """
-    import ray
-    from ray._private import services
-
-    replaced = getattr(services, "resolve_ip_for_localhost", None)
-    if replaced is not None:
-        services.resolve_ip_for_localhost = lambda host: host
-    try:
-        ray.init(
-            "local",
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            _node_ip_address=_LOOPBACK,
-        )
-    finally:
-        if replaced is not None:
-            services.resolve_ip_for_localhost = replaced
-    token = Path.home() / ".ray" / "auth_token"  # Ray makes it readable for everybody
-    if token.exists():
-        token.chmod(0o600)
 
 
 def shares(settings: SearchSettings, nodes: Sequence[Mapping[str, Any]], max_concurrent: int | None) -> Cluster:
     """A trial runs on one node: what fits is counted node by node. `auto` is one GPU until it is decided."""
-    rooms = [_resources(node) for node in nodes]
+    rooms = [resources_of(node) for node in nodes]
     cpus, gpus = sum(cpu for cpu, _ in rooms), sum(gpu for _, gpu in rooms)
     wanted = settings.gpus_per_trial
     gpus_per_trial = (1.0 if gpus else 0.0) if wanted == "auto" else wanted
     bound = min((bound for bound in (settings.max_concurrent, max_concurrent) if bound is not None), default=None)
-    kinds = [_kind(node) for node in nodes]
-    cluster = Cluster(cpus, gpus, settings.cpus_per_trial, 0.0, 0, rooms, kinds, bound).divided(gpus_per_trial)
+    ids = [node.get("NodeID", "") for node in nodes]
+    kinds = [kind_of_gpu(node) for node in nodes]
+    cluster = Cluster(cpus, gpus, settings.cpus_per_trial, 0.0, 0, rooms, ids, kinds, bound).divided(gpus_per_trial)
     if cluster.max_concurrent < 1:
         have = f"there are {cpus:g} and {gpus:g}"
         if len(rooms) > 1:
@@ -177,17 +147,18 @@ def shares(settings: SearchSettings, nodes: Sequence[Mapping[str, Any]], max_con
     return cluster
 
 
-def _resources(node: Mapping[str, Any]) -> tuple[float, float]:
+def resources_of(node: Mapping[str, Any]) -> tuple[float, float]:
     """CPUs and GPUs of one of `ray.nodes()`."""
     return node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)
 
 
-def _kind(node: Mapping[str, Any]) -> str:
+def kind_of_gpu(node: Mapping[str, Any]) -> str:
+    """Kind of the GPUs of one of `ray.nodes()`, as Ray names it; empty where it has none."""
     prefix = "accelerator_type:"
     return next((name.removeprefix(prefix) for name in node["Resources"] if name.startswith(prefix)), "")
 
 
-def _room(room: tuple[float, float], cpus_per_trial: float, gpus_per_trial: float) -> int:
+def fitting(room: tuple[float, float], cpus_per_trial: float, gpus_per_trial: float) -> int:
     """Trials that run at once on one node."""
     cpus, gpus = room
     fits = times(cpus, cpus_per_trial)

@@ -1,18 +1,20 @@
 """Ray Tune, executing whatever hands out trials and takes their results: a search, or a fixed list of trainings.
 
-Ray Tune's own state is disposable: what hands out the work keeps the truth about it.
+A Ray Tune trial is a worker process here, which runs many of our trials (`kansearch.search.worker`). Ray Tune starts
+it, and another one where it is lost. Its own state is disposable: what hands out the work keeps the truth about it.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from kansearch.search.cluster import Cluster
 from kansearch.search.obstacles import NodeWatch
-from kansearch.search.trainable import Request, resources, train
+from kansearch.search.trainable import TRAINING, Request
 from kansearch.search.watchdog import Watchdog
 from kansearch.space import SearchSettings
 from trials.results import EpochResult
@@ -49,8 +51,11 @@ class Work(Protocol):
     def ask(self) -> Assignment | None:
         """What to run next; None to be asked again later."""
 
-    def tell(self, number: int, result: Mapping[str, Any]) -> bool:
-        """Commit one epoch. True: stop it."""
+    def rungs(self, number: int) -> list[int]:
+        """Epochs after which `tell` may stop it."""
+
+    def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float) -> bool:
+        """Commit epochs, after so many seconds in its worker. True: stop it."""
 
     def fail(self, number: int, reason: str) -> None:
         """Commit a bad end."""
@@ -71,6 +76,7 @@ def execute(
     work: Work,
     request: Callable[[Assignment], Request],
     settings: SearchSettings,
+    cluster: Cluster,
     scratch: Path,
     stopping: Callable[[], bool],
     tick: Callable[[], None],
@@ -81,6 +87,7 @@ def execute(
         work: hands out what to run, and commits what comes back.
         request: makes a worker's request of it.
         settings: when a worker counts as hung.
+        cluster: how many workers there are to be, and the resources of each.
         scratch: an absolute path for what Ray Tune writes; it is removed.
         stopping: whether to stop now; what runs then is left to be resumed.
         tick: called some times a second.
@@ -91,6 +98,8 @@ def execute(
     from ray import tune
 
     from kansearch.search.searcher import Attendant, StopAll, StudyScheduler, StudySearcher
+    from kansearch.search.worker import Worker
+    from kansearch.search.workers import Workers
 
     watch = NodeWatch()
 
@@ -98,24 +107,30 @@ def execute(
         watch()
         tick()
 
-    searcher = StudySearcher(work, request)
+    def ended() -> bool:
+        return stopping() or work.overspent is not None or work.exhausted
+
+    workers = Workers(work, request, Watchdog(settings), cluster.max_concurrent)
+    handles: dict[str, Any] = {}
+    cpus, gpus = cluster.cpus_per_trial, cluster.gpus_per_trial
+    configuration = {"mps": cluster.mps, "gpus": gpus, "threads": max(1, int(cpus))}
+    resources = tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}])
     shutil.rmtree(scratch, ignore_errors=True)  # of a driver that was killed
     try:
         tune.Tuner(
-            tune.with_resources(train, resources),
+            tune.with_resources(tune.with_parameters(Worker, training=TRAINING), resources),
             tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=StudyScheduler(searcher),
+                search_alg=StudySearcher(workers, configuration),
+                scheduler=StudyScheduler(workers, handles),
                 num_samples=-1,
-                reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(
                 storage_path=str(scratch),
                 name="ray",
-                stop=StopAll(lambda: stopping() or work.overspent is not None),
+                stop=StopAll(ended),
                 verbose=0,
-                callbacks=[Attendant(searcher, Watchdog(settings), step)],
+                callbacks=[Attendant(workers, handles, step)],
             ),
         ).fit()
     finally:

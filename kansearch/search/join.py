@@ -7,15 +7,17 @@ import logging
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from kansearch.errors import InputError, KansearchError
 from kansearch.search import probe
 
-__all__ = ["check_address", "find_the_way_in", "join"]
+__all__ = ["check_address", "find_the_way_in", "joined", "local_address"]
 
 _CONNECT_SECONDS = 5.0
 _AUTH_MODE = "RAY_AUTH_MODE"
@@ -23,8 +25,9 @@ _TOKEN = "copy ~/.ray/auth_token of the cluster's head node to the same place he
 _FOR_WORKERS = ("KANSEARCH_DATA",)
 
 
-def join(address: str, environment: Mapping[str, str]) -> None:
-    """Make this process a driver on the cluster at `address`.
+@contextmanager
+def joined(address: str, environment: Mapping[str, str]) -> Iterator[None]:
+    """Make this process a driver on the cluster at `address`; it leaves at the end.
 
     Args:
         address: as `check_address` takes it; `auto` means the cluster that this machine belongs to.
@@ -33,8 +36,9 @@ def join(address: str, environment: Mapping[str, str]) -> None:
     Raises:
         KansearchError: no cluster there takes this process.
     """
-    if address != "auto":
-        _check_that_it_listens(address)
+    if address == "auto":
+        address = local_address()
+    _check_that_it_listens(address)
     find_the_way_in(address)
     import ray
 
@@ -48,13 +52,57 @@ def join(address: str, environment: Mapping[str, str]) -> None:
         )
     except (ConnectionError, RuntimeError) as error:
         raise KansearchError(f"no Ray cluster takes us at '{address}': {' '.join(str(error).split())}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def check_address(address: str) -> None:
     """Raise InputError where `address` is neither `auto` nor HOST:PORT."""
-    host, _, port = address.rpartition(":")
-    if address != "auto" and (not host or "/" in host or not port.isdecimal()):
+    if address != "auto" and not _is_host_and_port(address):
         raise InputError(f"--address {address}: must be auto, or HOST:PORT of the cluster's head node")
+
+
+def _is_host_and_port(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    return bool(host) and "/" not in host and port.isdecimal()
+
+
+def local_address() -> str:
+    """Address of the cluster that this machine belongs to: RAY_ADDRESS, or what `ray start` noted in a file.
+
+    Ray's own search takes the file, and processes that look like a cluster, of any user of the machine.
+
+    Raises:
+        KansearchError: there is none, or another user could have written the file.
+    """
+    address, source = os.environ.get("RAY_ADDRESS", ""), "RAY_ADDRESS"
+    if not address:
+        folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+        path = Path(folder, "ray", "ray_current_cluster")
+        address, source = _read_own(path), str(path)
+    if not _is_host_and_port(address):
+        raise KansearchError(f"{source} says '{address}', and must say HOST:PORT of a cluster's head node")
+    return address
+
+
+def _read_own(path: Path) -> str:
+    """Text of a file that nobody but this user and root can have written. Raises KansearchError."""
+    way_out = "give HOST:PORT of a cluster that you trust"
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise KansearchError(_wording("auto", "nowhere", "")) from error
+    except OSError as error:
+        raise KansearchError(f"{path} cannot be read ({error.strerror}): {way_out}") from error
+    with os.fdopen(file) as opened:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.getuid(), 0):
+            raise KansearchError(f"{path} was made by another user, who could lead us to his own cluster: {way_out}")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise KansearchError(f"{path} can be written by other users, who could lead us elsewhere: {way_out}")
+        return opened.read().strip()
 
 
 def _check_that_it_listens(address: str) -> None:
@@ -66,16 +114,23 @@ def _check_that_it_listens(address: str) -> None:
 
 
 def find_the_way_in(address: str) -> None:
-    """Set Ray's authentication mode to the cluster's, unless the user has set one.
+    """Set Ray's authentication mode to the cluster's, unless the user has set `disabled`.
 
-    A driver with a token on a cluster without authentication is let in, and every actor it starts is cancelled.
+    Who has a token joins only a cluster that asks for one: anybody may have started another. It is shown to no other
+    either. Ray would let us in there with the token, and cancel every actor that we start.
+
+    Raises:
+        KansearchError: the cluster doesn't take this process, or should not be trusted.
     """
-    modes = [os.environ[_AUTH_MODE]] if _AUTH_MODE in os.environ else ["disabled", *(["token"] if _has_token() else [])]
-    for mode in modes:
-        os.environ[_AUTH_MODE] = mode
+    asked = os.environ.get(_AUTH_MODE)
+    with_token = asked == "token" or (asked is None and _has_token())
+    os.environ[_AUTH_MODE] = "disabled"
+    refusal = _try(address)
+    if with_token and not refusal:
+        raise KansearchError(_wording(address, "open", ""))
+    if with_token and refusal["kind"] == "token":
+        os.environ[_AUTH_MODE] = "token"
         refusal = _try(address)
-        if refusal.get("kind") != "token":
-            break
     if refusal:
         raise KansearchError(_wording(address, refusal["kind"], refusal["text"]))
 
@@ -101,6 +156,8 @@ def _try(address: str) -> dict[str, str]:
 def _wording(address: str, kind: str, text: str) -> str:
     return {
         "token": f"the Ray cluster at '{address}' does not accept our token: {_TOKEN}",
+        "open": f"the Ray cluster at '{address}' asks for no token, so that anybody may have started it: "
+        f"start it with {_AUTH_MODE}=token, or set {_AUTH_MODE}=disabled here to trust it all the same",
         "version": f"the Ray cluster at '{address}' runs other versions: {text}",
         "elsewhere": f"this machine is no node of the Ray cluster at '{address}': "
         f"`ray start --address={address}` makes it one, or launch on one that is",

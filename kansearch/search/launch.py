@@ -29,9 +29,10 @@ from kansearch.search.session import describe_session
 from kansearch.search.sharing import packed
 from kansearch.search.stopping import Stop, Timer
 from kansearch.search.trainable import Request
-from kansearch.space import SearchSpace
+from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.history import History
 from kansearch.study.lock import driver_lock
+from kansearch.study.private import private_folder
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study, home_option
 from kansearch.study.usage import Usage
@@ -93,13 +94,13 @@ def launch(
     check_data(space, options)
     folder = options.home / space.study
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise KansearchError(f"cannot make the study's folder {folder}: {error.strerror}") from error
     with driver_lock(folder):
         place = None if checkpoints is None else checkpoint_place(checkpoints, space.study)
         study = Study.create(options.home, space, storage_url, tracking_uri, place, (history or History()).attributes())
-        with resumable(_again(study, options)):
+        with study.lock_database(), resumable(_again(study, options)):
             _search(study, options, observers)
     return study
 
@@ -113,7 +114,7 @@ def resume(
         UnknownStudyError: there is none. Otherwise as `launch`.
     """
     study = Study.open(options.home, name)
-    with driver_lock(study.folder):
+    with driver_lock(study.folder), study.lock_database():
         if overrides:
             study.add_overrides(overrides)
         check_data(study.space, options)
@@ -157,15 +158,14 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
                 study.add_session(describe_session(cluster))
                 for observer in observers:
                     observer.running(cluster)
-                before = budget.seconds
+                before = budget.training_seconds
                 with _noting_usage(study, cluster, options) as spend:
                     budget = _tune(study, records, options, observers, changed, cluster, stop, timer)
-                    spend(budget.seconds - before)
+                    spend(budget.training_seconds - before)
         if stop.signal is not None:
             outcome = "interrupted"
             name = signal.Signals(stop.signal).name
             raise SearchInterrupted(f"stopped by {name}; go on with `{_again(study, options)}`", 128 + stop.signal)
-        _prune_unfinished(study, changed, "the time budget" if stop.out_of_time else budget.overspent)
         outcome = "finished"
     finally:
         try:
@@ -189,12 +189,6 @@ def _noting_usage(study: Study, cluster: Cluster, options: SearchOptions) -> Ite
     if seconds:
         slots = min(cluster.max_concurrent, study.space.search.trials) * (time.monotonic() - start)
         study.add_usage(Usage(slots, sum(seconds), watch.seconds if watch else {}))
-
-
-def _prune_unfinished(study: Study, changed: _Changes, ended: str | None) -> None:
-    for record in study.records() if ended is not None else ():
-        if record.state == "running":
-            changed(study.prune(record.number, f"stopped by {ended}"))
 
 
 class _Changes:
@@ -233,8 +227,12 @@ def _tune(
     settings = study.space.search
     ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records, options.data_dir)
     search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
-    requests = request_maker(options, cluster)
-    execute(search, lambda each: requests(each, study.checkpoints), settings, scratch_of(study), stop, tick)
+    requests = request_maker(options, settings, cluster)
+
+    def request(assignment: Assignment) -> Request:
+        return requests(assignment, study.checkpoints, rungs=ask_tell.rungs(assignment.number))
+
+    execute(search, request, settings, cluster, scratch_of(study), stop, tick)
     return ask_tell.budget
 
 
@@ -243,7 +241,7 @@ def scratch_of(study: Study) -> Path:
     return study.folder.absolute() / "scratch"
 
 
-def request_maker(options: SearchOptions, cluster: Cluster) -> Callable[..., Request]:
+def request_maker(options: SearchOptions, settings: SearchSettings, cluster: Cluster) -> Callable[..., Request]:
     """Makes a worker's request of an `Assignment` and the place of its checkpoints; more of its fields may be given."""
     data_dir = str(options.data_dir.absolute()) if options.data_dir else None
     threads = max(1, int(cluster.cpus_per_trial))
@@ -252,15 +250,15 @@ def request_maker(options: SearchOptions, cluster: Cluster) -> Callable[..., Req
         share = cluster.share(assignment.shares)
         config, trusted = dict(assignment.config), list(options.trusted)
         fields = {"number": assignment.number} | more
+
         return Request(
             config=config,
             place=place,
             data_dir=data_dir,
             threads=threads,
-            cpus=share[0],
             gpus=share[1],
-            mps=cluster.mps,
             trusted=trusted,
+            checkpoint_seconds=settings.checkpoint_seconds,
             **fields,
         )
 

@@ -9,7 +9,8 @@ beyond the epoch at which its trial was stopped is thrown away.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kansearch.search.ask_tell import AskTell
@@ -58,12 +59,17 @@ class Lockstep:
         """The next trial to run; None while there is none."""
         return self._handed_out.popleft() if self._handed_out else None
 
-    def tell(self, number: int, result: Mapping[str, Any]) -> bool:
-        """Take one epoch of a trial. True: the trial is to be stopped, was so perhaps some epochs ago."""
-        epoch = int(result["epoch"])
-        if number in self._events and epoch > self._heard.get(number, 0):
-            self._heard[number] = epoch
-            self._take(number, lambda: self._tell(number, result))
+    def rungs(self, number: int) -> list[int]:
+        """As `AskTell.rungs`."""
+        return self._search.rungs(number)
+
+    def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float | None = None) -> bool:
+        """Take epochs of a trial. True: the trial is to be stopped, was so perhaps some epochs ago."""
+        for result in results:
+            epoch = int(result["epoch"])
+            if number in self._events and epoch > self._heard.get(number, 0):
+                self._heard[number] = epoch
+                self._take(number, partial(self._tell, number, result, seconds))
         return number in self._stopped
 
     def fail(self, number: int, reason: str) -> None:
@@ -78,8 +84,8 @@ class Lockstep:
         """As `lost`, for want of memory."""
         self._take(number, lambda: self._retry(number, lambda: self._search.out_of_memory(number, reason)))
 
-    def _tell(self, number: int, result: Mapping[str, Any]) -> bool:
-        if self._search.tell(number, result):
+    def _tell(self, number: int, result: Mapping[str, Any], seconds: float | None) -> bool:
+        if self._search.tell(number, [result], seconds):
             self._stopped.add(number)
         return True
 

@@ -3,6 +3,7 @@
 Without it they take turns, and small trials gain nothing by sharing a GPU. The driver starts a daemon of its own, in a
 folder of its own, and touches no other: no clocks, no compute mode. `mps.json` in the study's folder names that folder
 while it runs; a daemon that a killed driver left behind is found by it, and ended by the next one.
+`node_mps.py` does the same on the nodes of a cluster that was joined.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["PIPES", "Mps", "control"]
+__all__ = ["PIPES", "Daemon", "Mps", "control", "folders"]
 
 PIPES = "CUDA_MPS_PIPE_DIRECTORY"
 """Names the daemon to a process, which must be told before it first uses CUDA."""
@@ -33,6 +34,42 @@ _START_SECONDS, _QUIT_SECONDS, _END_SECONDS = 20, 10, 5
 def control() -> str | None:
     """Path of the daemon's program; None where there is none."""
     return shutil.which(_CONTROL, path=os.pathsep.join((os.environ.get("PATH", ""), *_ALSO_IN)))
+
+
+def folders() -> Iterator[Path]:
+    """Folders of the daemons that were started on this machine and not ended."""
+    return Path(_SOCKETS).glob(f"{_PREFIX}*")
+
+
+class Daemon:
+    """A daemon and its folder.
+
+    Args:
+        folder: one that `folders` yields; None makes the name of a new one.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or Path(_SOCKETS, f"{_PREFIX}{uuid.uuid4().hex[:12]}")
+
+    def start(self) -> str | None:
+        """Start it in its folder, which is there; why it did not start, if it didn't."""
+        program = control()
+        if program is None:
+            return f"there is no {_CONTROL}"
+        return _run([program, "-d"], self.folder, _START_SECONDS)
+
+    def end(self) -> None:
+        """Ask it to quit, which ends its servers too; then insist. Its folder goes too."""
+        program = control()
+        if program is not None and list(_processes(self.folder)):
+            _run([program], self.folder, 2 * _QUIT_SECONDS, f"quit -t {_QUIT_SECONDS}\n")
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if _wait(lambda: not list(_processes(self.folder))):
+                break
+            for pid in _processes(self.folder):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Mps:
@@ -68,15 +105,15 @@ class Mps:
         """Start a daemon, unless there is one; `pipes` says where, or `problem` why not."""
         if self.pipes is not None or self._control is None:
             return
-        folder = Path(_SOCKETS, f"{_PREFIX}{uuid.uuid4().hex[:12]}")
+        daemon = Daemon()
         try:
-            self._note.write_text(json.dumps({"folder": str(folder)}))
-            folder.mkdir(mode=0o700)
-            self.problem = _run([self._control, "-d"], folder, _START_SECONDS)
+            self._note.write_text(json.dumps({"folder": str(daemon.folder)}))
+            daemon.folder.mkdir(mode=0o700)
+            self.problem = daemon.start()
         except OSError as error:
             self.problem = f"{error.filename}: {error.strerror}"
         if self.problem is None:
-            self.pipes = str(folder)
+            self.pipes = str(daemon.folder)
         else:
             self._end_noted()
 
@@ -87,20 +124,8 @@ class Mps:
         except (FileNotFoundError, ValueError, LookupError, TypeError):
             folder = None  # none, or one whose driver was killed before it started it
         if folder is not None and folder.match(f"{_SOCKETS}/{_PREFIX}*"):  # whoever wrote the note
-            self._end(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            Daemon(folder).end()
         self._note.unlink(missing_ok=True)
-
-    def _end(self, folder: Path) -> None:
-        """Ask it to quit, which ends its servers too; then insist."""
-        if self._control is not None and list(_processes(folder)):
-            _run([self._control], folder, 2 * _QUIT_SECONDS, f"quit -t {_QUIT_SECONDS}\n")
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if _wait(lambda: not list(_processes(folder))):
-                return
-            for pid in _processes(folder):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
 
 
 def _run(command: list[str], folder: Path, seconds: float, text: str = "") -> str | None:

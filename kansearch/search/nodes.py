@@ -1,24 +1,42 @@
-"""Look at each node of a cluster before a search begins: does it have the driver's code, and see its checkpoints?
+"""Look at each node of a cluster before it gets trials: does it have the driver's code, and see its checkpoints?
 
 What runs there is sent by value, so that a node without kansearch can say so.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
 from kansearch.errors import KansearchError
 from kansearch.search.checkpoints import Checkpoints, checkpoints_at
 
-__all__ = ["check_nodes", "inspector"]
+__all__ = ["Inquiry", "alive_nodes", "check_nodes", "inspector", "on_node"]
 
 _SECONDS = 120.0
 Report = dict[str, str | None]
+Node = Mapping[str, Any]
+"""One of `ray.nodes()`."""
 
 
-def check_nodes(nodes: Sequence[Mapping[str, Any]], place: str | None) -> None:
+def alive_nodes() -> list[Node]:
+    """The nodes that the cluster has now."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def on_node(node_id: str) -> Any:
+    """The scheduling strategy that runs a task or an actor on one node and on no other."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node_id, soft=False)
+
+
+def check_nodes(nodes: Sequence[Node], place: str | None) -> None:
     """Ask every node, at the same time.
 
     Args:
@@ -28,24 +46,71 @@ def check_nodes(nodes: Sequence[Mapping[str, Any]], place: str | None) -> None:
     Raises:
         KansearchError: a node can't do its part; the message names it and says what to do.
     """
-    if place is None:
-        look = inspector()
-        expected = look(None, "", "")
-        for node, found in zip(nodes, _ask(look, nodes, None, ""), strict=True):
-            _compare(_address(node), expected, found)
-        return
-    checkpoints, name, look = checkpoints_at(place), f"seen-{uuid.uuid4().hex}", inspector()
-    notes = [name, *(f"{name}-{node['NodeID']}" for node in nodes)]
-    try:
-        _leave(checkpoints, name)
-        expected = look(place, name, f"{name}-driver")
-        notes.append(f"{name}-driver")
-        for node, found in zip(nodes, _ask(look, nodes, place, name), strict=True):
-            _compare(_address(node), expected, found)
-            _compare_places(_address(node), checkpoints, name, f"{name}-{node['NodeID']}", found)
-    finally:
-        for note in notes:
-            checkpoints.remove(note)
+    with Inquiry(nodes, place) as inquiry:
+        inquiry.wait()
+        for problem in inquiry.problems().values():
+            raise KansearchError(problem)
+
+
+class Inquiry:
+    """Questions to some nodes, which answer while the driver does other things. Its notes are gone after `with`.
+
+    Args:
+        nodes: those to ask; each is asked at once.
+        place: where checkpoints lie; None where the nodes need see none.
+
+    Raises:
+        KansearchError: the driver itself can't write at `place`.
+    """
+
+    def __init__(self, nodes: Sequence[Node], place: str | None) -> None:
+        self._nodes, look = list(nodes), inspector()
+        self._place = None if place is None else checkpoints_at(place)
+        self._name = f"seen-{uuid.uuid4().hex}"
+        self._until = time.monotonic() + _SECONDS
+        if self._place is not None:
+            _leave(self._place, self._name)
+        try:
+            self._expected = look(place, self._name, f"{self._name}-driver")
+            self._asked = _ask(look, self._nodes, place, self._name)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Inquiry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def wait(self, seconds: float = _SECONDS) -> bool:
+        """Wait so long for the answers; whether all are there, or the time to answer is over."""
+        import ray
+
+        _, missing = ray.wait(self._asked, num_returns=len(self._asked), timeout=seconds)
+        return not missing or time.monotonic() >= self._until
+
+    def problems(self) -> dict[str, str]:
+        """Why nodes can't do their part, by their ids; called when `wait` said that all have answered."""
+        problems = {}
+        for node, answer in zip(self._nodes, self._asked, strict=True):
+            try:
+                found = _answer(_address(node), answer)
+                _compare(_address(node), self._expected, found)
+                if self._place is not None:
+                    name = self._name
+                    _compare_places(_address(node), self._place, name, f"{name}-{node['NodeID']}", found)
+            except KansearchError as error:
+                problems[str(node["NodeID"])] = str(error)
+        return problems
+
+    def close(self) -> None:
+        """Remove the notes that were left at the checkpoints' place."""
+        if self._place is not None:
+            for end in ("", "-driver", *(f"-{node['NodeID']}" for node in self._nodes)):
+                self._place.remove(f"{self._name}{end}")
 
 
 def _leave(checkpoints: Checkpoints, name: str) -> None:
@@ -109,18 +174,15 @@ def inspector() -> Callable[[str | None, str, str], Report]:
 
 
 def _ask(
-    look: Callable[[str | None, str, str], Report], nodes: Sequence[Mapping[str, Any]], place: str | None, name: str
-) -> list[Report]:
+    look: Callable[[str | None, str, str], Report], nodes: Sequence[Node], place: str | None, name: str
+) -> list[Any]:
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     remote = ray.remote(num_cpus=0, max_retries=0)(look)
-    asked = []
-    for node in nodes:
-        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked.append(remote.options(scheduling_strategy=here).remote(place, name, f"{name}-{node['NodeID']}"))
-    ray.wait(asked, num_returns=len(asked), timeout=_SECONDS)
-    return [_answer(_address(node), answer) for node, answer in zip(nodes, asked, strict=True)]
+    return [
+        remote.options(scheduling_strategy=on_node(node["NodeID"])).remote(place, name, f"{name}-{node['NodeID']}")
+        for node in nodes
+    ]
 
 
 def _answer(node: str, answer: Any) -> Report:
@@ -163,5 +225,5 @@ def _compare_places(node: str, checkpoints: Checkpoints, name: str, answer: str,
         raise KansearchError(f"{node} does not see the checkpoints' place {checkpoints}: {way_out}")
 
 
-def _address(node: Mapping[str, Any]) -> str:
+def _address(node: Node) -> str:
     return f"node {node['NodeManagerAddress']} ({str(node['NodeID'])[:8]})"

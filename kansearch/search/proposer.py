@@ -67,7 +67,7 @@ class Proposer:
         self._window = _WINDOWS.get(space.search.sampler)
         self._keys: dict[int, int] = {}
         self._proposed = len(trials) if proposed is None else proposed
-        self._study = self._remember([*self._prior_trials(priors), *trials])
+        self._remember([*self._prior_trials(priors), *trials])
 
     @classmethod
     def of_study(cls, study: Study, records: Sequence[TrialRecord]) -> Proposer:
@@ -83,7 +83,7 @@ class Proposer:
         )
         proposer = cls(study.space, study.optuna_trials(numbers), study.priors(), len(records))
         for key, value in study.sequence.items():
-            proposer._study._storage.set_study_system_attr(proposer._study._study_id, key, value)
+            proposer._storage.set_study_system_attr(proposer._study_id, key, value)
         return proposer
 
     def propose(self, fixed: Mapping[str, Any] | None = None) -> Draw:
@@ -95,7 +95,8 @@ class Proposer:
             trial = self._study.ask()
             config = self._space.sample(OptunaSuggest(trial))
         self._proposed += 1
-        return Draw(config, self._proposal(config, trial._trial_id), trial._trial_id)
+        key = self._key(trial.number)
+        return Draw(config, self._proposal(config, key), key)
 
     @contextmanager
     def _at_random_now_and_then(self) -> Iterator[None]:
@@ -108,7 +109,7 @@ class Proposer:
 
     def sequence(self) -> dict[str, Any]:
         """Where qmc stands; the study keeps it beside its trials."""
-        attributes = self._study._storage.get_study_system_attrs(self._study._study_id)
+        attributes = self._storage.get_study_system_attrs(self._study_id)
         return {key: value for key, value in attributes.items() if key.startswith("qmc:")}
 
     def refuse(self, draw: Draw, excess: Mapping[str, float]) -> Proposal:
@@ -137,36 +138,45 @@ class Proposer:
     def _end(self, key: int, state: str, values: Sequence[float] | None = None) -> None:
         import optuna
 
-        self._study._storage.set_trial_state_values(key, optuna.trial.TrialState[state], values)
+        self._storage.set_trial_state_values(key, optuna.trial.TrialState[state], values)
 
     def _proposal(self, config: TrialConfig, key: int) -> Proposal:
-        trial = self._study._storage.get_trial(key)
-        return Proposal(config.model_dump(mode="json"), trial.params, trial.distributions, trial.system_attrs)
+        trial = self._storage.get_trial(key)
+        values = config.model_dump(mode="json")
+        return Proposal(values, trial.params, trial.distributions, trial.system_attrs, self.sequence())
+
+    def _key(self, number: int) -> int:
+        """The key of the trial that has this number in memory."""
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     # -- what the sampler sees ----------------------------------------------------------------------------------------
 
-    def _remember(self, trials: Sequence[optuna.trial.FrozenTrial]) -> optuna.Study:
-        """A study in memory with the running trials and those of the window, and a new sampler."""
+    def _remember(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
+        """Go on with a study in memory that has the running trials and those of the window, and a new sampler."""
         import optuna
 
+        storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(
+            storage=storage,
             sampler=build_sampler(self._space.search, self._proposed, self._space.hyperparameters()),
             directions=list(self._space.objectives.values()),
         )
+        study_id = storage.get_study_id_from_name(study.study_name)
         running = {key: number for number, key in self._keys.items()}
         for trial in self._shown(trials):
             lean = optuna.trial.FrozenTrial(**{**_fields(trial), "user_attrs": {}})
-            key = study._storage.create_new_trial(study._study_id, template_trial=lean)
+            key = storage.create_new_trial(study_id, template_trial=lean)
             if not trial.state.is_finished():
-                self._keys[running.get(trial._trial_id, trial.number)] = key
-        return study
+                number = trial.number if not running else running.get(self._key(trial.number), trial.number)
+                self._keys[number] = key
+        self._study, self._storage, self._study_id = study, storage, study_id
 
     def _move_window(self) -> None:
         if self._window is None:
             return
         trials = self._study.get_trials(deepcopy=False)
         if len(trials) - len(self._keys) > self._window + max(self._window // 2, 100):
-            self._study = self._remember(trials)
+            self._remember(trials)
 
     def _shown(self, trials: Sequence[optuna.trial.FrozenTrial]) -> Sequence[optuna.trial.FrozenTrial]:
         if self._window is None:
@@ -233,5 +243,5 @@ def _fields(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
         "distributions": trial.distributions,
         "system_attrs": trial.system_attrs,
         "intermediate_values": {},
-        "trial_id": trial._trial_id,
+        "trial_id": -1,
     }

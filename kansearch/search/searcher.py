@@ -1,6 +1,6 @@
-"""Ray Tune's side of a search: `StudySearcher` hands out trials, `StudyScheduler` takes their results, stops the weak.
+"""Ray Tune's side of a search: `StudySearcher` asks for workers, `StudyScheduler` takes what they tell.
 
-Both only translate Ray's ids and words for `kansearch.search.ask_tell`; Ray Tune's own state is disposable.
+Both only translate Ray's ids and words for `kansearch.search.workers`; Ray Tune's own state is disposable.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from kansearch.errors import ObstacleError
-from kansearch.search.execution import Assignment, Work
-from kansearch.search.obstacles import OBSTACLE, check_alive
-from kansearch.search.trainable import FAILURE, KIND, MEMORY, Request
-from kansearch.search.watchdog import Watchdog
+from kansearch.search.obstacles import check_alive
+from kansearch.search.trainable import Report
+from kansearch.search.workers import Workers
 
 __all__ = ["Attendant", "StopAll", "StudyScheduler", "StudySearcher"]
 
@@ -32,120 +30,79 @@ class _Disposable:
 
 
 class StudySearcher(_Disposable, Searcher):
-    """What Ray Tune runs next.
+    """Asks for one Ray Tune trial for each worker that is wanted.
 
     Args:
-        search: the search itself, or whatever else hands out work.
-        request: makes the worker's request of what is to be run.
+        workers: who runs what.
+        configuration: of each worker.
     """
 
-    def __init__(self, search: Work, request: Callable[[Assignment], Request]) -> None:
+    def __init__(self, workers: Workers, configuration: Mapping[str, Any]) -> None:
         super().__init__()
-        self._search = search
-        self._request = request
-        self._live: dict[str, int] = {}
-
-    @property
-    def live(self) -> Mapping[str, int]:
-        """Number of each trial that runs now, by Ray's id."""
-        return self._live
+        self._workers = workers
+        self._configuration = dict(configuration)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """The next trial to run, None to be asked again later, or `FINISHED`, for good."""
-        if self._search.exhausted:
+        """The configuration of another worker, None to be asked again later, or `FINISHED`, for good."""
+        if self._workers.work.exhausted:
             return Searcher.FINISHED
-        assignment = self._search.ask()
-        if assignment is None:
+        if not self._workers.missing:
             return None
-        self._live[trial_id] = assignment.number
-        return self._request(assignment).as_ray_config()
-
-    def tell(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Commit one epoch, or the trial's failure. True: stop the trial."""
-        number = self._live.get(trial_id)
-        if number is None:
-            return False  # the echo of a result that finished the trial
-        if OBSTACLE in result:
-            raise ObstacleError(str(result[OBSTACLE]))
-        if FAILURE in result:
-            del self._live[trial_id]
-            give_up = self._search.out_of_memory if result[KIND] == MEMORY else self._search.fail
-            give_up(number, str(result[FAILURE]))
-            return False
-        stop = self._search.tell(number, result)
-        if number not in self._search.live:
-            del self._live[trial_id]
-        return stop
-
-    def on_lost_worker(self, trial_id: str, report: str) -> None:
-        """Commit that a trial's worker is gone, with Ray's report of it."""
-        number = self._live.pop(trial_id, None)
-        if number is None:
-            return  # the trial had ended
-        give_up = self._search.out_of_memory if _KILLED_FOR_MEMORY in report else self._search.lost
-        give_up(number, f"worker lost: {_cause(report)}")
-
-    def on_hung(self, trial_id: str, reason: str) -> None:
-        """Commit that a trial is given up because it reports nothing more."""
-        self._search.fail(self._live.pop(trial_id), reason)
+        self._workers.started(trial_id)
+        return self._configuration
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """`StudyScheduler` has told it already."""
+        """`StudyScheduler` has taken it already."""
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Ray Tune is done with the trial. `StudyScheduler` or `Attendant` has committed how it ended."""
+        """A worker has ended. `Attendant` has been told if it was lost."""
 
     def save(self, checkpoint_path: str) -> None:
         """The study is saved already."""
 
 
 class StudyScheduler(_Disposable, FIFOScheduler):
-    """Tells the search each result and stops the trial if it says so."""
+    """Takes what each worker tells."""
 
-    def __init__(self, searcher: StudySearcher) -> None:
+    def __init__(self, workers: Workers, handles: dict[str, Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._searcher = searcher
+        self._workers = workers
+        self._handles = handles
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        return self.STOP if self._searcher.tell(trial.trial_id, result) else self.CONTINUE
+        key = trial.trial_id
+        if "worker" in result:
+            handle = self._handles[key] = result["worker"]
+            self._workers.ready(key, result["seat"], handle.hand.remote)
+        self._workers.heard(key, Report.from_text(result["report"]) if "report" in result else None)
+        return self.CONTINUE
 
 
 class Attendant(_Disposable, Callback):
-    """Tells the searcher of lost workers, of which Ray tells no `Searcher`; kills hung ones; calls `tick` at each step.
+    """Tells of lost workers, of which Ray tells no `Searcher`; ends hung ones; calls `tick` at each step.
 
     Args:
-        searcher: who commits what happened.
-        watchdog: who knows when a worker hangs.
+        workers: who commits what happened.
+        handles: of the workers' processes, by Ray Tune's id.
         tick: called some times a second.
     """
 
-    def __init__(self, searcher: StudySearcher, watchdog: Watchdog, tick: Callable[[], None]) -> None:
-        self._searcher = searcher
-        self._watchdog = watchdog
+    def __init__(self, workers: Workers, handles: Mapping[str, Any], tick: Callable[[], None]) -> None:
+        self._workers = workers
+        self._handles = handles
         self._tick = tick
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        import ray
+
         self._tick()
-        for trial_id, reason in self._watchdog.silent():
-            if trial_id in self._searcher.live:
-                self._searcher.on_hung(trial_id, reason)
-            _kill(next(trial for trial in trials if trial.trial_id == trial_id))
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._watchdog.started(trial.trial_id)
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        self._watchdog.heard(trial.trial_id, result.get("seconds"))
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._watchdog.ended(trial.trial_id)
+        for key in self._workers.hung():
+            ray.kill(self._handles[key])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._watchdog.ended(trial.trial_id)
         check_alive()  # or neither the trial nor its worker is to blame
-        self._searcher.on_lost_worker(trial.trial_id, str(trial.get_error() or ""))
+        report = str(trial.get_error() or "")
+        self._workers.gone(trial.trial_id, _cause(report), _KILLED_FOR_MEMORY in report)
 
 
 class StopAll(_Disposable, Stopper):
@@ -159,14 +116,6 @@ class StopAll(_Disposable, Stopper):
 
     def stop_all(self) -> bool:
         return self._stopping()
-
-
-def _kill(trial: Any) -> None:
-    import ray
-
-    actor = trial.temporary_state.ray_actor
-    if actor is not None:
-        ray.kill(actor)
 
 
 def _cause(report: str) -> str:

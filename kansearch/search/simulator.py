@@ -111,7 +111,7 @@ class _Clock:
             now, number, epoch = heapq.heappop(due)
             result = curves[number][epoch - 1]
             self.spent += result["seconds"]
-            search.tell(number, result)
+            search.tell(number, [result])
             if search.overspent is not None:
                 return
             if number in search.live:

@@ -1,10 +1,9 @@
-"""The bridge to `trials`: what a Ray worker runs. The one place where the study's process boundary is crossed.
+"""The bridge to `trials`: what a worker runs. The one place where the study's process boundary is crossed.
 
-A worker reports one flat result an epoch, `EpochResult`'s fields, and with the last one of a training that is to be
-final the test split's figures, as JSON under `TEST`. An exception is a result too, with its reason and
-kind, or an obstacle where the trial is not to blame:
-Ray sees no error, the worker stays alive for the next trial, and the traceback lies where its checkpoints do. Only an
-error of the GPU itself is Ray's: the process can't use it any more, and under CUDA MPS it may be another trial's.
+A trial's results are flat dicts: of each epoch `EpochResult`'s fields, and with the last one of a training that is to
+be final the test split's figures, as JSON under `TEST`. An exception is a result too, with its reason and kind, or an
+obstacle where the trial is not to blame: the worker stays alive for the next trial, and the traceback lies where the
+trial's checkpoints do. Only an error of the GPU itself ends the worker: its process can't use the GPU any more.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import dataclasses
 import json
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,22 @@ from kansearch.search.checkpoints import CHECKPOINT, WEIGHTS, Checkpoints, check
 from kansearch.search.mps import PIPES
 from kansearch.search.obstacles import OBSTACLE, obstacle
 
-__all__ = ["FAILURE", "KIND", "MEMORY", "TEST", "Request", "resources", "train"]
+__all__ = [
+    "FAILURE",
+    "KIND",
+    "MEMORY",
+    "REPORT_SECONDS",
+    "TEST",
+    "TRAINING",
+    "Report",
+    "Request",
+    "Training",
+    "one_line",
+]
 
 FAILURE, KIND, MEMORY, TEST = "failure", "kind", "memory", "test"
+REPORT_SECONDS = 2.0
+"""A worker reports after so long, at the end of the epoch; earlier where the driver has something to decide."""
 _LONGEST_REASON = 300
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
@@ -37,35 +49,72 @@ class Request:
     place: str
     data_dir: str | None
     threads: int
-    cpus: float
     gpus: float
-    mps: str | None = None
-    """Where CUDA MPS is to be found."""
+    """Share of a GPU's memory that the trial may take; 0: it runs on the CPU."""
     trusted: list[str] = dataclasses.field(default_factory=list)
     final: bool = False
     """Train on the whole training split, validation images too, and measure once on the test split at the end."""
+    rungs: list[int] = dataclasses.field(default_factory=list)
+    """Epochs after which the driver decides whether the trial goes on."""
+    checkpoint_seconds: float = 0.0
+    """Training time after which the next epoch's end writes a checkpoint."""
 
-    def as_ray_config(self) -> dict[str, Any]:
-        """One JSON string, so that Ray Tune flattens and tags nothing."""
-        return {"request": json.dumps(dataclasses.asdict(self))}
+    @property
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def from_ray_config(cls, config: dict[str, Any]) -> Request:
-        return cls(**json.loads(config["request"]))
+    def from_text(cls, text: str) -> Request:
+        return cls(**json.loads(text))
 
 
-def train(ray_config: dict[str, Any]) -> None:
-    """Ray Tune's function trainable: run one trial, from its checkpoint if there is one, reporting after each epoch."""
-    from ray import tune
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a trial has done since its last report."""
 
-    request = Request.from_ray_config(ray_config)
+    number: int
+    results: list[dict[str, Any]]
+    """Epochs by the fields of `EpochResult`; the last may be a failure or an obstacle instead."""
+    ended: bool
+    """Whether there will be no other report of this trial."""
+    seconds: float
+    """From the moment at which the worker got the trial."""
+
+    @property
+    def text(self) -> str:
+        """As JSON: one string, so that Ray Tune flattens nothing."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Report:
+        return cls(**json.loads(text))
+
+
+def prepare(mps: str | None, gpus: float, threads: int) -> str:
+    """Load what every trial needs, and begin to use the GPU; the GPUs that this process was given.
+
+    mps: where CUDA MPS is to be found. gpus: a trial's share of a GPU; 0: none is used. threads: a trial's CPU threads.
+    """
+    if mps is not None:
+        os.environ[PIPES] = mps  # read when the process first uses CUDA
+    from trials.run import start_gpu, use_threads
+
+    use_threads(threads)
+    if not gpus:
+        return ""
+    start_gpu()
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+
+
+def train(request: Request) -> Iterator[dict[str, Any]]:
+    """Run one trial, from its checkpoint if there is one: its results."""
     try:
-        for result in _epochs(request, checkpoints_at(request.place)):
-            tune.report(result)
+        yield from _epochs(request, checkpoints_at(request.place))
     except Exception as error:
         if _is_of_the_gpu(error):
             raise
-        tune.report(_ended(error, request))
+        yield _ended(error, request)
 
 
 def _ended(error: Exception, request: Request) -> dict[str, str]:
@@ -83,14 +132,6 @@ def _ended(error: Exception, request: Request) -> dict[str, str]:
     return {FAILURE: one_line(error, more), KIND: MEMORY if _is_out_of_memory(error) else "error"}
 
 
-def resources(ray_config: dict[Any, Any]) -> Any:
-    """What Ray Tune is to reserve for a trial, as its `PlacementGroupFactory`."""
-    from ray.tune import PlacementGroupFactory
-
-    request = Request.from_ray_config(ray_config)
-    return PlacementGroupFactory([{"CPU": request.cpus, "GPU": request.gpus}])
-
-
 def _is_out_of_memory(error: Exception) -> bool:
     """torch says it with a class of its own on a GPU, and names the allocator on a CPU; CUDA and cuBLAS in words."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
@@ -103,8 +144,6 @@ def _is_of_the_gpu(error: Exception) -> bool:
 
 
 def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
-    if request.mps is not None:
-        os.environ[PIPES] = request.mps  # read when the process first uses CUDA
     from trials.config import TrialConfig
     from trials.data.functions import trust_data
     from trials.run import evaluate, run_trial, use_memory, use_threads
@@ -113,7 +152,7 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
     trust_data(*request.trusted)
     if request.gpus:
         use_memory(request.gpus)
-    device = None if request.gpus else "cpu"  # Ray hides no GPU from a trial that has none
+    device = None if request.gpus else "cpu"  # Ray hides no GPU from a worker that has none
     config = TrialConfig.model_validate(request.config)
     data_dir = Path(request.data_dir) if request.data_dir else None
     with checkpoints.folder(request.number) as folder:
@@ -125,6 +164,8 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
             checkpoint=checkpoint,
             weights=weights,
             hold_out=not request.final,
+            checkpoint_seconds=request.checkpoint_seconds,
+            keep_last=request.final,
         ):
             checkpoints.store(request.number, folder)
             report = dataclasses.asdict(result)
@@ -141,3 +182,14 @@ def one_line(error: BaseException, more: str = "") -> str:
     text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     room = _LONGEST_REASON - len(more)
     return (text if len(text) <= room else text[: room - 1] + "…") + more
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a worker runs: `prepare` once, when it starts, and `train` for each trial."""
+
+    prepare: Callable[[str | None, float, int], str]
+    train: Callable[[Request], Iterator[dict[str, Any]]]
+
+
+TRAINING = Training(prepare, train)

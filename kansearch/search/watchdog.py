@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from kansearch.search.trainable import REPORT_SECONDS
 from kansearch.space import SearchSettings
 
 __all__ = ["Watchdog"]
@@ -21,7 +22,9 @@ class _Watched:
 
 
 class Watchdog:
-    """Expects of each trial a report within max(`hang_minimum`, `hang_factor` times its slowest epoch).
+    """Expects a report of each trial within max(`hang_minimum`, `hang_factor` times its slowest epoch).
+
+    A worker reports every `REPORT_SECONDS`, which are added.
 
     Args:
         settings: the limits.
@@ -31,26 +34,26 @@ class Watchdog:
     def __init__(self, settings: SearchSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._minimum, self._factor = settings.hang_minimum, settings.hang_factor
         self._clock = clock
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[int, _Watched] = {}
 
-    def started(self, trial: str) -> None:
-        """A worker has begun with a trial."""
+    def started(self, trial: int) -> None:
+        """A trial is given to a worker."""
         self._watched[trial] = _Watched(self._clock())
 
-    def heard(self, trial: str, seconds: float | None) -> None:
-        """A trial reported an epoch that took `seconds`; None: not an epoch."""
+    def heard(self, trial: int, seconds: Sequence[float]) -> None:
+        """A trial reported epochs that took so long, or something else."""
         watched = self._watched.get(trial)
         if watched is None:
             return
         watched.heard = self._clock()
-        if seconds is not None:
-            watched.slowest = max(seconds, watched.slowest or 0.0)
+        if seconds:
+            watched.slowest = max(*seconds, watched.slowest or 0.0)
 
-    def ended(self, trial: str) -> None:
+    def ended(self, trial: int) -> None:
         """A trial is to be watched no more."""
         self._watched.pop(trial, None)
 
-    def silent(self) -> Iterator[tuple[str, str]]:
+    def silent(self) -> Iterator[tuple[int, str]]:
         """Trials to be given up, each with the reason, once."""
         now = self._clock()
         for trial, watched in list(self._watched.items()):
@@ -64,7 +67,7 @@ class Watchdog:
             return None
         if watched.slowest is None:
             return _FIRST_REPORT * self._minimum
-        return max(self._minimum, self._factor * watched.slowest)
+        return max(self._minimum, self._factor * watched.slowest) + REPORT_SECONDS
 
     def _expected(self, watched: _Watched) -> str:
         if watched.slowest is None:

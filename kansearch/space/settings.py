@@ -128,6 +128,12 @@ class SearchSettings(BaseModel):
         default=300.0,
         description="but never earlier than after this long, 12 times as long before its first epoch; null: never",
     )
+    checkpoint_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="an epoch's end writes a checkpoint after so much training since the last one, s: a crash costs no "
+        "trial more than this and an epoch; 0: after each epoch",
+    )
     deterministic: bool = Field(
         default=False,
         description="the same trials for the same seed and number of workers, whatever their timing; workers wait",

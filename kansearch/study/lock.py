@@ -12,10 +12,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from kansearch.errors import KansearchError, StudyBusyError
 
-__all__ = ["driver_lock", "holder", "reader_lock"]
+__all__ = ["driver_lock", "held_file", "holder", "reader_lock"]
 
 _NAME = "driver.lock"
 
@@ -26,14 +27,18 @@ def driver_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         StudyBusyError: another live process holds it; the message names its pid and host.
-        KansearchError: the lock can't be written.
+        KansearchError: the lock can't be written, or the file system has no locks.
     """
-    path = folder / _NAME
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StudyBusyError(_busy(folder)) from None
+    with held_file(folder / _NAME, folder.name):
+        yield
+
+
+@contextmanager
+def held_file(path: Path, study: str) -> Iterator[None]:
+    """Hold the file `path`, which is made if need be, as the driver of `study`. Raises as `driver_lock`."""
+    with _opened(path) as file:
+        if not _locked(file, fcntl.LOCK_EX, path):
+            raise StudyBusyError(_busy(path, study))
         file.truncate(0)
         try:
             os.write(file.fileno(), json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
@@ -55,10 +60,8 @@ def reader_lock(folder: Path) -> Iterator[None]:
         yield
         return
     with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StudyBusyError(_busy(folder)) from None
+        if not _locked(file, fcntl.LOCK_SH, path):
+            raise StudyBusyError(_busy(path, folder.name))
         yield
 
 
@@ -68,20 +71,36 @@ def holder(folder: Path) -> str | None:
     return _describe(path) if path.exists() and not _may_be_read(path) else None
 
 
-def _busy(folder: Path) -> str:
+def _busy(path: Path, study: str) -> str:
     """Why the lock can't be had."""
-    path = folder / _NAME
     if _may_be_read(path):
-        return f"study '{folder.name}' is being read by `kansearch merge`; try again once that is done"
-    return f"study '{folder.name}' is being run by {_describe(path)}"
+        return f"study '{study}' is being read by `kansearch merge`; try again once that is done"
+    return f"study '{study}' is being run by {_describe(path)}"
 
 
 def _may_be_read(path: Path) -> bool:
     with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+        return _locked(file, fcntl.LOCK_SH, path)
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        return open(path, "a+", opener=lambda name, flags: os.open(name, flags, 0o600))
+    except OSError as error:
+        raise KansearchError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _locked(file: IO[str], kind: int, path: Path) -> bool:
+    """Take a lock without waiting; False where somebody else has it."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # such as a network file system that was mounted without
+        raise KansearchError(
+            f"cannot lock {path}: {error.strerror}; kansearch needs a file system with locks: keep studies on a local "
+            "disk (`--home DIR`), or mount this one with locks"
+        ) from error
     return True
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from kansearch.errors import KansearchError
 from kansearch.study.storage import sqlite_path, sqlite_url
 
-__all__ = ["PLACES", "Places", "write_private"]
+__all__ = ["PLACES", "Places"]
 
 PLACES = "study.json"
 """Its name in a study's folder: a folder without it holds no study."""
@@ -47,9 +47,3 @@ class Places:
         if file is not None and (own := path.parent / file.name).is_file():
             return replace(places, storage=sqlite_url(own))
         return places
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read: a URL may hold a password."""
-    path.touch(mode=0o600)
-    path.write_text(text)

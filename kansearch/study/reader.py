@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from kansearch.study.optuna_parts import models
 from kansearch.study.storage import steady_storage
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def _read(study: optuna.Study, numbers: Collection[int] | None, whole: bool) -> 
     database = steady_storage(study)
     if database is not None:
         found: list[FrozenTrial]
-        found = database.read(lambda connection: _Reader(connection, study._study_id, numbers).trials(whole))
+        study_id = database.get_study_id_from_name(study.study_name)
+        found = database.read(lambda connection: _Reader(connection, study_id, numbers).trials(whole))
         return found
     trials = study.get_trials(deepcopy=False)
     return trials if numbers is None else [trial for trial in trials if trial.number in numbers]
@@ -48,11 +50,9 @@ def _read(study: optuna.Study, numbers: Collection[int] | None, whole: bool) -> 
 
 class _Reader:
     def __init__(self, connection: Connection, study_id: int, numbers: Collection[int] | None) -> None:
-        from optuna.storages._rdb import models
-
         self._connection = connection
-        self._models = models
-        table = models.BaseModel.metadata.tables[models.TrialModel.__tablename__].c
+        self._models = models()
+        table = self._models.TrialModel.__table__.c
         self._table: Any = table
         self._wanted = table.study_id == study_id
         if numbers is not None:
@@ -62,15 +62,15 @@ class _Reader:
         from optuna.trial import FrozenTrial
         from sqlalchemy import select
 
-        models, table = self._models, self._table
-        param, value = models.TrialParamModel, models.TrialValueModel
+        tables, table = self._models, self._table
+        param, value = tables.TrialParamModel, tables.TrialValueModel
         params: _Parts = defaultdict(dict)
         notes: _Parts = defaultdict(dict)
         if whole:
             params = self._parts(param, (param.param_name, param.param_value, param.distribution_json), _param)
-            notes = self._attributes(models.TrialSystemAttributeModel)
+            notes = self._attributes(tables.TrialSystemAttributeModel)
         values = self._parts(value, (value.objective, value.value, value.value_type), _value)
-        attributes = self._attributes(models.TrialUserAttributeModel)
+        attributes = self._attributes(tables.TrialUserAttributeModel)
         columns = (table.trial_id, table.number, table.state, table.datetime_start, table.datetime_complete)
         return [
             FrozenTrial(
@@ -124,6 +124,4 @@ def _distribution(text: str) -> optuna.distributions.BaseDistribution:
 
 
 def _value(objective: int, stored: float, kind: Any) -> tuple[str, float]:
-    from optuna.storages._rdb.models import TrialValueModel
-
-    return f"{objective:03d}", TrialValueModel.stored_repr_to_value(stored, kind)
+    return f"{objective:03d}", models().TrialValueModel.stored_repr_to_value(stored, kind)

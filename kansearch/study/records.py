@@ -6,9 +6,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["EPOCH_METRICS", "FINISHED", "Proposal", "State", "TrialRecord"]
+__all__ = ["EPOCH_METRICS", "FINISHED", "Proposal", "Rungs", "State", "TrialRecord"]
 
 State = Literal["running", "complete", "pruned", "fail", "infeasible"]
+Rungs = Mapping[str, tuple[int, int, bool]]
+"""What a scheduler decided about a trial, by epoch: the trial's rank, the trials compared, whether it went on."""
+
 FINISHED: frozenset[State] = frozenset({"complete", "pruned", "fail"})
 """States that use up the budget of trials; an infeasible configuration trains nothing and uses none."""
 
@@ -18,12 +21,16 @@ EPOCH_METRICS = ("train_loss", "validation_loss", "accuracy", "mean_iou", "image
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration that a sampler drew: from which values out of which distributions (Optuna's), and its notes."""
+    """A configuration that a sampler drew: from which values out of which distributions (Optuna's), and its notes.
+
+    `sequence` is where a sampler stands afterwards that goes through a sequence, such as qmc.
+    """
 
     config: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
     distributions: Mapping[str, Any]
     notes: Mapping[str, Any]
+    sequence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,11 @@ class TrialRecord:
     values: Mapping[str, float] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     curve: Sequence[Mapping[str, Any]] = ()
-    rungs: Mapping[str, tuple[int, int, bool]] = field(default_factory=dict)
-    """What the scheduler decided, by epoch: the trial's rank, the trials compared, whether it went on."""
+    rungs: Rungs = field(default_factory=dict)
     losses: Sequence[str] = ()
     """Why its workers were lost, each time that it was to go on from its checkpoint."""
+    held_seconds: float | None = None
+    """Device-seconds from hand-out on, over all of its workers; None where epochs alone were timed."""
     source: Mapping[str, Any] | None = None
     """Of a trial that was merged into this study: the `study` that trained it, and its `number` there."""
 
@@ -60,7 +68,12 @@ class TrialRecord:
 
     @property
     def seconds(self) -> float:
-        """Device-seconds used so far."""
+        """Device-seconds used so far: from hand-out on where that is known, else those of its epochs."""
+        return self.training_seconds if self.held_seconds is None else self.held_seconds
+
+    @property
+    def training_seconds(self) -> float:
+        """Device-seconds of its epochs."""
         return float(sum(result["seconds"] for result in self.curve))
 
     @property

@@ -16,7 +16,8 @@ from typing import Any
 
 from kansearch.errors import InputError, KansearchError
 from kansearch.study.lock import driver_lock
-from kansearch.study.places import PLACES, Places, write_private
+from kansearch.study.places import PLACES, Places
+from kansearch.study.private import private_folder, write_private
 from kansearch.study.storage import discard_optuna_study, sqlite_path, sqlite_url
 from kansearch.study.study import Study
 
@@ -104,7 +105,7 @@ def staging(home: Path, name: str) -> Iterator[Staging]:
     made = Staging(home, name)
     folder = made.home / name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise KansearchError(f"cannot make the folder {folder}: {error.strerror}") from error
     with driver_lock(folder):

@@ -8,25 +8,25 @@ whose answer was lost with the connection is not done twice.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from optuna.distributions import distribution_to_json
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import Table
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from kansearch.errors import InputError, ObstacleError, causes
+from kansearch.study import rows
+from kansearch.study.optuna_parts import get_trials_of
+from kansearch.study.server_lock import LockLost, ServerLock
 
 __all__ = ["SteadyStorage"]
 
@@ -47,7 +47,7 @@ def _steady(method: Callable[..., T]) -> Callable[..., T]:
         while True:
             try:
                 result = method(self, *args, **kwargs)
-            except (OperationalError, StorageInternalError) as error:
+            except (OperationalError, StorageInternalError, LockLost) as error:
                 self.wait_or_raise(error)
             else:
                 self.give_up_at = None
@@ -68,8 +68,13 @@ class SteadyStorage(RDBStorage):
         self.patience = _seconds_of_patience()
         self.give_up_at: float | None = None
         """When waiting ends, on the monotonic clock; None while all is well."""
-        self._trials_before: int | None = None
-        arguments = {"connect_args": _connect_arguments(address, self.patience), "pool_pre_ping": True}
+        self.lock: ServerLock | None = None
+        """The driver's, where it holds one."""
+        self._newest_before: int | None = None
+        arguments = {
+            "connect_args": _connect_arguments(address, self.patience),
+            "pool_pre_ping": address.get_backend_name() != "sqlite",  # a file needs no question whether it is there
+        }
         super().__init__(url, engine_kwargs=arguments)
         weakref.finalize(self, self.engine.dispose)  # closes its connections
 
@@ -77,7 +82,7 @@ class SteadyStorage(RDBStorage):
         """Wait a little; raise `ObstacleError` where waiting does not help, or has not helped for long enough."""
         cause = next((each for each in causes(error) if isinstance(each, DBAPIError)), None)
         reason = _first_line(cause.orig if cause is not None and cause.orig is not None else error)
-        if cause is None or not _may_end(cause):
+        if not isinstance(error, LockLost) and (cause is None or not _may_end(cause)):
             raise ObstacleError(f"cannot use the study's storage {self.shown}: {reason}") from error
         if self.give_up_at is None:
             self.give_up_at = time.monotonic() + self.patience
@@ -92,45 +97,60 @@ class SteadyStorage(RDBStorage):
         with self.engine.connect() as connection:
             return reader(connection)
 
+    @contextmanager
+    def locked(self, study_id: int, study: str) -> Iterator[None]:
+        """Write as the one driver of a study in a PostgreSQL database. Raises StudyBusyError."""
+        lock = ServerLock(self.engine, study_id, study)
+        lock.take()
+        self.lock = lock
+        try:
+            yield
+        finally:
+            self.lock = None
+            lock.free()
+
     # -- writes: a transaction each, which is not done twice where its answer was lost ---------------------------------
 
-    def new_trial(self, study_id: int, trial: FrozenTrial) -> tuple[int, int]:
-        """Commit a trial without values; its id and its number. A study has one driver."""
-        self._trials_before = None
-        return self._new_trial(study_id, trial)
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction; while the driver's lock is held, in the session that holds it."""
+        lock = self.lock
+        if lock is None:
+            with self.engine.begin() as connection:
+                yield connection
+        else:
+            with lock.writing() as connection:
+                yield connection
+
+    def new_trials(
+        self, study_id: int, trials: Sequence[FrozenTrial], attributes: Mapping[str, Any] | None = None
+    ) -> list[tuple[int, int]]:
+        """Commit trials, numbered from the newest one on, with attributes of the study; id and number of each.
+
+        A study has one driver.
+        """
+        self._newest_before = None
+        return self._new_trials(study_id, trials, attributes or {})
 
     @_steady
-    def _new_trial(self, study_id: int, trial: FrozenTrial) -> tuple[int, int]:
-        with self.engine.begin() as connection:
-            of_study = select(func.count()).select_from(_TRIALS).where(_TRIALS.c.study_id == study_id)
-            number = connection.execute(of_study).scalar_one()
-            if self._trials_before is not None and number > self._trials_before:  # the attempt before succeeded
-                number = self._trials_before
-                known = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id, _TRIALS.c.number == number)
-                return int(connection.execute(known).scalar_one()), number
-            self._trials_before = number
-            trial_id = _insert(connection, study_id, number, trial)
-            for table, rows in _parts(trial, trial_id).items():
-                if rows:
-                    connection.execute(insert(table), rows)
-        return trial_id, number
+    def _new_trials(
+        self, study_id: int, trials: Sequence[FrozenTrial], attributes: Mapping[str, Any]
+    ) -> list[tuple[int, int]]:
+        with self._writing() as connection:
+            newest = _newest(connection, study_id)
+            if self._newest_before is not None and newest > self._newest_before:  # the attempt before succeeded
+                known = {"study": study_id, "first": self._newest_before + 1}
+                return [(trial_id, number) for trial_id, number in connection.execute(rows.SINCE_NUMBER, known)]
+            self._newest_before = newest
+            _note_study(connection, study_id, attributes)
+            return _insert(connection, study_id, newest + 1, trials)
 
     @_steady
     def add_ended(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
         """Commit trials that have ended, numbered from 0 in their order, to a study without any: all, or none."""
-        rows: dict[Table, list[dict[str, Any]]] = {table: [] for table in (_PARAMS, _ATTRIBUTES, _NOTES, _VALUES)}
-        with self.engine.begin() as connection:
-            of_study = select(func.count()).select_from(_TRIALS).where(_TRIALS.c.study_id == study_id)
-            if connection.execute(of_study).scalar_one():
-                return  # the attempt before succeeded
-            for number, trial in enumerate(trials):
-                trial_id = _insert(connection, study_id, number, trial)
-                for table, parts in _parts(trial, trial_id).items():
-                    rows[table] += parts
-                rows[_VALUES] += _value_rows(trial_id, trial.values or ())
-            for table, parts in rows.items():
-                if parts:
-                    connection.execute(insert(table), parts)
+        with self._writing() as connection:
+            if _newest(connection, study_id) < 0:  # or the attempt before succeeded
+                _insert(connection, study_id, 0, trials)
 
     @_steady
     def note(
@@ -144,74 +164,54 @@ class SteadyStorage(RDBStorage):
 
         Raises UpdateFinishedTrialError for a trial that has ended otherwise.
         """
-        with self.engine.begin() as connection:
-            before = connection.execute(select(_TRIALS.c.state).where(_TRIALS.c.trial_id == trial_id)).scalar_one()
-            if before.is_finished():
-                if before == state:
-                    return  # the attempt before succeeded
-                raise UpdateFinishedTrialError(f"trial {trial_id} has ended: {before.name.lower()}")
-            mine = _ATTRIBUTES.c.trial_id == trial_id
-            for key, value in attributes.items():
-                connection.execute(delete(_ATTRIBUTES).where(mine, _ATTRIBUTES.c.key == key))
-                row = {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-                connection.execute(insert(_ATTRIBUTES).values(row))
+        the_trial = {"trial": trial_id}
+        with self._writing() as connection:
+            ended = state is not None and connection.execute(rows.END_TRIAL, the_trial | rows.ended_row(state)).rowcount
+            if not ended:
+                before = connection.execute(rows.STATE, the_trial).scalar_one()
+                if before.is_finished():
+                    if before == state:
+                        return  # the attempt before succeeded
+                    raise UpdateFinishedTrialError(f"trial {trial_id} has ended: {before.name.lower()}")
+            if attributes:
+                connection.execute(rows.DELETE_ATTRIBUTE, [the_trial | {"name": key} for key in attributes])
+                connection.execute(
+                    rows.INSERT[rows.ATTRIBUTES], rows.attribute_rows({"trial_id": trial_id}, attributes)
+                )
             if values:
-                connection.execute(insert(_VALUES), _value_rows(trial_id, values))
-            if state is not None:
-                ended = {"state": state, "datetime_complete": _utc(datetime.now())}
-                connection.execute(update(_TRIALS).where(_TRIALS.c.trial_id == trial_id).values(ended))
+                connection.execute(rows.INSERT[rows.VALUES], rows.value_rows(trial_id, values))
+
+    @_steady
+    def note_study(self, study_id: int, attributes: Mapping[str, Any]) -> None:
+        """Commit attributes of a study."""
+        with self._writing() as connection:
+            _note_study(connection, study_id, attributes)
 
 
-_TABLES = models.BaseModel.metadata.tables
-_TRIALS, _ATTRIBUTES, _VALUES, _PARAMS, _NOTES = (
-    _TABLES[model.__tablename__]
-    for model in (
-        models.TrialModel,
-        models.TrialUserAttributeModel,
-        models.TrialValueModel,
-        models.TrialParamModel,
-        models.TrialSystemAttributeModel,
-    )
-)
+def _newest(connection: Connection, study_id: int) -> int:
+    """The number of the study's newest trial; -1 where it has none."""
+    number = connection.execute(rows.LAST_NUMBER, {"study": study_id}).scalar_one_or_none()
+    return -1 if number is None else int(number)
 
 
-def _insert(connection: Connection, study_id: int, number: int, trial: FrozenTrial) -> int:
-    """The id of the new row of a trial, whose parts are to follow."""
-    row: dict[str, Any] = {"study_id": study_id, "number": number, "state": trial.state}
-    row |= {"datetime_start": _utc(trial.datetime_start), "datetime_complete": _utc(trial.datetime_complete)}
-    inserted: Any = connection.execute(insert(_TRIALS).values(row)).inserted_primary_key
-    return int(inserted[0])
+def _insert(connection: Connection, study_id: int, first: int, trials: Sequence[FrozenTrial]) -> list[tuple[int, int]]:
+    """Insert new trials, numbered from `first` on; id and number of each."""
+    made, written = list[tuple[int, int]](), dict[Table, list[dict[str, Any]]]()
+    for number, trial in enumerate(trials, start=first):
+        inserted: Any = connection.execute(rows.INSERT_TRIAL, rows.trial_row(study_id, number, trial))
+        made.append((int(inserted.inserted_primary_key[0]), number))
+        for table, parts in rows.parts(trial, made[-1][0]).items():
+            written.setdefault(table, []).extend(parts)
+    for table, parts in written.items():
+        if parts:
+            connection.execute(rows.INSERT[table], parts)
+    return made
 
 
-def _parts(trial: FrozenTrial, trial_id: int) -> dict[Table, list[dict[str, Any]]]:
-    """The rows of a new trial beside its own, by table."""
-
-    def attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in values.items()]
-
-    params = [
-        {
-            "trial_id": trial_id,
-            "param_name": name,
-            "param_value": trial.distributions[name].to_internal_repr(value),
-            "distribution_json": distribution_to_json(trial.distributions[name]),
-        }
-        for name, value in trial.params.items()
-    ]
-    return {_PARAMS: params, _ATTRIBUTES: attributes(trial.user_attrs), _NOTES: attributes(trial.system_attrs)}
-
-
-def _value_rows(trial_id: int, values: Sequence[float]) -> list[dict[str, Any]]:
-    stored = [models.TrialValueModel.value_to_stored_repr(value) for value in values]
-    return [
-        {"trial_id": trial_id, "objective": objective, "value": value, "value_type": kind}
-        for objective, (value, kind) in enumerate(stored)
-    ]
-
-
-def _utc(local: datetime | None) -> datetime | None:
-    """Optuna stores UTC and gives local time, both without saying so."""
-    return None if local is None else local.astimezone(UTC).replace(tzinfo=None)
+def _note_study(connection: Connection, study_id: int, attributes: Mapping[str, Any]) -> None:
+    for row in rows.attribute_rows({"study_id": study_id}, attributes):
+        connection.execute(rows.DELETE_STUDY_ATTRIBUTE, {"study": study_id, "name": row["key"]})
+        connection.execute(rows.INSERT[rows.STUDY_ATTRIBUTES], row)
 
 
 # Reading, and writes that come to the same when they are repeated.
@@ -225,9 +225,9 @@ for _name in (
     "get_study_system_attrs",
     "get_trial_id_from_study_id_trial_number",
     "get_trial",
-    "_get_trials",
 ):
     setattr(SteadyStorage, _name, _steady(getattr(RDBStorage, _name)))
+SteadyStorage._get_trials = _steady(get_trials_of(RDBStorage))  # type: ignore[method-assign]
 
 
 def _seconds_of_patience() -> float:

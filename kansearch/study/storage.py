@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kansearch.errors import InputError, KansearchError
 from kansearch.space import SearchSpace
+from kansearch.study.optuna_parts import backend_of, check_optuna, storage_of
+from kansearch.study.private import private_file
 
 if TYPE_CHECKING:
     import optuna
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SPACE_ATTRIBUTE",
+    "allow_reading_while_writing",
     "check_driver",
     "create_optuna_study",
     "discard_optuna_study",
@@ -39,8 +43,11 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of an SQLite database; None for another database."""
-    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
+    """The file of an SQLite database; None for another database, or one in memory."""
+    if not url.startswith(_SQLITE):
+        return None
+    name = url.removeprefix(_SQLITE).partition("?")[0]
+    return None if name == ":memory:" else Path(name)
 
 
 def create_optuna_study(
@@ -70,7 +77,7 @@ def create_optuna_study(
     study.set_user_attr(SPACE_ATTRIBUTE, written)
     path = sqlite_path(url)
     if path is not None:
-        _allow_reading_while_writing(path)
+        allow_reading_while_writing(path)
     return study
 
 
@@ -125,21 +132,42 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    check_optuna()
     from kansearch.study.steady import SteadyStorage
 
     check_driver(url)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = sqlite_path(url)
+    if path is not None:
+        private_file(path)
     try:
         return SteadyStorage(url)
+    except RuntimeError as error:  # Optuna's, of tables that another version of it made
+        raise KansearchError(f"cannot use the study's storage {_shown(url)}: {_what_to_do(str(error), url)}") from error
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise KansearchError(f"cannot open the study's storage {_shown(url)}: {str(error).splitlines()[0]}") from error
 
 
+def _what_to_do(complaint: str, url: str) -> str:
+    """Optuna's complaint of tables that its version does not know, and the way out."""
+    import optuna
+
+    said = complaint.partition(" Please")[0].rstrip(".")
+    if "storage upgrade" in complaint:
+        return f"{said}; keep a copy, then run `optuna storage upgrade --storage {shlex.quote(_shown(url))}`"
+    return f"{said}; install that version or a newer one in place of optuna {optuna.__version__}"
+
+
 def steady_storage(study: optuna.Study) -> SteadyStorage | None:
     """The database behind an opened study; None for one in memory."""
+    import optuna
+
     from kansearch.study.steady import SteadyStorage
 
-    backend = getattr(study._storage, "_backend", None)
+    storage = storage_of(study)
+    if isinstance(storage, optuna.storages.InMemoryStorage):
+        return None
+    backend = backend_of(storage)
     return backend if isinstance(backend, SteadyStorage) else None
 
 
@@ -176,6 +204,7 @@ def _shown(url: str) -> str:
         return "(not a database URL)"
 
 
-def _allow_reading_while_writing(path: Path) -> None:
+def allow_reading_while_writing(path: Path) -> None:
+    """Keep an SQLite database in WAL mode, from now on."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")

@@ -20,8 +20,8 @@ A result is committed to the storage before its worker goes on. What a trial is,
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +29,14 @@ from typing import TYPE_CHECKING, Any
 
 from kansearch.errors import InputError, KansearchError, UnknownStudyError
 from kansearch.space import Direction, SearchSpace, parse_space
+from kansearch.study.database_lock import database_lock
 from kansearch.study.history import ELAPSED, PACKING, SEQUENCE, SESSIONS, SOURCES, USAGE, WARM_START, History
-from kansearch.study.places import PLACES, Places, write_private
+from kansearch.study.places import PLACES, Places
+from kansearch.study.private import private_folder, write_private
 from kansearch.study.reader import read_attributes, read_trials
-from kansearch.study.records import FINISHED, Proposal, State, TrialRecord
+from kansearch.study.records import FINISHED, Proposal, Rungs, TrialRecord
 from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url, steady_storage
+from kansearch.study.trials import Trials
 from kansearch.study.usage import Usage
 
 if TYPE_CHECKING:
@@ -63,8 +66,7 @@ class Study:
         self.checkpoints = checkpoints or str((folder / "trials").absolute())
         self.confirm_checkpoints = f"{checkpoints or folder.absolute()}/confirm"
         self._optuna = optuna_study or load_optuna_study(self.name, storage_url)
-        self._ids: dict[int, int] = {}
-        self._running: dict[int, TrialRecord] = {}
+        self._trials = Trials(self._optuna, lambda: list(self.objectives))
         self._sequence: Mapping[str, Any] = self._optuna.user_attrs.get(SEQUENCE, {})
 
     # -- opening ------------------------------------------------------------------------------------------------------
@@ -95,8 +97,8 @@ class Study:
                 f"or name another with `--study NAME`"
             )
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "space.yaml").write_text(space.source, encoding="utf-8")
+            private_folder(folder)
+            write_private(folder / "space.yaml", space.source)
         except OSError as error:
             raise KansearchError(f"cannot write the study's folder {folder}: {error.strerror}") from error
         for leftover in folder.glob("study.db*"):  # of a driver that was killed before study.json was written
@@ -148,7 +150,7 @@ class Study:
         space = parse_space(stored["source"], stored["file"], combined)
         if space.objectives != self.objectives or space.study != self.name:
             raise InputError("a study keeps its name and its objectives; launch another one for those")
-        self._optuna.set_user_attr(SPACE_ATTRIBUTE, {**stored, "overrides": combined})
+        self._trials.note_study({SPACE_ATTRIBUTE: {**stored, "overrides": combined}})
         self.__dict__.pop("overrides", None)
         self.__dict__.pop("space", None)
 
@@ -164,7 +166,7 @@ class Study:
 
     def as_records(self, trials: Sequence[optuna.trial.FrozenTrial]) -> list[TrialRecord]:
         """What `optuna_trials` gave, as records."""
-        return [self._record(trial) for trial in trials]
+        return [self._trials.as_record(trial) for trial in trials]
 
     def finished(self) -> int:
         """Trials that used up a place in the budget."""
@@ -217,12 +219,6 @@ class Study:
         """Where a sampler stands that goes through a sequence, beside what its trials say."""
         return self._sequence
 
-    @sequence.setter
-    def sequence(self, sequence: Mapping[str, Any]) -> None:
-        if sequence != self._sequence:
-            self._optuna.set_user_attr(SEQUENCE, dict(sequence))
-            self._sequence = sequence
-
     @property
     def packing(self) -> Mapping[str, Any] | None:
         """How `gpus_per_trial: auto` was decided last (`kansearch.search.packing.Packing.document`)."""
@@ -231,7 +227,7 @@ class Study:
 
     @packing.setter
     def packing(self, packing: Mapping[str, Any]) -> None:
-        self._optuna.set_user_attr(PACKING, dict(packing))
+        self._trials.note_study({PACKING: dict(packing)})
 
     @property
     def usage(self) -> Usage:
@@ -240,14 +236,11 @@ class Study:
 
     def add_usage(self, usage: Usage) -> None:
         """Count in what one driver used."""
-        self._optuna.set_user_attr(USAGE, (self.usage + usage).document())
+        self._trials.note_study({USAGE: (self.usage + usage).document()})
 
     def add_ended(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
         """Commit trials of other studies that have ended, in this order, to a study without any: all, or none."""
-        database = steady_storage(self._optuna)
-        if database is None:
-            raise TypeError("a study in memory takes no trials")
-        database.add_ended(self._optuna._study_id, trials)
+        self._trials.add_ended(trials)
 
     def close(self) -> None:
         """Leave the database; whoever asks more of the study opens it again."""
@@ -255,161 +248,137 @@ class Study:
         if database is not None:
             database.engine.dispose()
 
+    @contextmanager
+    def lock_database(self) -> Iterator[None]:
+        """Hold the study in its database for this process, beside `driver_lock` of its folder.
+
+        Copies of the folder are locked each for itself, and may name one database. In PostgreSQL the driver's writes go
+        through the session that holds the lock from then on; a driver that has lost it to another one gets an
+        `ObstacleError` from its next write. For an SQLite file outside of the folder a file beside it is locked. Other
+        databases, and studies in memory, are not locked.
+
+        Raises:
+            StudyBusyError: another process holds it.
+        """
+        with database_lock(self._optuna, self.folder, self.storage_url):
+            yield
+
     def start(self, proposal: Proposal) -> TrialRecord:
-        """Commit a new trial, which runs: whole, or not at all."""
-        return self._create(proposal, "RUNNING", {})
+        """Commit a new trial, which runs, and where the sampler stands after it: whole, or not at all."""
+        (record,) = self._create("RUNNING", [(proposal, {})])
+        return record
 
     def refuse(self, proposal: Proposal, reason: str) -> TrialRecord:
         """Commit a configuration that breaks a constraint; it never ran."""
-        return self._create(proposal, "PRUNED", {"infeasible": True, "reason": reason})
+        (record,) = self.refuse_many([(proposal, reason)])
+        return record
 
-    def add_epoch(self, number: int, result: Mapping[str, Any]) -> TrialRecord:
-        """Commit one epoch's measurements. A trial that goes on from its checkpoint repeats those that are known."""
-        record = self.record(number)
-        if result["epoch"] <= record.epochs:
-            return record
-        return self._note(number, curve=[*record.curve, dict(result)])
+    def refuse_many(self, refusals: Sequence[tuple[Proposal, str]]) -> list[TrialRecord]:
+        """Commit configurations that break constraints, each with its reason, in one transaction."""
+        return self._create("PRUNED", [(each, {"infeasible": True, "reason": reason}) for each, reason in refusals])
 
-    def note_rungs(self, number: int, rungs: Mapping[str, tuple[int, int, bool]]) -> TrialRecord:
-        """Commit what the scheduler decided about a trial, by epoch."""
-        return self._note(number, rungs=dict(rungs))
+    def _create(self, state: str, proposals: Sequence[tuple[Proposal, Mapping[str, Any]]]) -> list[TrialRecord]:
+        if not proposals:
+            return []
+        sequence = dict(proposals[-1][0].sequence)
+        news = {SEQUENCE: sequence} if sequence != self._sequence else {}
+        records = self._trials.create(state, proposals, news)
+        self._sequence = sequence
+        return records
 
-    def note_loss(self, number: int, reason: str) -> TrialRecord:
-        """Commit that a trial lost its worker and is to go on from its checkpoint."""
-        return self._note(number, losses=[*self.record(number).losses, reason])
+    def add_epochs(
+        self,
+        number: int,
+        results: Sequence[Mapping[str, Any]],
+        rungs: Rungs | None = None,
+        seconds: float | None = None,
+    ) -> TrialRecord:
+        """Commit what a worker's message says of a running trial, in one transaction; none where it says nothing new.
 
-    def complete(self, number: int, last: Mapping[str, Any] | None = None) -> TrialRecord:
-        """The trial trained its full number of epochs: its objectives are those of the last one.
-
-        `last` is that epoch's measurements where they are not committed yet.
+        Args:
+            number: the trial's.
+            results: each epoch's measurements, in their order. A trial that goes on from its checkpoint repeats epochs:
+                those that are known are skipped.
+            rungs: everything that the scheduler decided about the trial, by epoch; None: nothing new.
+            seconds: device-seconds that it has used from hand-out on, over all of its workers; None: nothing new.
         """
-        record = self.record(number)
-        if last is not None and last["epoch"] > record.epochs:
-            record = replace(record, curve=[*record.curve, dict(last)])
-        metrics = record.metrics
-        values = {name: float(metrics[name]) for name in self.objectives}
-        return self._finish(replace(record, state="complete", values=values), "COMPLETE", {"curve": list(record.curve)})
+        return self._trials.note(number, **self._news(number, results, rungs, seconds))
 
-    def fail(self, number: int, reason: str) -> TrialRecord:
-        """The trial ended badly, for a reason told in one line."""
-        return self._finish(replace(self.record(number), state="fail", reason=reason), "FAIL", {"reason": reason})
+    def complete(
+        self,
+        number: int,
+        results: Sequence[Mapping[str, Any]] = (),
+        rungs: Rungs | None = None,
+        seconds: float | None = None,
+    ) -> TrialRecord:
+        """Commit that the trial trained its full number of epochs, with what `add_epochs` would commit.
 
-    def prune(self, number: int, reason: str) -> TrialRecord:
-        """The trial was stopped before its last epoch, for a reason told in one line."""
-        return self._finish(replace(self.record(number), state="pruned", reason=reason), "PRUNED", {"reason": reason})
+        Its objectives are those of the last epoch.
+        """
+        return self._trials.end(number, "complete", **self._news(number, results, rungs, seconds))
+
+    def prune(
+        self,
+        number: int,
+        reason: str,
+        results: Sequence[Mapping[str, Any]] = (),
+        rungs: Rungs | None = None,
+        seconds: float | None = None,
+    ) -> TrialRecord:
+        """Commit that the trial was stopped early, for a reason of one line, with what `add_epochs` would commit."""
+        news = self._news(number, results, rungs, seconds)
+        return self._trials.end(number, "pruned", reason=reason, **news)
+
+    def fail(
+        self,
+        number: int,
+        reason: str,
+        results: Sequence[Mapping[str, Any]] = (),
+        rungs: Rungs | None = None,
+        seconds: float | None = None,
+    ) -> TrialRecord:
+        """Commit that the trial ended badly, for a reason of one line, with what `add_epochs` would commit."""
+        return self._trials.end(number, "fail", reason=reason, **self._news(number, results, rungs, seconds))
+
+    def note_loss(self, number: int, reason: str, seconds: float | None = None) -> TrialRecord:
+        """Commit that a trial lost its worker and is to go on from its checkpoint; `seconds` as in `add_epochs`."""
+        news = self._news(number, (), None, seconds)
+        return self._trials.note(number, losses=[*self.record(number).losses, reason], **news)
+
+    def _news(
+        self, number: int, results: Sequence[Mapping[str, Any]], rungs: Rungs | None, seconds: float | None
+    ) -> dict[str, Any]:
+        """Attributes of a trial that change."""
+        record, news = self.record(number), dict[str, Any]()
+        known = record.epochs
+        new = list[dict[str, Any]]()
+        for result in results:
+            if result["epoch"] > known:
+                new.append(dict(result))
+                known = int(result["epoch"])
+        if new:
+            news["curve"] = [*record.curve, *new]
+        if rungs is not None and rungs != record.rungs:
+            news["rungs"] = dict(rungs)
+        if seconds is not None:
+            news["held_seconds"] = float(seconds)
+        return news
+
+    # thin forms, until nobody calls them
 
     def add_session(self, session: Mapping[str, Any]) -> None:
         """Commit that a driver begins now, after `elapsed` seconds of those before it, on what `session` describes."""
         began = datetime.now(UTC).isoformat(timespec="milliseconds")
         described = {"began": began, "elapsed": self.elapsed_seconds, **session}
-        self._optuna.set_user_attr(SESSIONS, [*self.sessions, described])
+        self._trials.note_study({SESSIONS: [*self.sessions, described]})
 
     def add_elapsed(self, seconds: float) -> None:
         """Count `seconds` of wall time against the time budget."""
-        self._optuna.set_user_attr(ELAPSED, self.elapsed_seconds + seconds)
+        self._trials.note_study({ELAPSED: self.elapsed_seconds + seconds})
 
     def record(self, number: int) -> TrialRecord:
         """What is known of one trial. Its driver knows a running one without asking the storage."""
-        if number not in self._running:
-            return self._record(self._optuna._storage.get_trial(self._id(number)))
-        return self._running[number]
-
-    # -- Optuna's side ------------------------------------------------------------------------------------------------
-
-    def _create(self, proposal: Proposal, state: str, attributes: Mapping[str, Any]) -> TrialRecord:
-        import optuna
-
-        now = datetime.now()
-        trial = optuna.trial.FrozenTrial(
-            number=-1,
-            trial_id=-1,
-            state=optuna.trial.TrialState[state],
-            value=None,
-            datetime_start=now,
-            datetime_complete=None if state == "RUNNING" else now,
-            params=dict(proposal.hyperparameters),
-            distributions=dict(proposal.distributions),
-            user_attrs={"config": dict(proposal.config), **attributes},
-            system_attrs=dict(proposal.notes),
-            intermediate_values={},
-        )
-        trial._trial_id, trial.number = self._add(trial)
-        self._ids[trial.number] = trial._trial_id
-        record = self._record(trial)
-        if state == "RUNNING":
-            self._running[trial.number] = record
-        return record
-
-    def _id(self, number: int) -> int:
-        if number not in self._ids:
-            storage = self._optuna._storage
-            self._ids[number] = storage.get_trial_id_from_study_id_trial_number(self._optuna._study_id, number)
-        return self._ids[number]
-
-    def _add(self, trial: optuna.trial.FrozenTrial) -> tuple[int, int]:
-        database = steady_storage(self._optuna)
-        if database is not None:
-            return database.new_trial(self._optuna._study_id, trial)
-        storage = self._optuna._storage
-        trial_id = storage.create_new_trial(self._optuna._study_id, template_trial=trial)
-        return trial_id, storage.get_trial_number_from_id(trial_id)
-
-    def _write(
-        self,
-        number: int,
-        attributes: Mapping[str, Any],
-        state: optuna.trial.TrialState | None = None,
-        values: Sequence[float] | None = None,
-    ) -> None:
-        """Commit attributes of a running trial and, unless `state` is None, its end, at once."""
-        database = steady_storage(self._optuna)
-        if database is not None:
-            database.note(self._id(number), attributes, state, values)
-            return
-        for key, value in attributes.items():
-            self._optuna._storage.set_trial_user_attr(self._id(number), key, value)
-        if state is not None:
-            self._optuna._storage.set_trial_state_values(self._id(number), state, values)
-
-    def _note(self, number: int, **attributes: Any) -> TrialRecord:
-        """Commit attributes of a running trial, which are its record's fields."""
-        record = replace(self.record(number), **attributes)
-        self._write(number, attributes)
-        self._running[number] = record
-        return record
-
-    def _finish(self, record: TrialRecord, state: str, attributes: Mapping[str, Any]) -> TrialRecord:
-        import optuna
-
-        values = [record.values[name] for name in self.objectives] if record.values else None
-        self._write(record.number, attributes, optuna.trial.TrialState[state], values)
-        self._running.pop(record.number, None)
-        return record
-
-    def _record(self, trial: optuna.trial.FrozenTrial) -> TrialRecord:
-        attributes = trial.user_attrs
-        state: State = "infeasible" if attributes.get("infeasible") else _STATES[trial.state.name]
-        values = dict(zip(self.objectives, trial.values, strict=True)) if state == "complete" else {}
-        return TrialRecord(
-            number=trial.number,
-            state=state,
-            reason=attributes.get("reason"),
-            values=values,
-            config=attributes.get("config", {}),
-            curve=attributes.get("curve", ()),
-            rungs=attributes.get("rungs", {}),
-            losses=attributes.get("losses", ()),
-            source=attributes.get("source"),
-        )
-
-
-_STATES: dict[str, State] = {
-    "RUNNING": "running",
-    "WAITING": "running",
-    "COMPLETE": "complete",
-    "PRUNED": "pruned",
-    "FAIL": "fail",
-}
+        return self._trials.record(number)
 
 
 def home_option(home: Path) -> str:

@@ -7,20 +7,28 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from kansearch.study.private import private_file, private_folder
+from kansearch.study.storage import allow_reading_while_writing, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-__all__ = ["entities", "find_runs", "flatten", "last_step", "log_table", "metric", "quiet_client"]
+__all__ = ["artifact_location", "entities", "find_runs", "flatten", "last_step", "log_table", "metric", "quiet_client"]
 
+_SERVERS = ("http:", "https:", "databricks")
 _TABLES = "mlflow.loggedArtifacts"
 """The tag by which MLflow's pages find the tables of a run."""
 
 
 def quiet_client(tracking_uri: str) -> MlflowClient:
-    """A client that does not retry for long, and leaves it to its exceptions to say what went wrong."""
+    """A client that does not retry for long, and leaves it to its exceptions to say what went wrong.
+
+    An SQLite store is made if need be, for its owner alone to read, and is read while it is written (WAL).
+    """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the writer tries again itself
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     from mlflow import MlflowClient
@@ -28,7 +36,20 @@ def quiet_client(tracking_uri: str) -> MlflowClient:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is raised as well
+    path = sqlite_path(tracking_uri)
+    if path is not None:
+        private_file(path)
+        allow_reading_while_writing(path)
     return MlflowClient(tracking_uri=tracking_uri)
+
+
+def artifact_location(home: Path, name: str, tracking_uri: str) -> str | None:
+    """URL of a new experiment's artifacts: a folder of `home`, which is made. None where a server has a place."""
+    if tracking_uri.startswith(_SERVERS):
+        return None
+    folder = (home / "artifacts" / name).absolute()
+    private_folder(folder)
+    return folder.as_uri()
 
 
 def find_runs(client: MlflowClient, experiment: str, wanted: str) -> list[Run]:

@@ -28,7 +28,7 @@ CONFIRMATION_TAG, CONFIRMED_TAG, SEED_TAG = "kansearch.confirmation", "kansearch
 
 
 class ConfirmationStore:
-    """The runs of one study's confirmation (`kansearch.tracking.writer.RunStore`)."""
+    """The runs of one study's confirmation (`kansearch.tracking.process.RunStore`)."""
 
     def __init__(self, study: Study) -> None:
         self._study = study

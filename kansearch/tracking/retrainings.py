@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kansearch.study.figures import describe
 from kansearch.study.records import EPOCH_METRICS
-from kansearch.tracking.client import entities, find_runs, flatten, last_step, metric, quiet_client
+from kansearch.tracking.client import artifact_location, entities, find_runs, flatten, last_step, metric, quiet_client
 from kansearch.tracking.store import STUDY_TAG, TRIAL_TAG, experiment_name
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ __all__ = ["RETRAIN_TAG", "SEED_TAG", "RetrainingStore"]
 
 RETRAIN_TAG, SEED_TAG, SOURCE_TAG = "kansearch.retrain", "kansearch.seed", "kansearch.source_study"
 _EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
-_SERVERS = ("http:", "https:", "databricks")
 _ARTIFACTS = ("README.md", "config.yaml", "metrics.json", "curves.png", "confusion.png")
 
 
@@ -92,9 +91,7 @@ class RetrainingStore:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        artifacts = None
-        if not tracking_uri.startswith(_SERVERS):  # a server has a place of its own; a database has none
-            artifacts = (home / "artifacts" / (self._study or "retrain")).absolute().as_uri()
+        artifacts = artifact_location(home, self._study or "retrain", tracking_uri)
         return str(self._client.create_experiment(name, artifact_location=artifacts))
 
     def _study_tags(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ __all__ = ["ChildRuns", "basis_of", "optimizer_of"]
 _STATE, _REASON = "kansearch.state", "kansearch.reason"
 _OWN_METRICS = frozenset({"parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch"})
 _EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
-_STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "infeasible": "KILLED", "fail": "FAILED"}
+_STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
 
 
 class ChildRuns:

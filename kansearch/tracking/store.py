@@ -10,7 +10,16 @@ from kansearch.study.figures import describe, number, values
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study
-from kansearch.tracking.client import entities, find_runs, flatten, last_step, log_table, metric, quiet_client
+from kansearch.tracking.client import (
+    artifact_location,
+    entities,
+    find_runs,
+    flatten,
+    last_step,
+    log_table,
+    metric,
+    quiet_client,
+)
 from kansearch.tracking.runs import ChildRuns, basis_of, optimizer_of
 
 if TYPE_CHECKING:
@@ -19,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["STUDY_TAG", "TRIAL_TAG", "MlflowStore", "experiment_name"]
 
 STUDY_TAG, TRIAL_TAG = "kansearch.study", "kansearch.trial"
-_SERVERS = ("http:", "https:", "databricks")
 _OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -51,9 +59,7 @@ class MlflowStore:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        artifacts = None
-        if not self._study.tracking_uri.startswith(_SERVERS):  # a server has a place of its own; a database has none
-            artifacts = (self._study.folder.parent / "artifacts" / self._study.name).absolute().as_uri()
+        artifacts = artifact_location(self._study.folder.parent, self._study.name, self._study.tracking_uri)
         return str(self._client.create_experiment(name, artifact_location=artifacts))
 
     def _find_parent(self, runs: Sequence[Run]) -> str:
@@ -78,9 +84,13 @@ class MlflowStore:
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def write(self, changed: Sequence[TrialRecord], records: Sequence[TrialRecord]) -> None:
-        """Bring the runs of trials that changed up to date, and with them the study's curve and pictures."""
+        """Bring the runs of trials that changed up to date, and with them the study's curve and pictures.
+
+        A configuration that broke a constraint trained nothing and has no run; the study's run counts them.
+        """
         for record in changed:
-            self.write_trial(record)
+            if record.state != "infeasible":
+                self.write_trial(record)
         if changed:
             self.write_progress(records)
             self.write_pictures()
@@ -104,6 +114,7 @@ class MlflowStore:
             "front_size": len(front),
             "finished_trials": finished,
             "failed_trials": sum(record.state == "fail" for record in records),
+            "infeasible_trials": sum(record.state == "infeasible" for record in records),
             "device_seconds": sum(record.seconds for record in records),
         }
         for name in ("accuracy", "mean_iou"):

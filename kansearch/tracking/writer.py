@@ -1,4 +1,4 @@
-"""The one MLflow writer: a thread on the driver that keeps MLflow a copy of the study.
+"""The one MLflow writer: a process of its own that keeps MLflow a copy of the study.
 
     experiment kansearch/<study>
     └── run <study>                     the front, its hypervolume as trials finish, the report, the space file
@@ -6,66 +6,69 @@
         ├── run confirm 00000 seed 1    one a training of `kansearch confirm`
         └── ...
 
-The search hands over trial records and never waits. Each second the thread writes what changed, in batches. A record
-that could not be written stays to be written; a run is found again by its tag, so a resumed search goes on with the
-same runs.
+The search hands over trial records and never waits. Once a second a thread sends what changed to the process
+(`kansearch.tracking.process`), which imports MLflow, writes, and ends with its driver. A record that could not be
+written stays to be written; a run is found again by its tag, so a resumed search goes on with the same runs.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
 
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
+from kansearch.tracking.process import RunStore, StudyAddress
 from kansearch.tracking.store import MlflowStore
 
 if TYPE_CHECKING:
     from kansearch.search.cluster import Cluster
 
-__all__ = ["MlflowWriter", "RunStore"]
+__all__ = ["MlflowWriter"]
 
 _PERIOD_SECONDS = 1.0
+_LATEST_START_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 60.0
 _LONGEST_WAIT_AFTER_AN_ERROR = 10.0  # which is likely to be MLflow's as well
-_SECONDS_A_RECORD = 0.2  # and more for records that MLflow never saw: SQLite takes 0.04 on a slow core
-
-
-class RunStore(Protocol):
-    """MLflow's copy of records. Any method may raise MLflow's errors; all may be called again."""
-
-    def write(self, changed: Sequence[Any], records: Sequence[Any]) -> None:
-        """Bring the runs of records that changed up to date; `records` are all there are."""
-
-    def close(self, records: Sequence[Any], outcome: str) -> None:
-        """Write what is to be seen at the end."""
+_SECONDS_A_RECORD = 0.2  # and more for records that MLflow never saw: SQLite takes 0.02 on a slow core
 
 
 class MlflowWriter:
     """Observes a search (`kansearch.search.launch.Observer`).
 
     Args:
-        open_store: makes the store that it writes to; called again after an error.
+        open_store: makes the store that is written to; a class or function of a module, called in the other process,
+            and again after an error.
     """
 
     def __init__(self, open_store: Callable[[Study], RunStore] = MlflowStore) -> None:
         self.problem: str | None = None
         """Why the last attempt to write failed; None when MLflow is up to date."""
         self._open_store = open_store
-        self._records: dict[Hashable, TrialRecord] = {}
-        self._dirty: dict[Hashable, None] = {}  # in the order in which they changed
-        self._writing = 0
+        self._dirty: dict[Hashable, TrialRecord] = {}  # in the order in which they changed
+        self._sent = self._written = 0
         self._guard = threading.Lock()
-        self._wake = threading.Event()
+        self._begin, self._wake, self._ended = threading.Event(), threading.Event(), threading.Event()
         self._outcome: str | None = None
+        self._gave_up = False
+        self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
 
     def started(self, study: Study, records: Sequence[TrialRecord]) -> None:
-        """Start the thread, with everything the study holds to be compared with MLflow."""
-        self._records = {record.key: record for record in records}
-        self._dirty = dict.fromkeys(self._records)
-        self._thread = threading.Thread(target=self._run, args=(study,), name="mlflow-writer", daemon=True)
+        """Begin, with everything that the study holds to be compared with MLflow.
+
+        The process starts with the first epoch, or after ten seconds: what it imports would delay the workers.
+        """
+        self._dirty = {record.key: record for record in records}
+        address = StudyAddress.of(study)
+        self._thread = threading.Thread(target=self._run, args=(address,), name="mlflow-writer", daemon=True)
         self._thread.start()
 
     def running(self, cluster: Cluster) -> None:
@@ -74,8 +77,9 @@ class MlflowWriter:
     def changed(self, record: TrialRecord) -> None:
         """Note a trial to be written."""
         with self._guard:
-            self._records[record.key] = record
-            self._dirty[record.key] = None
+            self._dirty[record.key] = record
+        if record.curve:
+            self._begin.set()
 
     def tick(self) -> None:
         """The thread keeps its own time."""
@@ -86,40 +90,72 @@ class MlflowWriter:
         if self._thread is None:
             return
         self._outcome = outcome
+        self._begin.set()
         self._wake.set()
         longest = _LONGEST_WAIT_AFTER_AN_ERROR if outcome == "failed" else _LONGEST_WAIT_SECONDS
         if outcome == "finished":
             with self._guard:
-                longest += _SECONDS_A_RECORD * (len(self._dirty) + self._writing)
-        self._thread.join(longest)
-        if self._thread.is_alive():
-            self.problem = f"MLflow did not take everything within {longest:.0f} s"
+                longest += _SECONDS_A_RECORD * (len(self._dirty) + self._sent - self._written)
+        if self._ended.wait(longest):
+            return
+        self._gave_up = True
+        self.problem = f"MLflow did not take everything within {longest:.0f} s"
+        if self._process is not None:
+            self._process.kill()
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
-    def _run(self, study: Study) -> None:
-        store: RunStore | None = None
-        last_try = False
-        while not last_try:
-            self._wake.wait(_PERIOD_SECONDS)
-            last_try = self._outcome is not None
-            batch, everything = self._take()
-            try:
-                store = store or self._open_store(study)
-                store.write(batch, everything)
-                if last_try:
-                    store.close(everything, str(self._outcome))
-                self.problem = None
-            except Exception as error:  # the search must go on without its tracking server; `problem` tells the user
-                self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-                store = None  # what it did write is looked up again: an answer may have been lost
-                with self._guard:
-                    self._dirty |= dict.fromkeys(record.key for record in batch)
+    def _run(self, address: StudyAddress) -> None:
+        self._begin.wait(_LATEST_START_SECONDS)
+        try:
+            self._process = process = _started()
+        except OSError as error:
+            self.problem = f"its process did not start: {error}"
+            self._ended.set()
+            return
+        assert process.stdin is not None
+        listener = threading.Thread(target=self._listen, args=(process,), name="mlflow-problems", daemon=True)
+        listener.start()
+        with suppress(BrokenPipeError), process.stdin as pipe:  # of a process that has died: whoever listens says so
+            self._send(pipe, address)
+        listener.join()
 
-    def _take(self) -> tuple[list[TrialRecord], list[TrialRecord]]:
-        """What is to be written, and everything."""
-        with self._guard:
-            batch = [self._records[key] for key in self._dirty]
-            self._dirty.clear()
-            self._writing = len(batch)
-            return batch, list(self._records.values())
+    def _send(self, pipe: IO[bytes], address: StudyAddress) -> None:
+        """Send what changed, as long as the search goes on."""
+        pickle.dump((address, self._open_store), pipe)
+        last = False
+        while not last:
+            last = self._outcome is not None
+            with self._guard:
+                batch = list(self._dirty.values())
+                self._dirty.clear()
+                self._sent += len(batch)
+            if batch or last:
+                pickle.dump((batch, self._outcome if last else None), pipe)
+                pipe.flush()
+            if not last:
+                self._wake.wait(_PERIOD_SECONDS)
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        """Note each report of the process until it ends."""
+        assert process.stdout is not None
+        with process.stdout as reports:
+            for line in reports:
+                self._written, self.problem = json.loads(line)
+        code = process.wait()
+        if code and not self._gave_up:
+            self.problem = f"the process that writes to it ended with exit code {code}"
+        self._ended.set()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    """The process, in a session of its own: Ctrl-C stops the search, and not the writing of what it found."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "kansearch.tracking.process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(each for each in sys.path if each), "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+        umask=0o077,
+    )

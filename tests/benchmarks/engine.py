@@ -21,50 +21,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kansearch.search.ask_tell import AskTell
-from kansearch.search.cluster import Cluster
 from kansearch.search.problems import simulated_space
-from kansearch.search.trainable import Request
 from kansearch.space import SearchSpace, parse_space
-from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study
-from trials.results import EpochResult
+from tests.benchmarks.places import Ends, sleeping
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def trivial(ray_config: dict[str, Any]) -> None:
-    """In place of `kansearch.search.trainable.train`: one epoch, no torch. Accuracy and size vary with the trial."""
-    from ray import tune
-
-    number = Request.from_ray_config(ray_config).number
-    accuracy = (number * 7919 % 10007) / 10007
-    result = EpochResult(1, 1.0, 1.0, accuracy, 1.0, 0.001, 0.1, 10 + number * 104729 % 99991, 1000, 1.0)
-    tune.report(asdict(result))
-
-
-class Stopwatch:
-    """Observes a search: when each trial finished."""
-
-    def __init__(self) -> None:
-        self.finished: list[float] = []
-
-    def started(self, study: Study, records: Sequence[TrialRecord]) -> None: ...
-
-    def running(self, cluster: Cluster) -> None: ...
-
-    def changed(self, record: TrialRecord) -> None:
-        if record.state in FINISHED:
-            self.finished.append(time.perf_counter())
-
-    def tick(self) -> None: ...
-
-    def ended(self, outcome: str) -> None: ...
 
 
 def space_of(sampler: str, trials: int) -> SearchSpace:
@@ -80,11 +47,11 @@ def search(home: Path, sampler: str, trials: int, mlflow: bool) -> dict[str, flo
     from kansearch.search import launch as launcher
     from kansearch.tracking.writer import MlflowWriter
 
-    execution.train = trivial  # type: ignore[assignment]
-    watch = Stopwatch()
+    execution.TRAINING = sleeping(0.0)
+    watch = Ends()
     observers: list[Any] = [watch, MlflowWriter()] if mlflow else [watch]
     launcher.launch(space_of(sampler, trials), launcher.SearchOptions(home), observers)
-    times, tenth = watch.finished, max(1, trials // 10)
+    times, tenth = watch.times, max(1, trials // 10)
     return {
         "cpu_ms": 1000 * time.process_time() / trials,
         "ms": 1000 * (times[-1] - times[0]) / (len(times) - 1),

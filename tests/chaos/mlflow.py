@@ -1,4 +1,4 @@
-"""Whether MLflow holds what the study holds: one run a trial and one for the study, every epoch once."""
+"""Whether MLflow holds what the study holds: one run a trial that ran and one for the study, every epoch once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kansearch.tracking.store import experiment_name
 
 __all__ = ["disagreements"]
 
-_STATUS = {"complete": "FINISHED", "fail": "FAILED", "pruned": "KILLED", "infeasible": "KILLED"}
+_STATUS = {"complete": "FINISHED", "fail": "FAILED", "pruned": "KILLED"}
 
 
 def disagreements(study: Study) -> list[str]:
     """A line for each thing in which MLflow's runs differ from an ended search; none when all is well."""
     client = MlflowClient(study.tracking_uri)
     runs = _runs(client, study)
-    records = study.records()
+    records = [record for record in study.records() if record.state != "infeasible"]
     found = [] if len(runs) == len(records) + 1 else [f"{len(runs)} runs for {len(records)} trials and the study"]
     by_trial = {run.data.tags.get("kansearch.trial"): run for run in runs}
     parent = by_trial.get(None)

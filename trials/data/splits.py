@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,15 +83,26 @@ def load_training(
     Without `hold_out` all is trained on and the second is None. streamed: leave the samples where they are and read
     them batch by batch, with the same numbers; None: where they do not fit.
     Raises DataError, and ValueError where a split would leave a class without an image.
+
+    The last one is kept on its device: a worker trains many configurations on the same split. Nobody may change it.
     """
     everything, _ = _read(config, data_dir)
-    train, held_out = _indices(everything.labels, config, hold_out)
     if streamed is None:
-        streamed = does_not_fit(everything.size(len(train) + (0 if held_out is None else len(held_out))), device)
-    return (
+        count = len(everything) if config.limit is None else min(config.limit, len(everything))
+        streamed = does_not_fit(everything.size(count), device)
+    place = torch.empty(0, device=device).device  # "cuda" is another device after `torch.cuda.set_device`
+    wanted = (config.validation, config.limit, config.split_seed, hold_out, streamed, place)
+    for images, made, splits in _KEPT:
+        if images is everything and made == wanted:
+            return splits
+    _KEPT.clear()  # before the next one needs memory
+    train, held_out = _indices(everything.labels, config, hold_out)
+    splits = (
         _split(everything, train, everything.statistics, device, streamed),
         _split(everything, held_out, everything.statistics, device, streamed) if held_out is not None else None,
     )
+    _KEPT.append((everything, wanted, splits))
+    return splits
 
 
 def load_test(
@@ -117,6 +129,7 @@ def random_split(shape: DataShape, count: int, device: torch.device, dtype: torc
     return Split(pixels, labels.to(torch.uint8) if shape.dense else labels, middle, middle / 3**0.5)
 
 
+_KEPT: list[tuple[Images, tuple[Any, ...], tuple[Split, Split | None]]] = []  # one at most: see `load_training`
 _READ: dict[tuple[str, Path | None], tuple[Images, Images]] = {}  # a worker runs many trials on the same files
 
 

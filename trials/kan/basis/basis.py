@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -112,8 +113,16 @@ class Basis(nn.Module):
         raise ValueError(f"{type(self).__name__} has no grid to move")
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance of φ_k(z) for z ~ N(0, 1), each of shape (F,), float64."""
-        return gaussian_moments(self.expand, next(iter(self.state_dict().values()), torch.empty(0)).device)
+        """Mean and variance of φ_k(z) for z ~ N(0, 1), each of shape (F,), float64: to be read, not to be changed.
+
+        Integrated once for each configuration: a basis without parameters is what its configuration says.
+        """
+        device = next(iter(self.state_dict().values()), torch.empty(0)).device
+        if self.config is None or device.type != "cpu" or any(True for _ in self.parameters()):
+            return gaussian_moments(self.expand, device)
+        if self.config not in _MOMENTS:
+            _MOMENTS[self.config] = gaussian_moments(self.expand, device)
+        return _MOMENTS[self.config]
 
     def _vjp_by_autograd(self, u: Tensor) -> tuple[Tensor, Pullback]:
         with torch.enable_grad():
@@ -166,11 +175,20 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False) if autocast_enabled(device) else nullcontext()
 
 
+_MOMENTS: dict[BasisConfig, tuple[Tensor, Tensor]] = {}
+
+
 @torch.no_grad()
 def gaussian_moments(function: Callable[[Tensor], Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and variance of f(z), z ~ N(0, 1), float64: trapezoidal rule on [-8, 8]. f: (n,) -> (n, ...)."""
-    z = torch.linspace(-8, 8, MOMENT_POINTS, dtype=torch.float64, device=device)
-    density = torch.exp(-z.square() / 2) * (16 / (MOMENT_POINTS - 1) / math.sqrt(2 * math.pi))
-    values = function(z).double()
+    z, density = _normal_density(device)
+    values = function(z.clone()).double()
     mean = torch.tensordot(density, values, 1)
     return mean, torch.tensordot(density, (values - mean).square(), 1)
+
+
+@cache
+def _normal_density(device: torch.device) -> tuple[Tensor, Tensor]:
+    """The points at which `gaussian_moments` integrates, and the weight of each."""
+    z = torch.linspace(-8, 8, MOMENT_POINTS, dtype=torch.float64, device=device)
+    return z, torch.exp(-z.square() / 2) * (16 / (MOMENT_POINTS - 1) / math.sqrt(2 * math.pi))

@@ -1,0 +1,166 @@
+"""`Trials`: the trials of an opened Optuna study as records, and every change to one, a transaction each.
+
+The driver knows a trial that runs without asking the storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from kansearch.study.optuna_parts import storage_of
+from kansearch.study.records import Proposal, State, TrialRecord
+from kansearch.study.storage import steady_storage
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["Trials"]
+
+_STATES: dict[str, State] = {
+    "RUNNING": "running",
+    "WAITING": "running",
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "fail",
+}
+
+
+class Trials:
+    """The trials of `study`, whose objectives `objectives` names in their order."""
+
+    def __init__(self, study: optuna.Study, objectives: Callable[[], Sequence[str]]) -> None:
+        self._study = study
+        self._objectives = objectives
+        self._storage = storage_of(study)
+        self._database = steady_storage(study)
+        self._study_id = self._storage.get_study_id_from_name(study.study_name)
+        self._ids: dict[int, int] = {}
+        self._running: dict[int, TrialRecord] = {}
+
+    def record(self, number: int) -> TrialRecord:
+        """What is known of one trial."""
+        if number not in self._running:
+            return self.as_record(self._storage.get_trial(self._id(number)))
+        return self._running[number]
+
+    def as_record(self, trial: optuna.trial.FrozenTrial) -> TrialRecord:
+        """The record of what Optuna knows."""
+        attributes = trial.user_attrs
+        state: State = "infeasible" if attributes.get("infeasible") else _STATES[trial.state.name]
+        values = dict(zip(self._objectives(), trial.values, strict=True)) if state == "complete" else {}
+        return TrialRecord(
+            number=trial.number,
+            state=state,
+            reason=attributes.get("reason"),
+            values=values,
+            config=attributes.get("config", {}),
+            curve=attributes.get("curve", ()),
+            rungs=attributes.get("rungs", {}),
+            losses=attributes.get("losses", ()),
+            held_seconds=attributes.get("held_seconds"),
+            source=attributes.get("source"),
+        )
+
+    def create(
+        self,
+        state: str,
+        proposals: Sequence[tuple[Proposal, Mapping[str, Any]]],
+        study_attributes: Mapping[str, Any] | None = None,
+    ) -> list[TrialRecord]:
+        """Commit new trials with their attributes, and attributes of the study: all, or none."""
+        trials = [_frozen(state, proposal, attributes) for proposal, attributes in proposals]
+        for trial, (trial_id, number) in zip(trials, self._add(trials, study_attributes or {}), strict=True):
+            trial.number, self._ids[number] = number, trial_id
+        records = [self.as_record(trial) for trial in trials]
+        self._running |= {record.number: record for record in records if record.state == "running"}
+        return records
+
+    def note(self, number: int, **attributes: Any) -> TrialRecord:
+        """Commit attributes of a running trial, which are its record's fields."""
+        record = replace(self.record(number), **attributes)
+        if attributes:
+            self._write(number, attributes)
+        if record.state == "running":
+            self._running[number] = record
+        return record
+
+    def end(self, number: int, state: State, **attributes: Any) -> TrialRecord:
+        """Commit the end of a trial, with attributes that are its record's fields; a complete one's last epoch gives
+        the values of its objectives."""
+        import optuna
+
+        record = replace(self.record(number), state=state, **attributes)
+        if state == "complete":
+            metrics = record.metrics
+            record = replace(record, values={name: float(metrics[name]) for name in self._objectives()})
+        values = list(record.values.values()) or None
+        self._write(number, attributes, optuna.trial.TrialState[state.upper()], values)
+        self._running.pop(number, None)
+        return record
+
+    def note_study(self, attributes: Mapping[str, Any]) -> None:
+        """Commit attributes of the study."""
+        if self._database is not None:
+            self._database.note_study(self._study_id, attributes)
+            return
+        for key, value in attributes.items():
+            self._study.set_user_attr(key, value)
+
+    def add_ended(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
+        """Commit trials of other studies that have ended, in this order, to a study without any: all, or none."""
+        if self._database is None:
+            raise TypeError("a study in memory takes no trials")
+        self._database.add_ended(self._study_id, trials)
+
+    def _id(self, number: int) -> int:
+        if number not in self._ids:
+            self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        return self._ids[number]
+
+    def _add(
+        self, trials: Sequence[optuna.trial.FrozenTrial], study_attributes: Mapping[str, Any]
+    ) -> list[tuple[int, int]]:
+        if self._database is not None:
+            return self._database.new_trials(self._study_id, trials, study_attributes)
+        self.note_study(study_attributes)
+        ids = [self._storage.create_new_trial(self._study_id, template_trial=trial) for trial in trials]
+        return [(trial_id, self._storage.get_trial_number_from_id(trial_id)) for trial_id in ids]
+
+    def _write(
+        self,
+        number: int,
+        attributes: Mapping[str, Any],
+        state: optuna.trial.TrialState | None = None,
+        values: Sequence[float] | None = None,
+    ) -> None:
+        """Commit attributes of a running trial and, unless `state` is None, its end, at once."""
+        if self._database is not None:
+            self._database.note(self._id(number), attributes, state, values)
+            return
+        for key, value in attributes.items():
+            self._storage.set_trial_user_attr(self._id(number), key, value)
+        if state is not None:
+            self._storage.set_trial_state_values(self._id(number), state, values)
+
+
+def _frozen(state: str, proposal: Proposal, attributes: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
+    """The trial of a proposal, as Optuna is to hold it; its number is not known yet."""
+    import optuna
+
+    now = datetime.now()
+    return optuna.trial.FrozenTrial(
+        number=-1,
+        trial_id=-1,
+        state=optuna.trial.TrialState[state],
+        value=None,
+        datetime_start=now,
+        datetime_complete=None if state == "RUNNING" else now,
+        params=dict(proposal.hyperparameters),
+        distributions=dict(proposal.distributions),
+        user_attrs={"config": dict(proposal.config), **attributes},
+        system_attrs=dict(proposal.notes),
+        intermediate_values={},
+    )

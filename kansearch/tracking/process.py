@@ -1,0 +1,142 @@
+"""The process that writes to MLflow: `python -m kansearch.tracking.process`, started by `MlflowWriter`, its driver.
+
+    stdin     pickled: the study's address and the store, then (records that changed, outcome of the search or None)
+    stdout    a line for each attempt to write: [records dealt with so far, why it failed or null]
+
+It ends when it was told the outcome and has written it, or failed to; and at once when its driver dies, which closes
+its stdin. Signals that are meant for the driver are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from kansearch.study.records import TrialRecord
+from kansearch.study.study import Study
+
+__all__ = ["RunStore", "StudyAddress", "write_runs"]
+
+_RETRY_SECONDS = 1.0
+_DRIVER_GONE = 1
+
+_Message = tuple[Sequence[TrialRecord], str | None]
+
+
+class RunStore(Protocol):
+    """MLflow's copy of records. Any method may raise MLflow's errors; all may be called again."""
+
+    def write(self, changed: Sequence[Any], records: Sequence[Any]) -> None:
+        """Bring the runs of records that changed up to date; `records` are all there are."""
+
+    def close(self, records: Sequence[Any], outcome: str) -> None:
+        """Write what is to be seen at the end."""
+
+
+@dataclass(frozen=True)
+class StudyAddress:
+    """What another process needs to open a study. The tracking store is that of the moment."""
+
+    folder: Path
+    storage_url: str
+    tracking_uri: str
+
+    @classmethod
+    def of(cls, study: Study) -> StudyAddress:
+        """The address of an opened study."""
+        return cls(study.folder, study.storage_url, study.tracking_uri)
+
+    def open(self) -> Study:
+        """Open the study. Raises KansearchError."""
+        return Study(self.folder, self.storage_url, self.tracking_uri)
+
+
+def write_runs(
+    address: StudyAddress,
+    open_store: Callable[[Study], RunStore],
+    inbox: queue.SimpleQueue[_Message],
+    report: Callable[[int, str | None], None],
+) -> None:
+    """Write what comes in, until the outcome of the search has come in as well.
+
+    Args:
+        address: of the study.
+        open_store: makes the store; called again after an error.
+        inbox: what the driver sends.
+        report: told, after each attempt, how many records are dealt with, and why it failed.
+    """
+    study: Study | None = None
+    store: RunStore | None = None
+    records: dict[Hashable, TrialRecord] = {}
+    dirty: dict[Hashable, None] = {}  # in the order in which they changed
+    received = 0
+    outcome: str | None = None
+    while outcome is None:
+        for changed, told in _arrived(inbox, patient=not dirty):
+            outcome = told
+            received += len(changed)
+            records |= {record.key: record for record in changed}
+            dirty |= dict.fromkeys(record.key for record in changed)
+        try:
+            study = study or address.open()
+            store = store or open_store(study)
+            store.write([records[key] for key in dirty], list(records.values()))
+            if outcome is not None:
+                store.close(list(records.values()), outcome)
+            dirty.clear()
+            report(received, None)
+        except Exception as error:  # the search must go on without its tracking server; the driver tells the user
+            store = None  # what it did write is looked up again: an answer may have been lost
+            report(received - len(dirty), f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+
+
+def _arrived(inbox: queue.SimpleQueue[_Message], patient: bool) -> list[_Message]:
+    """Everything that has come in; waits for something to do so, but not for long when writing is to be tried again."""
+    try:
+        messages = [inbox.get(timeout=None if patient else _RETRY_SECONDS)]
+    except queue.Empty:
+        return []
+    while not inbox.empty() and messages[-1][1] is None:
+        messages.append(inbox.get())
+    return messages
+
+
+def _receive(pipe: IO[bytes], inbox: queue.SimpleQueue[Any]) -> None:
+    """Pass on what the driver sends; end the process when that is gone before it told the outcome."""
+    outcome = None
+    try:
+        while outcome is None:
+            message = pickle.load(pipe)
+            inbox.put(message)
+            outcome = message[1] if isinstance(message[1], str) else None
+    except (EOFError, pickle.UnpicklingError):  # the latter of a message that the driver died in
+        os._exit(_DRIVER_GONE)
+
+
+def main() -> None:
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    reports = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no report
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, inbox), name="driver", daemon=True).start()
+
+    def report(written: int, problem: str | None) -> None:
+        reports.write(json.dumps([written, problem]).encode() + b"\n")
+        reports.flush()
+
+    address, open_store = inbox.get()
+    write_runs(address, open_store, inbox, report)
+
+
+if __name__ == "__main__":
+    main()
