@@ -359,9 +359,12 @@ def take_shares() -> None:
 
 def test_small_networks_gain_by_sharing_a_gpu_and_lbfgs_is_left_out() -> None:
     small = config_of(data={"dataset": "mnist", "batch_size": 64}, model={"depth": 2, "width": 4})
-    sharing = measure_sharing([small, config_of(optimizer={"name": "lbfgs", "lr": 0.5})], most=4)
+    lbfgs, stages = config_of(optimizer={"name": "lbfgs", "lr": 0.5}), list[str]()
+    sharing = measure_sharing([small, lbfgs], [10.0, 20.0], 4, stages.append)
+    assert stages == ["context", "kernels", "graphs", "steps", "shared"]
     assert sorted(sharing.speed_ups) == [1, 2, 4] and len(sharing.step_seconds) == 4
     assert sharing.speed_ups[1] == 1 and sharing.speed_ups[4] > 1.5
     assert sharing.waiting == 1
-    assert len(sharing.trial_mib) == 2 and 0 < max(sharing.trial_mib) < sharing.memory_mib
-    assert measure_sharing([config_of(optimizer={"name": "lbfgs", "lr": 0.5})], most=4).speed_ups == {}
+    assert sharing.trial_mib == [10.0, 20.0] and sharing.memory_mib > 1000
+    assert sorted(measure_sharing([small], [10.0], 3).speed_ups) == [1, 2, 3]
+    assert measure_sharing([lbfgs], [20.0], 4).speed_ups == {}

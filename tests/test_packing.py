@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,13 +129,20 @@ class OneDaemon(Mps):
             self.problem, self.pipes = self._problem, (None if self._problem else "/tmp/pipes")
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache directory."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     return Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml"))
 
 
 def decided(study: Study, monkeypatch: pytest.MonkeyPatch, mps: Mps | None, cluster: Cluster | None = None) -> Cluster:
-    monkeypatch.setattr(deciding, "_measured", lambda space, stopping: measured(GAINING))
+    monkeypatch.setattr(deciding, "_measured", lambda space, most, stopping: measured(GAINING))
     return packed(study, cluster or cluster_of(16, 1), mps, lambda: False)
 
 
@@ -148,6 +156,27 @@ def test_auto_is_decided_once_for_the_same_hardware(study: Study, monkeypatch: p
     assert again.packing == first.packing
     other = decided(study, monkeypatch, mps, cluster_of(32, 2))
     assert (other.gpus_per_trial, other.max_concurrent) == (0.0625, 32)
+
+
+def test_a_measurement_serves_every_study_of_the_space_on_such_a_gpu(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = [("NVIDIA X", 80_000)]
+    monkeypatch.setattr(deciding, "visible_gpus", lambda: gpus)
+    first = decided(study, monkeypatch, OneDaemon(study.folder))
+    monkeypatch.setitem(GAINING, 16, 16.0)
+
+    def decided_again(folder: str, *overrides: str) -> Cluster:
+        other = Study.create(tmp_path / folder, parse_space(SMALL_SPACE, "other.yaml", overrides))
+        return decided(other, monkeypatch, OneDaemon(other.folder))
+
+    again = decided_again("again")
+    assert again.max_concurrent == first.max_concurrent == 8
+    assert again.notes[0] == f"{first.notes[0]}, measured before"
+    assert decided_again("epochs", "epochs=7", "search.trials=3").max_concurrent == 8
+    assert decided_again("space", "data.batch_size=8").max_concurrent == 16
+    gpus[:] = [("NVIDIA Y", 80_000)]
+    assert decided_again("gpu").max_concurrent == 16
 
 
 def test_trials_share_a_gpu_only_where_cuda_mps_runs(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +203,7 @@ def test_a_number_of_the_users_is_kept_and_a_missing_daemon_told(study: Study, m
 
 def test_what_could_not_be_measured_is_told_and_tried_again(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     study.add_overrides(["constraints.parameters=1"])
+    monkeypatch.setattr(deciding, "_probe", nullcontext)
     cluster = packed(study, cluster_of(16, 1), OneDaemon(study.folder), lambda: False)
     assert cluster.gpus_per_trial == 1
     assert cluster.notes[0].endswith("sharing could not be measured: no drawn configuration can be trained")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-__all__ = ["GpuWatch"]
+__all__ = ["GpuWatch", "visible_gpus"]
 
 _PERIOD_SECONDS = 1.0
 
@@ -53,6 +53,26 @@ class GpuWatch:
     def _count(self, name: str, percent: float) -> None:
         watched, idle = self.seconds.get(name, (0.0, 0.0))
         self.seconds[name] = (watched + _PERIOD_SECONDS, idle + _PERIOD_SECONDS * (1 - percent / 100))
+
+
+def visible_gpus() -> list[tuple[str, int]]:
+    """Name and memory, MiB, of each GPU that CUDA_VISIBLE_DEVICES leaves; none where there is no NVML.
+
+    Opens no GPU, and loads no torch.
+    """
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        devices = _devices(pynvml).values()
+        found = [
+            (str(pynvml.nvmlDeviceGetName(each)), int(pynvml.nvmlDeviceGetMemoryInfo(each).total) >> 20)
+            for each in devices
+        ]
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return []  # no driver, so no GPU
+    return found
 
 
 def _devices(nvml: Any) -> dict[str, Any]:

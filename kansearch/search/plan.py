@@ -136,18 +136,24 @@ def draw(
     count: int,
     progress: Callable[[int], None] = lambda done: None,
     data_dir: Path | None = None,
+    device: str | None = None,
 ) -> Plan:
-    """`count` configurations drawn at random, by `search.seed`; each counted as a search would before it trains."""
+    """`count` configurations drawn at random, by `search.seed`; each counted as a search would before it trains.
+
+    device: on which peak memory is estimated, "cpu" or "cuda"; None: the GPU where there is one.
+    """
     rng = random.Random(space.search.seed)
     feasibility = Feasibility({str(name): bound for name, bound in space.constraints.items()}, data_dir=data_dir)
     drawn = []
     for done in range(count):
-        drawn.append(_draw(space, rng, feasibility, data_dir))
+        drawn.append(_draw(space, rng, feasibility, data_dir, device))
         progress(done + 1)
     return Plan(space, drawn)
 
 
-def _draw(space: SearchSpace, rng: random.Random, feasibility: Feasibility, data_dir: Path | None) -> Drawn:
+def _draw(
+    space: SearchSpace, rng: random.Random, feasibility: Feasibility, data_dir: Path | None, device: str | None
+) -> Drawn:
     from trials.run import measure
 
     suggest = _Noting(rng)
@@ -156,7 +162,7 @@ def _draw(space: SearchSpace, rng: random.Random, feasibility: Feasibility, data
     except InputError as error:
         return Drawn(suggest.noted, problem=str(error).removeprefix(f"{space.file}: "))
     try:
-        sizes = measure(config, threads=max(1, int(space.search.cpus_per_trial)), data_dir=data_dir)
+        sizes = measure(config, device=device, threads=max(1, int(space.search.cpus_per_trial)), data_dir=data_dir)
     except (ValueError, RuntimeError) as error:
         return Drawn(suggest.noted, config, problem=one_line(error))
     return Drawn(suggest.noted, config, sizes, feasibility.over(sizes))

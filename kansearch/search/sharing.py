@@ -1,16 +1,24 @@
-"""Decide how many trials share a GPU: by what the study noted, or by a measurement on a GPU of the cluster."""
+"""Decide how many trials share a GPU.
+
+By what the study noted on this hardware, else by what was measured for any study on such a GPU (`remembered`), else by
+a measurement: while an actor opens a GPU, configurations are drawn and their sizes counted here.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from kansearch.search.cluster import Cluster
+from kansearch.search.gpus import visible_gpus
 from kansearch.search.mps import Mps
 from kansearch.search.packing import MOST, Packing, choose
-from kansearch.search.plan import draw
+from kansearch.search.plan import Drawn, draw
+from kansearch.search.remembered import Remembered, key_of
 from kansearch.search.trainable import one_line
 from kansearch.space import SearchSpace
 from kansearch.study.study import Study
@@ -22,7 +30,7 @@ __all__ = ["packed"]
 _DRAWN = 48
 _SECONDS = 300.0
 _SHARE_OF_BUDGET = 0.25
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.1
 _WITHOUT = "without CUDA MPS trials on one GPU would take turns"
 
 
@@ -70,43 +78,85 @@ def _decide(space: SearchSpace, cluster: Cluster, mps: Mps | None, stopping: Cal
         return 1, f"there is no nvidia-cuda-mps-control here, and {_WITHOUT}"
     if cores < 2:
         return 1, "there are CPU cores for one"
-    return choose(_measured(space, stopping), cores)
+    most, gpus, remembered = min(MOST, cores), visible_gpus(), Remembered()
+    key = key_of(space, _DRAWN, most, gpus)
+    sharing = remembered.get(key) if gpus else None
+    if sharing is not None:
+        count, reason = choose(sharing, cores)
+        return count, f"{reason}, measured before"
+    sharing = _measured(space, most, stopping)
+    if gpus:
+        remembered.put(key, sharing)
+    return choose(sharing, cores)
 
 
 class _Unknown(Exception):
     """Why nothing was measured."""
 
 
-def _measured(space: SearchSpace, stopping: Callable[[], bool]) -> Sharing:
-    """What configurations drawn from the space gain by sharing, measured in a Ray task on a GPU. Raises _Unknown."""
+def _measured(space: SearchSpace, most: int, stopping: Callable[[], bool]) -> Sharing:
+    """What configurations drawn from the space gain by sharing, measured in a Ray actor on a GPU. Raises _Unknown."""
     import ray
 
-    trainable = [each for each in draw(space, _DRAWN).trainable if each.config is not None and each.sizes is not None]
-    if not trainable:
-        raise _Unknown("no drawn configuration can be trained")
-    ordered = sorted(trainable, key=lambda each: each.sizes["flops"] if each.sizes else 0.0)
-    configs = [each.config.model_dump(mode="json") for each in ordered if each.config]
-    threads = max(1, int(space.search.cpus_per_trial))
-    task = ray.remote(num_cpus=1, num_gpus=1, max_calls=1, max_retries=0)(_measure).remote(configs, threads)
-    most, waited = min(_SECONDS, _SHARE_OF_BUDGET * (space.search.time_budget or math.inf)), 0.0
-    while not ray.wait([task], timeout=_POLL_SECONDS)[0]:
-        waited += _POLL_SECONDS
-        if stopping() or waited > most:
-            ray.cancel(task, force=True)
-            raise _Unknown("interrupted" if stopping() else f"it took more than {most:.0f} s")
+    longest = min(_SECONDS, _SHARE_OF_BUDGET * (space.search.time_budget or math.inf))
+    deadline = time.monotonic() + longest
+
+    def check(done: int = 0) -> None:
+        if stopping():
+            raise _Unknown("interrupted")
+        if time.monotonic() > deadline:
+            raise _Unknown(f"it took more than {longest:.0f} s")
+
+    with _probe() as probe:
+        configs, trial_mib = _trainable(draw(space, _DRAWN, check, device="cuda").drawn)
+        try:
+            task = probe.measure.remote(configs, trial_mib, most)
+            while not ray.wait([task], timeout=_POLL_SECONDS)[0]:
+                check()
+            return Sharing(**ray.get(task))
+        except ray.exceptions.RayError as error:
+            cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+            raise _Unknown(one_line(cause)) from error
+
+
+@contextmanager
+def _probe() -> Iterator[Any]:
+    """A `_Probe`, which starts meanwhile; its process is gone at the end."""
+    import ray
+
+    probe: Any = ray.remote(num_cpus=1, num_gpus=1, max_restarts=0)(_Probe).remote()
     try:
-        return Sharing(**ray.get(task))
-    except ray.exceptions.RayError as error:
-        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
-        raise _Unknown(one_line(cause)) from error
+        yield probe
+    finally:
+        ray.kill(probe)
 
 
-def _measure(configs: Sequence[Mapping[str, Any]], threads: int) -> dict[str, Any]:
-    """In a worker of its own, which ends afterwards: a `Sharing` by its fields."""
-    import os
-    from dataclasses import asdict
+def _trainable(drawn: Sequence[Drawn]) -> tuple[list[dict[str, Any]], list[float]]:
+    """Those that a search would train, from the smallest to the largest, as JSON, and the memory of each, MiB."""
+    found = [(each.config, each.sizes) for each in drawn if each.trainable and each.config and each.sizes]
+    if not found:
+        raise _Unknown("no drawn configuration can be trained")
+    found.sort(key=lambda pair: pair[1]["flops"])
+    configs = [config.model_dump(mode="json") for config, _ in found]
+    return configs, [sizes["peak_memory_mib"] for _, sizes in found]
 
-    os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "32"  # or more than 8 streams wait for each other
-    from trials.sharing import measure_sharing
 
-    return asdict(measure_sharing([TrialConfig.model_validate(config) for config in configs], MOST, threads))
+class _Probe:
+    """An actor: a process of its own on a GPU, which opens it at once."""
+
+    def __init__(self) -> None:
+        import os
+
+        os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "32"  # or more than 8 streams wait for each other
+        from trials.sharing import open_gpu
+
+        open_gpu()
+
+    def measure(self, configs: Sequence[Mapping[str, Any]], trial_mib: Sequence[float], most: int) -> dict[str, Any]:
+        """A `Sharing` by its fields."""
+        from dataclasses import asdict
+
+        from trials.sharing import measure_sharing
+
+        checked = [TrialConfig.model_validate(config) for config in configs]
+        return asdict(measure_sharing(checked, trial_mib, most))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trials.config import EMNISTDataConfig
 from trials.data.files import FILES, LAYOUTS, idx_file
 from trials.data.idx import IdxError, read_idx
 from trials.data.images import Images
+from trials.data.stratified import train_test_split
 
 __all__ = ["EMNIST", "read_digits", "read_emnist", "read_mnist"]
 
@@ -27,14 +30,24 @@ EMNIST = {
 
 def read_digits() -> tuple[Images, Images]:
     """scikit-learn's 1,797 digits of 8x8 pixels, 0..16 scaled to 0..255. A fixed stratified fifth is the test split."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # (N, 1, 8, 8)
-    labels = digits.target.astype(np.int64)
+    pixels, labels = _digits()
+    images = np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None]  # (N, 1, 8, 8)
     train, test = train_test_split(np.arange(len(labels)), test_size=0.2, random_state=0, stratify=labels)
     return Images(images[train], labels[train]), Images(images[test], labels[test])
+
+
+def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Pixels (N, 8, 8) and labels, read from scikit-learn's file where it is found, or by it, which takes a second."""
+    package = find_spec("sklearn")
+    folders = (package.submodule_search_locations if package else None) or []
+    for file in (Path(folder, "datasets", "data", "digits.csv.gz") for folder in folders):
+        if file.is_file():
+            table = np.loadtxt(file, delimiter=",")
+            return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return digits.images, digits.target.astype(np.int64)
 
 
 def read_mnist(folder: Path) -> tuple[Images, Images]:

@@ -18,6 +18,7 @@ from trials.data.datasets import data_folder, read
 from trials.data.images import IGNORED, Images
 from trials.data.shape import DataShape
 from trials.data.statistics import Statistics
+from trials.data.stratified import train_test_split
 from trials.data.stream import does_not_fit
 
 __all__ = ["IGNORED", "Split", "load_statistics", "load_test", "load_training", "random_split"]
@@ -151,8 +152,6 @@ def _indices(
     labels: NDArray[np.int64], config: DataConfig, hold_out: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """Masks are not stratified."""
-    from sklearn.model_selection import train_test_split
-
     chosen, dense = np.arange(len(labels)), labels.ndim > 1
     try:
         if config.limit is not None and config.limit < len(labels):

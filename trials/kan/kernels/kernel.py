@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from trials.kan.kernels.once import compiled_once
 from trials.kan.kernels.program import MEXICAN_HAT, NO_BASE, RELU_PAIR, Program
 
 __all__ = ["Kernel"]
@@ -80,10 +83,23 @@ class Kernel:
         first, second = (*self.program.tables, None, None)[:2]
         factors = (None if factor is None else factor.float().contiguous() for factor in (inner, outer))
         rows = last.numel() // self._span(last)
-        with torch.cuda.device_of(last):  # type: ignore[no-untyped-call]
+        key = (
+            self.program.kind, self.program.order, self.program.constant, self.base, inner is None, outer is None,
+            *(tensor.dtype for tensor in (last, *tensors)), *compiled.items(),
+        )  # fmt: skip
+        first_use = _first_use(program, last, key) if last.is_cuda else nullcontext()
+        with first_use, torch.cuda.device_of(last):  # type: ignore[no-untyped-call]
             program[(programs,)](
                 last, *factors, first, second, *tensors, rows, self._span(last) // unit, self.features, self.groups,
                 rows // len(last), self.program.scale,
                 KIND=self.program.kind, ORDER=self.program.order, CONSTANT=self.program.constant, BASE=self.base,
                 INNER=inner is not None, OUTER=outer is not None, **compiled,
             )  # fmt: skip
+
+
+def _first_use(program: Any, z: Tensor, key: Hashable) -> AbstractContextManager[None]:
+    """Within it a program is compiled, by this process or another: not by each of them."""
+    from trials.kan.kernels.programs import cache_folder, version_of
+
+    capability = torch.cuda.get_device_capability(z.device)
+    return compiled_once((program.__name__, key), cache_folder, lambda: f"{version_of(program)} {capability}")

@@ -9,6 +9,8 @@ Factors are those of dropout and noise: `inner` (N, C) and `outer` (N, F*C).
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import triton
 import triton.language as tl
 
@@ -29,6 +31,16 @@ from trials.kan.kernels.functions import (
 _FOURIER, _RECURRENCE = tl.constexpr(program.FOURIER), tl.constexpr(program.RECURRENCE)
 _NO_BASE = tl.constexpr(program.NO_BASE)
 _SIZES = ["rows", "units", "functions", "groups", "rows_of_sample"]  # values that are not compiled in
+
+
+def cache_folder() -> Path:
+    """Where Triton keeps what it has compiled."""
+    return Path(triton.knobs.cache.dir)
+
+
+def version_of(compiled: triton.JITFunction) -> str:
+    """What a program is compiled from, and by what."""
+    return f"{triton.__version__} {compiled.cache_key}"
 
 
 @triton.jit(do_not_specialize=_SIZES)

@@ -1,0 +1,87 @@
+"""The parts of the measurement of sharing that need no GPU: what is measured, of which copies, and how it ends."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from kansearch.search import sharing as deciding
+from kansearch.space import parse_space
+from tests.helpers import SMALL_SPACE
+from trials import sharing
+from trials.config import TrialConfig
+
+BASES: list[dict[str, Any]] = [
+    {"name": "bspline", "grid_size": 4, "spline_order": 3},
+    {"name": "rbf", "grid_size": 5},
+    {"name": "gram", "degree": 3},
+    {"name": "none"},
+]
+
+
+def config_of(basis: dict[str, Any]) -> TrialConfig:
+    settings = {"data": {"dataset": "digits", "batch_size": 4}, "optimizer": {"name": "adamw", "lr": 1e-3}}
+    return TrialConfig.model_validate(settings | {"model": {"basis": basis, "depth": 2, "width": 4}, "epochs": 1})
+
+
+def test_networks_are_made_at_the_same_time_and_their_copies_are_like_them() -> None:
+    networks = sharing._networks([config_of(basis) for basis in BASES], torch.device("cpu"))
+    assert [network.config.model.basis.name for network in networks] == [basis["name"] for basis in BASES]
+    for network in networks:
+        assert all(p.grad is None for p in network.model.parameters())
+        twin = copy.deepcopy(network.model)
+        images = torch.randn(3, 1, 8, 8)
+        torch.testing.assert_close(twin.eval()(images), network.model.eval()(images), rtol=0, atol=0)
+        assert not {p.data_ptr() for p in twin.parameters()} & {p.data_ptr() for p in network.model.parameters()}
+    assert sharing._networks([], torch.device("cpu")) == []
+
+
+def test_a_network_for_which_memory_ends_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = sharing.build_on
+
+    def built(config: TrialConfig, device: torch.device) -> torch.nn.Module:
+        if config.model.basis.name == "rbf":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return build(config, device)
+
+    monkeypatch.setattr(sharing, "build_on", built)
+    networks = sharing._networks([config_of(basis) for basis in BASES], torch.device("cpu"))
+    assert [network.config.model.basis.name for network in networks] == ["bspline", "gram", "none"]
+
+
+def test_a_search_that_is_stopped_or_short_of_time_measures_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+
+    @contextmanager
+    def probe() -> Iterator[None]:
+        yield
+        ended.append("never")
+
+    monkeypatch.setattr(deciding, "_probe", probe)
+    space = parse_space(SMALL_SPACE, "small.yaml")
+    asked = iter([False, False, True])
+    with pytest.raises(deciding._Unknown, match="interrupted"):
+        deciding._measured(space, 16, lambda: next(asked))
+    hurried = replace(space, search=space.search.model_copy(update={"time_budget": 1e-6}))
+    with pytest.raises(deciding._Unknown, match="it took more than 0 s"):
+        deciding._measured(hurried, 16, lambda: False)
+    assert next(asked, None) is None and not ended
+
+
+def test_what_is_measured_goes_from_small_to_large_with_its_memory() -> None:
+    configs, trial_mib = deciding._trainable(deciding.draw(parse_space(SMALL_SPACE, "small.yaml"), 12).drawn)
+    assert len(configs) == len(trial_mib) > 0 and min(trial_mib) > 0
+    flops = [sharing_flops(TrialConfig.model_validate(config)) for config in configs]
+    assert flops == sorted(flops)
+
+
+def sharing_flops(config: TrialConfig) -> int:
+    from trials.run import count_flops
+
+    return count_flops(config)
