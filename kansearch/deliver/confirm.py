@@ -15,8 +15,10 @@ from kansearch.deliver.seed_runs import SeedRuns, unfinished
 from kansearch.errors import SearchInterrupted
 from kansearch.search.cluster import ray_cluster
 from kansearch.search.execution import Assignment, execute
+from kansearch.search.growth import NodesMps
 from kansearch.search.launch import Observer, SearchOptions, check_data, request_maker, scratch_of
 from kansearch.search.mps import Mps
+from kansearch.search.node_mps import ClusterMps
 from kansearch.search.obstacles import resumable
 from kansearch.search.sharing import packed
 from kansearch.search.stopping import Stop
@@ -110,9 +112,10 @@ def _train(
     with (
         Mps(study.folder) as mps,  # outlives the workers, which Ray ends
         ray_cluster(settings, options.address, at_once, place) as found,
+        ClusterMps() as daemons,
         stop.on_signals(),
     ):
-        cluster = packed(study, found, None if options.address else mps, stop)
+        cluster = packed(study, found, NodesMps(daemons) if options.address else mps, stop)
         for observer in observers:
             observer.running(cluster)
         runs = SeedRuns(study, SeedStore(study.folder), left, cluster.max_concurrent, stop, changed)

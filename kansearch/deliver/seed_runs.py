@@ -127,6 +127,10 @@ class SeedRuns:
             self._commit(number, record)
         return False
 
+    def grow(self, max_concurrent: int) -> None:
+        """Let more run at once."""
+        self._max_concurrent = max_concurrent
+
     def fail(self, number: int, reason: str) -> None:
         """Commit that it ended badly."""
         self._end(number, replace(self._runs[number], state="fail", reason=reason))

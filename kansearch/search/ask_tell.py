@@ -178,6 +178,10 @@ class AskTell:
         self._end(self._study.prune(number, f"stopped by {self._settings.scheduler} at {verdict}", new, rungs, held))
         return True
 
+    def grow(self, max_concurrent: int) -> None:
+        """Let more run at once."""
+        self._max_concurrent = max_concurrent
+
     def fail(self, number: int, reason: str) -> None:
         """Commit that a live trial ended badly."""
         self._end(self._study.fail(number, reason))

@@ -51,8 +51,8 @@ class Cluster:
     """On the trials that run at once, beside what fits."""
     packing: Packing | None = None
     """How `gpus_per_trial: auto` was decided."""
-    mps: str | None = None
-    """Where trials find CUDA MPS, if they share GPUs through it."""
+    mps: str | Mapping[str, str] | None = None
+    """Where trials find CUDA MPS, if they share GPUs through it; on a joined cluster by the id of each node."""
     notes: Sequence[str] = ()
     """What the user is told of all this."""
 
@@ -92,6 +92,19 @@ class Cluster:
         """With as many trials on a GPU as was decided."""
         divided = self.divided(packing.share)
         return replace(divided, packing=packing, notes=[*self.notes, packing.line])
+
+    def grown(self, rooms: Sequence[tuple[float, float]], notes: Sequence[str]) -> Cluster:
+        """With nodes that joined, and what the user is to be told of others. Each trial's share stays."""
+        room = sum(fitting(each, *self.per_trial) for each in rooms)
+        at_once = self.max_concurrent + room
+        return replace(
+            self,
+            cpus=self.cpus + sum(cpus for cpus, _ in rooms),
+            gpus=self.gpus + sum(gpus for _, gpus in rooms),
+            rooms=[*self.rooms, *rooms],
+            max_concurrent=at_once if self.bound is None else min(at_once, max(self.bound, self.max_concurrent)),
+            notes=notes,
+        )
 
     def share(self, often: int) -> tuple[float, float]:
         """CPUs and GPUs of a trial that gets its share so many times, as far as some node has so much."""

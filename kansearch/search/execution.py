@@ -57,6 +57,9 @@ class Work(Protocol):
     def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float) -> bool:
         """Commit epochs, after so many seconds in its worker. True: stop it."""
 
+    def grow(self, max_concurrent: int) -> None:
+        """Let more run at once."""
+
     def fail(self, number: int, reason: str) -> None:
         """Commit a bad end."""
 
@@ -80,6 +83,7 @@ def execute(
     scratch: Path,
     stopping: Callable[[], bool],
     tick: Callable[[], None],
+    growth: Callable[[], Cluster | None] = lambda: None,
 ) -> None:
     """Run `work` on the Ray cluster that this process is connected to, until it is exhausted or is to be stopped.
 
@@ -91,6 +95,7 @@ def execute(
         scratch: an absolute path for what Ray Tune writes; it is removed.
         stopping: whether to stop now; what runs then is left to be resumed.
         tick: called some times a second.
+        growth: called as often; the cluster when it has become larger.
 
     Raises:
         Exception: what `work` raised, wrapped by Ray Tune; `kansearch.search.obstacles.resumable` unwraps it.
@@ -106,6 +111,10 @@ def execute(
     def step() -> None:
         watch()
         tick()
+        larger = growth()
+        if larger is not None:
+            work.grow(larger.max_concurrent)
+            workers.wanted, configuration["mps"] = larger.max_concurrent, larger.mps
 
     def ended() -> bool:
         return stopping() or work.overspent is not None or work.exhausted

@@ -20,10 +20,12 @@ from kansearch.search.checkpoints import checkpoint_place, checkpoints_at
 from kansearch.search.cluster import Cluster, ray_cluster
 from kansearch.search.execution import Assignment, execute
 from kansearch.search.gpus import GpuWatch
+from kansearch.search.growth import Growth, NodesMps
 from kansearch.search.join import check_address
 from kansearch.search.kept import KeptWeights
 from kansearch.search.lockstep import Lockstep
 from kansearch.search.mps import Mps
+from kansearch.search.node_mps import ClusterMps
 from kansearch.search.obstacles import resumable
 from kansearch.search.session import describe_session
 from kansearch.search.sharing import packed
@@ -151,16 +153,17 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
             with (
                 Mps(study.folder) as mps,  # outlives the workers, which Ray ends
                 ray_cluster(settings, options.address, at_once, place) as found,
+                ClusterMps() as daemons,
                 stop.on_signals(),
             ):
-                cluster = packed(study, found, None if options.address else mps, stop)
+                cluster = packed(study, found, NodesMps(daemons) if options.address else mps, stop)
                 timer.note()
                 study.add_session(describe_session(cluster))
                 for observer in observers:
                     observer.running(cluster)
                 before = budget.training_seconds
                 with _noting_usage(study, cluster, options) as spend:
-                    budget = _tune(study, records, options, observers, changed, cluster, stop, timer)
+                    budget = _tune(study, records, options, observers, changed, cluster, daemons, stop, timer)
                     spend(budget.training_seconds - before)
         if stop.signal is not None:
             outcome = "interrupted"
@@ -214,6 +217,7 @@ def _tune(
     observers: Sequence[Observer[TrialRecord]],
     changed: _Changes,
     cluster: Cluster,
+    daemons: ClusterMps,
     stop: Stop,
     timer: Timer,
 ) -> Budget:
@@ -232,7 +236,19 @@ def _tune(
     def request(assignment: Assignment) -> Request:
         return requests(assignment, study.checkpoints, rungs=ask_tell.rungs(assignment.number))
 
-    execute(search, request, settings, cluster, scratch_of(study), stop, tick)
+    if options.address is None:
+        execute(search, request, settings, cluster, scratch_of(study), stop, tick)
+        return ask_tell.budget
+    with Growth(cluster, study.checkpoints, daemons) as growth:
+
+        def grown() -> Cluster | None:
+            larger = growth.poll()
+            if larger is not None:
+                for observer in observers:
+                    observer.running(larger)
+            return larger
+
+        execute(search, request, settings, cluster, scratch_of(study), stop, tick, grown)
     return ask_tell.budget
 
 

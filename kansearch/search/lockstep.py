@@ -72,6 +72,9 @@ class Lockstep:
                 self._take(number, partial(self._tell, number, result, seconds))
         return number in self._stopped
 
+    def grow(self, max_concurrent: int) -> None:
+        """The number of slots stays: the search depends on it."""
+
     def fail(self, number: int, reason: str) -> None:
         """Take a trial's bad end."""
         self._take(number, lambda: self._fail(number, reason))

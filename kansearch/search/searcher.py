@@ -37,10 +37,10 @@ class StudySearcher(_Disposable, Searcher):
         configuration: of each worker.
     """
 
-    def __init__(self, workers: Workers, configuration: Mapping[str, Any]) -> None:
+    def __init__(self, workers: Workers, configuration: dict[str, Any]) -> None:
         super().__init__()
         self._workers = workers
-        self._configuration = dict(configuration)
+        self._configuration = configuration
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The configuration of another worker, None to be asked again later, or `FINISHED`, for good."""
@@ -49,7 +49,7 @@ class StudySearcher(_Disposable, Searcher):
         if not self._workers.missing:
             return None
         self._workers.started(trial_id)
-        return self._configuration
+        return dict(self._configuration)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """`StudyScheduler` has taken it already."""

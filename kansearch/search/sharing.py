@@ -15,6 +15,7 @@ from typing import Any
 
 from kansearch.search.cluster import Cluster
 from kansearch.search.gpus import visible_gpus
+from kansearch.search.growth import NodesMps
 from kansearch.search.mps import Mps
 from kansearch.search.packing import MOST, Packing, choose
 from kansearch.search.plan import Drawn, draw
@@ -34,16 +35,16 @@ _POLL_SECONDS = 0.1
 _WITHOUT = "without CUDA MPS trials on one GPU would take turns"
 
 
-def packed(study: Study, cluster: Cluster, mps: Mps | None, stopping: Callable[[], bool]) -> Cluster:
+def packed(study: Study, cluster: Cluster, mps: Mps | NodesMps, stopping: Callable[[], bool]) -> Cluster:
     """The cluster with each trial's share of a GPU decided, and with CUDA MPS where trials share one.
 
     Args:
-        mps: None where the workers are not ours to be given a daemon.
+        mps: of this machine, or of a joined cluster's nodes.
         stopping: whether the search is to end; nothing is measured then.
     """
     if study.space.search.gpus_per_trial == "auto" and cluster.gpus:
         cluster = _decided(study, cluster, mps, stopping)
-    if mps is None or not 0 < cluster.gpus_per_trial < 1:
+    if not 0 < cluster.gpus_per_trial < 1:
         return cluster
     mps.start()
     if mps.pipes is not None:
@@ -55,9 +56,9 @@ def packed(study: Study, cluster: Cluster, mps: Mps | None, stopping: Callable[[
     return replace(cluster, notes=()).packed(replace(cluster.packing, per_gpu=1, reason=note))
 
 
-def _decided(study: Study, cluster: Cluster, mps: Mps | None, stopping: Callable[[], bool]) -> Cluster:
+def _decided(study: Study, cluster: Cluster, mps: Mps | NodesMps, stopping: Callable[[], bool]) -> Cluster:
     """With the packing that the study noted on the same hardware, or a new one."""
-    hardware = [*cluster.hardware, mps is not None and mps.available]
+    hardware = [*cluster.hardware, mps.available]
     noted = study.packing
     if noted is not None and noted["hardware"] == hardware:
         return cluster.packed(Packing(**noted))
@@ -69,11 +70,9 @@ def _decided(study: Study, cluster: Cluster, mps: Mps | None, stopping: Callable
     return cluster.packed(packing)
 
 
-def _decide(space: SearchSpace, cluster: Cluster, mps: Mps | None, stopping: Callable[[], bool]) -> tuple[int, str]:
+def _decide(space: SearchSpace, cluster: Cluster, mps: Mps | NodesMps, stopping: Callable[[], bool]) -> tuple[int, str]:
     """Trials that share a GPU, and why. Raises _Unknown."""
     cores = cluster.trials_beside_a_gpu
-    if mps is None:
-        return 1, f"kansearch starts no CUDA MPS on a cluster that it joins, and {_WITHOUT}; give a number to share one"
     if not mps.available:
         return 1, f"there is no nvidia-cuda-mps-control here, and {_WITHOUT}"
     if cores < 2:

@@ -12,9 +12,10 @@ Meanwhile the driver may `hand` it another trial: Ray runs that call before the 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import ray
 from ray.tune import Trainable
 
 from kansearch.search.trainable import REPORT_SECONDS, Report, Request, Training
@@ -32,7 +33,10 @@ class Worker(Trainable):
 
     def setup(self, config: dict[str, Any], training: Training) -> None:  # type: ignore[override]
         self._train = training.train
-        self._seat: str | None = training.prepare(config["mps"], config["gpus"], config["threads"])
+        mps = config["mps"]
+        if isinstance(mps, Mapping):
+            mps = mps.get(ray.get_runtime_context().get_node_id())
+        self._seat: str | None = training.prepare(mps, config["gpus"], config["threads"])
         self._request: Request | None = None
         self._results: Iterator[dict[str, Any]] = iter(())
         self._began = 0.0
@@ -47,8 +51,6 @@ class Worker(Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run on; what is to be told."""
-        import ray
-
         if self._seat is not None:
             seat, self._seat = self._seat, None
             context = ray.get_runtime_context()
