@@ -22,6 +22,7 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no result.json, progress.csv, TensorBoard files beside the study
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are the search's own
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # Ray Tune's snapshot is never read
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # all workers start at once; how many there are is the search's matter
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a failure is a value, told by the study
     "TUNE_WARN_THRESHOLD_S": "10",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in a worker

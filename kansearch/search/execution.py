@@ -102,7 +102,7 @@ def execute(
     """
     from ray import tune
 
-    from kansearch.search.searcher import Attendant, StopAll, StudyScheduler, StudySearcher
+    from kansearch.search.searcher import Attendant, StudyScheduler, StudySearcher
     from kansearch.search.worker import Worker
     from kansearch.search.workers import Workers
 
@@ -137,9 +137,8 @@ def execute(
             run_config=tune.RunConfig(
                 storage_path=str(scratch),
                 name="ray",
-                stop=StopAll(ended),
+                stop=Attendant(workers, handles, step, ended),
                 verbose=0,
-                callbacks=[Attendant(workers, handles, step)],
             ),
         ).fit()
     finally:

@@ -6,6 +6,7 @@ set before `ray` is imported. Whether that worked is looked at afterwards, and a
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import logging
 import os
@@ -13,6 +14,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,13 +22,28 @@ from pathlib import Path
 
 from kansearch.errors import KansearchError
 
-__all__ = ["local_ray", "make_private_token", "open_to_others"]
+__all__ = ["import_ahead", "local_ray", "make_private_token", "open_to_others"]
 
 _TESTED = "2.60"
 _LOOPBACK_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _LONGEST_FOLDER = 38
 """Characters of a folder in which Ray can still make Unix sockets: their paths end at 107."""
 _LISTENING = "0A"
+
+
+_importing: list[threading.Thread] = []
+
+
+def import_ahead() -> None:
+    """Import Ray in a thread, for a later `local_ray`, unless it is imported already."""
+
+    def load() -> None:
+        with _environment(_LOOPBACK_ALONE):
+            importlib.import_module("ray")
+
+    if "ray" not in sys.modules and not _importing:
+        _importing.append(threading.Thread(target=load, daemon=True))
+        _importing[0].start()
 
 
 @contextmanager
@@ -37,10 +54,13 @@ def local_ray() -> Iterator[None]:
         KansearchError: somebody else could reach it.
     """
     make_private_token()
+    while _importing:
+        _importing.pop().join()
     with _private_folder() as folder, _environment({**_LOOPBACK_ALONE, "RAY_TMPDIR": str(folder)}):
         before = open_to_others()
         import ray
 
+        threading.Thread(target=importlib.import_module, args=("ray.tune",), daemon=True).start()  # `init` mostly waits
         try:
             ray.init("local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
             found = sorted(place for name, place in open_to_others().items() if name not in before)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ray.tune import Callback, Stopper
+from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -16,7 +16,7 @@ from kansearch.search.obstacles import check_alive
 from kansearch.search.trainable import Report
 from kansearch.search.workers import Workers
 
-__all__ = ["Attendant", "StopAll", "StudyScheduler", "StudySearcher"]
+__all__ = ["Attendant", "StudyScheduler", "StudySearcher"]
 
 _KILLED_FOR_MEMORY = "OutOfMemoryError"  # Ray's, when it kills a worker of a machine that runs out of memory
 _LONGEST_CAUSE = 280
@@ -55,14 +55,14 @@ class StudySearcher(_Disposable, Searcher):
         """`StudyScheduler` has taken it already."""
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """A worker has ended. `Attendant` has been told if it was lost."""
+        """A worker has ended. `StudyScheduler` has been told if it was lost."""
 
     def save(self, checkpoint_path: str) -> None:
         """The study is saved already."""
 
 
 class StudyScheduler(_Disposable, FIFOScheduler):
-    """Takes what each worker tells."""
+    """Takes what each worker tells, and hears of lost ones."""
 
     def __init__(self, workers: Workers, handles: dict[str, Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -77,45 +77,42 @@ class StudyScheduler(_Disposable, FIFOScheduler):
         self._workers.heard(key, Report.from_text(result["report"]) if "report" in result else None)
         return self.CONTINUE
 
-
-class Attendant(_Disposable, Callback):
-    """Tells of lost workers, of which Ray tells no `Searcher`; ends hung ones; calls `tick` at each step.
-
-    Args:
-        workers: who commits what happened.
-        handles: of the workers' processes, by Ray Tune's id.
-        tick: called some times a second.
-    """
-
-    def __init__(self, workers: Workers, handles: Mapping[str, Any], tick: Callable[[], None]) -> None:
-        self._workers = workers
-        self._handles = handles
-        self._tick = tick
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        import ray
-
-        self._tick()
-        for key in self._workers.hung():
-            ray.kill(self._handles[key])
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         check_alive()  # or neither the trial nor its worker is to blame
         report = str(trial.get_error() or "")
         self._workers.gone(trial.trial_id, _cause(report), _KILLED_FOR_MEMORY in report)
 
 
-class StopAll(_Disposable, Stopper):
-    """Stops Ray Tune as soon as `stopping` says so; what runs then is left to be resumed."""
+class Attendant(_Disposable, Stopper):
+    """Called at each step of Ray Tune: ends workers that hang, and everything as soon as `ended` says so.
 
-    def __init__(self, stopping: Callable[[], bool]) -> None:
-        self._stopping = stopping
+    What runs then is left to be resumed.
+
+    Args:
+        workers: who commits what happened.
+        handles: of the workers' processes, by Ray Tune's id.
+        tick: called some times a second.
+        ended: whether the search is to end.
+    """
+
+    def __init__(
+        self, workers: Workers, handles: Mapping[str, Any], tick: Callable[[], None], ended: Callable[[], bool]
+    ) -> None:
+        self._workers = workers
+        self._handles = handles
+        self._tick = tick
+        self._ended = ended
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._stopping()
+        import ray
+
+        self._tick()
+        for key in self._workers.hung():
+            ray.kill(self._handles[key])
+        return self._ended()
 
 
 def _cause(report: str) -> str:

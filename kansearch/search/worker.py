@@ -39,6 +39,7 @@ class Worker(Trainable):
         self._seat: str | None = training.prepare(mps, config["gpus"], config["threads"])
         self._request: Request | None = None
         self._results: Iterator[dict[str, Any]] = iter(())
+        self._reported = False  # the first epoch is told at once
         self._began = 0.0
         self._pause = _SHORTEST_PAUSE
 
@@ -47,7 +48,7 @@ class Worker(Trainable):
         self._drop()
         if request is not None:
             self._request, self._began = Request.from_text(request), time.perf_counter()
-            self._results = self._train(self._request)
+            self._results, self._reported = self._train(self._request), False
 
     def step(self) -> dict[str, Any]:
         """Run on; what is to be told."""
@@ -74,8 +75,9 @@ class Worker(Trainable):
             if result is None:
                 break
             results.append(result)
-            if result.get("epoch") in request.rungs:
+            if not self._reported or result.get("epoch") in request.rungs:
                 break
+        self._reported = True
         ended = not results or "epoch" not in results[-1] or results[-1]["epoch"] >= request.config["epochs"]
         seconds = time.perf_counter() - self._began
         if ended:
