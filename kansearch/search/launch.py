@@ -24,7 +24,6 @@ from kansearch.search.growth import Growth, NodesMps
 from kansearch.search.join import check_address
 from kansearch.search.kept import KeptWeights
 from kansearch.search.lockstep import Lockstep
-from kansearch.search.loopback import import_ahead
 from kansearch.search.mps import Mps
 from kansearch.search.node_mps import ClusterMps
 from kansearch.search.obstacles import resumable
@@ -94,8 +93,6 @@ def launch(
         InputError: the study exists. StudyBusyError: another driver works on it.
         SearchInterrupted: a signal stopped the search. KansearchError: it can't run.
     """
-    if options.address is None:
-        import_ahead()  # while the study is made
     check_data(space, options)
     folder = options.home / space.study
     try:

@@ -22,28 +22,13 @@ from pathlib import Path
 
 from kansearch.errors import KansearchError
 
-__all__ = ["import_ahead", "local_ray", "make_private_token", "open_to_others"]
+__all__ = ["local_ray", "make_private_token", "open_to_others"]
 
 _TESTED = "2.60"
 _LOOPBACK_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _LONGEST_FOLDER = 38
 """Characters of a folder in which Ray can still make Unix sockets: their paths end at 107."""
 _LISTENING = "0A"
-
-
-_importing: list[threading.Thread] = []
-
-
-def import_ahead() -> None:
-    """Import Ray in a thread, for a later `local_ray`, unless it is imported already."""
-
-    def load() -> None:
-        with _environment(_LOOPBACK_ALONE):
-            importlib.import_module("ray")
-
-    if "ray" not in sys.modules and not _importing:
-        _importing.append(threading.Thread(target=load, daemon=True))
-        _importing[0].start()
 
 
 @contextmanager
@@ -54,8 +39,6 @@ def local_ray() -> Iterator[None]:
         KansearchError: somebody else could reach it.
     """
     make_private_token()
-    while _importing:
-        _importing.pop().join()
     with _private_folder() as folder, _environment({**_LOOPBACK_ALONE, "RAY_TMPDIR": str(folder)}):
         before = open_to_others()
         import ray
