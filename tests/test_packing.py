@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kansearch.search import plan
 from kansearch.search import sharing as deciding
 from kansearch.search.ask_tell import AskTell
 from kansearch.search.cluster import Cluster, shares
@@ -141,8 +142,9 @@ def study(tmp_path: Path) -> Study:
     return Study.create(tmp_path, parse_space(SMALL_SPACE, "small.yaml"))
 
 
-def decided(study: Study, monkeypatch: pytest.MonkeyPatch, mps: Mps | None, cluster: Cluster | None = None) -> Cluster:
-    monkeypatch.setattr(deciding, "_measured", lambda space, most, stopping: measured(GAINING))
+def decided(study: Study, monkeypatch: pytest.MonkeyPatch, mps: Mps, cluster: Cluster | None = None) -> Cluster:
+    monkeypatch.setattr(deciding, "_measured", lambda drawn, trial_mib, most, check: measured(GAINING))
+    monkeypatch.setattr(deciding, "draw", lambda space, count, check, device: plan.draw(space, 4, check, device=device))
     return packed(study, cluster or cluster_of(16, 1), mps, lambda: False)
 
 
@@ -163,6 +165,7 @@ def test_a_measurement_serves_every_study_of_the_space_on_such_a_gpu(
 ) -> None:
     gpus = [("NVIDIA X", 80_000)]
     monkeypatch.setattr(deciding, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(deciding, "are_small", lambda steps: False)
     first = decided(study, monkeypatch, OneDaemon(study.folder))
     monkeypatch.setitem(GAINING, 16, 16.0)
 
@@ -183,7 +186,6 @@ def test_trials_share_a_gpu_only_where_cuda_mps_runs(study: Study, monkeypatch: 
     for mps, why in (
         (OneDaemon(study.folder, here=False), "there is no nvidia-cuda-mps-control here"),
         (OneDaemon(study.folder, problem="exit code 1"), "CUDA MPS did not start (exit code 1)"),
-        (None, "kansearch starts no CUDA MPS on a cluster that it joins"),
     ):
         cluster = decided(study, monkeypatch, mps)
         assert (cluster.gpus_per_trial, cluster.max_concurrent, cluster.mps) == (1, 1, None)

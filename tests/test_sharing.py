@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from kansearch.search import sharing as deciding
+from kansearch.search.packing import are_small, fill
 from kansearch.space import parse_space
 from tests.helpers import SMALL_SPACE
 from trials import sharing
@@ -55,29 +53,27 @@ def test_a_network_for_which_memory_ends_is_left_out(monkeypatch: pytest.MonkeyP
     assert [network.config.model.basis.name for network in networks] == ["bspline", "gram", "none"]
 
 
-def test_a_search_that_is_stopped_or_short_of_time_measures_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended: list[str] = []
-
-    @contextmanager
-    def probe() -> Iterator[None]:
-        yield
-        ended.append("never")
-
-    monkeypatch.setattr(deciding, "_probe", probe)
+def test_a_search_that_is_stopped_or_short_of_time_measures_no_more() -> None:
     space = parse_space(SMALL_SPACE, "small.yaml")
     asked = iter([False, False, True])
     with pytest.raises(deciding._Unknown, match="interrupted"):
-        deciding._measured(space, 16, lambda: next(asked))
-    hurried = replace(space, search=space.search.model_copy(update={"time_budget": 1e-6}))
+        deciding.draw(space, 16, deciding._Deadline(60.0, lambda: next(asked)))
     with pytest.raises(deciding._Unknown, match="it took more than 0 s"):
-        deciding._measured(hurried, 16, lambda: False)
-    assert next(asked, None) is None and not ended
+        deciding.draw(space, 16, deciding._Deadline(0.0, lambda: False))
+    assert next(asked, None) is None
+
+
+def test_small_steps_are_not_timed_and_larger_ones_are() -> None:
+    assert are_small([1e9, 1e9, 1e12]) and not are_small([1e9, 1e12, 1e12])
+    count, reason = fill([100.0] * 20, 80_000.0, 12, 2.2e10)
+    assert (count, reason) == (12, "steps of at most 22 GFLOP leave it idle (its cores would hold 12, its memory 72)")
+    assert fill([30_000.0], 80_000.0, 12, 1e9)[0] == 1
 
 
 def test_what_is_measured_goes_from_small_to_large_with_its_memory() -> None:
-    configs, trial_mib = deciding._trainable(deciding.draw(parse_space(SMALL_SPACE, "small.yaml"), 12).drawn)
-    assert len(configs) == len(trial_mib) > 0 and min(trial_mib) > 0
-    flops = [sharing_flops(TrialConfig.model_validate(config)) for config in configs]
+    drawn, trial_mib = deciding._trainable(deciding.draw(parse_space(SMALL_SPACE, "small.yaml"), 12).drawn)
+    assert len(drawn) == len(trial_mib) > 0 and min(trial_mib) > 0
+    flops = [sharing_flops(each.config) for each in drawn if each.config is not None]
     assert flops == sorted(flops)
 
 

@@ -30,6 +30,8 @@ _MARGIN = 2.0
 _CONTEXT_MIB = 900
 """Of a process beside its tensors (`trials.memory.CONTEXT_MIB`)."""
 _UNITS = 10_000
+_SMALL_STEP = 2e10
+"""FLOPs of a training step. On an H100 steps of at most 2.2e10, half below 1.4e9, gained 2.4 times by sharing."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def choose(sharing: Sharing, cores: int) -> tuple[int, str]:
 
     cores: trials for which there are CPU cores, beside one GPU.
     """
-    memory = _fitting(sharing)
+    memory = _fitting(sharing.trial_mib, sharing.memory_mib)
     bound = max(1, min(MOST, cores, memory))
     if not sharing.speed_ups:
         return bound, f"nothing could be timed, so as many as fit ({_bounds(cores, memory)})"
@@ -78,14 +80,29 @@ def choose(sharing: Sharing, cores: int) -> tuple[int, str]:
     return count, f"which together run {speed_ups[count]:.1f} times as fast as one by one{also} ({where})"
 
 
+def are_small(steps: Sequence[float]) -> bool:
+    """Whether most training steps, FLOPs each, are so small that a GPU waits for the host between their kernels."""
+    return sorted(steps)[len(steps) // 2] <= _SMALL_STEP
+
+
+def fill(trial_mib: Sequence[float], memory_mib: float, cores: int, largest_step: float) -> tuple[int, str]:
+    """As many trials as fit on a GPU, and why: their steps are small.
+
+    trial_mib: estimated peak memory of configurations. cores: as for `choose`. largest_step: FLOPs.
+    """
+    memory = _fitting(trial_mib, memory_mib)
+    bounds = _bounds(cores, memory)
+    return max(1, min(MOST, cores, memory)), f"steps of at most {largest_step / 1e9:.2g} GFLOP leave it idle ({bounds})"
+
+
 def _bounds(cores: int, memory: int) -> str:
     return f"its cores would hold {cores}, its memory {memory}"
 
 
-def _fitting(sharing: Sharing) -> int:
+def _fitting(trial_mib: Sequence[float], memory_mib: float) -> int:
     """Trials whose memory a GPU holds."""
-    largest = sorted(sharing.trial_mib)[math.ceil(_QUANTILE * len(sharing.trial_mib)) - 1]
-    return int(sharing.memory_mib / (_MARGIN * largest + _CONTEXT_MIB))
+    largest = sorted(trial_mib)[math.ceil(_QUANTILE * len(trial_mib)) - 1]
+    return int(memory_mib / (_MARGIN * largest + _CONTEXT_MIB))
 
 
 def _between(speed_ups: Mapping[int, float], count: int) -> float:

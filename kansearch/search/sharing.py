@@ -1,7 +1,8 @@
 """Decide how many trials share a GPU.
 
-By what the study noted on this hardware, else by what was measured for any study on such a GPU (`remembered`), else by
-a measurement: while an actor opens a GPU, configurations are drawn and their sizes counted here.
+By what the study noted on this hardware, else by what was measured for any study on such a GPU (`remembered`). Else
+configurations are drawn and their sizes counted here: if their steps are small, as many trials share a GPU as fit.
+Larger ones are timed there, in an actor.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kansearch.search.cluster import Cluster
 from kansearch.search.gpus import visible_gpus
 from kansearch.search.growth import NodesMps
 from kansearch.search.mps import Mps
-from kansearch.search.packing import MOST, Packing, choose
+from kansearch.search.packing import MOST, Packing, are_small, choose, fill
 from kansearch.search.plan import Drawn, draw
 from kansearch.search.remembered import Remembered, key_of
 from kansearch.search.trainable import one_line
@@ -49,11 +50,14 @@ def packed(study: Study, cluster: Cluster, mps: Mps | NodesMps, stopping: Callab
     mps.start()
     if mps.pipes is not None:
         return replace(cluster, mps=mps.pipes)
-    problem = f"CUDA MPS did not start ({mps.problem})" if mps.problem else "there is no nvidia-cuda-mps-control here"
-    note = f"{problem}, and {_WITHOUT}"
+    note = f"{_why_none(mps)}, and {_WITHOUT}"
     if cluster.packing is None:
         return replace(cluster, notes=[*cluster.notes, note])
     return replace(cluster, notes=()).packed(replace(cluster.packing, per_gpu=1, reason=note))
+
+
+def _why_none(mps: Mps | NodesMps) -> str:
+    return f"CUDA MPS did not start ({mps.problem})" if mps.problem else "there is no nvidia-cuda-mps-control here"
 
 
 def _decided(study: Study, cluster: Cluster, mps: Mps | NodesMps, stopping: Callable[[], bool]) -> Cluster:
@@ -74,7 +78,7 @@ def _decide(space: SearchSpace, cluster: Cluster, mps: Mps | NodesMps, stopping:
     """Trials that share a GPU, and why. Raises _Unknown."""
     cores = cluster.trials_beside_a_gpu
     if not mps.available:
-        return 1, f"there is no nvidia-cuda-mps-control here, and {_WITHOUT}"
+        return 1, f"{_why_none(mps)}, and {_WITHOUT}"
     if cores < 2:
         return 1, "there are CPU cores for one"
     most, gpus, remembered = min(MOST, cores), visible_gpus(), Remembered()
@@ -83,7 +87,13 @@ def _decide(space: SearchSpace, cluster: Cluster, mps: Mps | NodesMps, stopping:
     if sharing is not None:
         count, reason = choose(sharing, cores)
         return count, f"{reason}, measured before"
-    sharing = _measured(space, most, stopping)
+    longest = min(_SECONDS, _SHARE_OF_BUDGET * (space.search.time_budget or math.inf))
+    check = _Deadline(longest, stopping)
+    configs, trial_mib = _trainable(draw(space, _DRAWN, check, device="cuda").drawn)
+    steps = [3.0 * each.sizes["flops"] * each.config.data.batch_size for each in configs if each.sizes and each.config]
+    if gpus and are_small(steps):
+        return fill(trial_mib, min(memory for _, memory in gpus), cores, max(steps))
+    sharing = _measured(configs, trial_mib, most, check)
     if gpus:
         remembered.put(key, sharing)
     return choose(sharing, cores)
@@ -93,21 +103,26 @@ class _Unknown(Exception):
     """Why nothing was measured."""
 
 
-def _measured(space: SearchSpace, most: int, stopping: Callable[[], bool]) -> Sharing:
-    """What configurations drawn from the space gain by sharing, measured in a Ray actor on a GPU. Raises _Unknown."""
+class _Deadline:
+    """Raises _Unknown where the search is to end, or so many seconds have gone."""
+
+    def __init__(self, seconds: float, stopping: Callable[[], bool]) -> None:
+        self._seconds, self._stopping = seconds, stopping
+        self._end = time.monotonic() + seconds
+
+    def __call__(self, done: int = 0) -> None:
+        if self._stopping():
+            raise _Unknown("interrupted")
+        if time.monotonic() > self._end:
+            raise _Unknown(f"it took more than {self._seconds:.0f} s")
+
+
+def _measured(drawn: Sequence[Drawn], trial_mib: Sequence[float], most: int, check: Callable[[], None]) -> Sharing:
+    """What configurations gain by sharing a GPU, measured in a Ray actor on one. Raises _Unknown."""
     import ray
 
-    longest = min(_SECONDS, _SHARE_OF_BUDGET * (space.search.time_budget or math.inf))
-    deadline = time.monotonic() + longest
-
-    def check(done: int = 0) -> None:
-        if stopping():
-            raise _Unknown("interrupted")
-        if time.monotonic() > deadline:
-            raise _Unknown(f"it took more than {longest:.0f} s")
-
+    configs = [each.config.model_dump(mode="json") for each in drawn if each.config]
     with _probe() as probe:
-        configs, trial_mib = _trainable(draw(space, _DRAWN, check, device="cuda").drawn)
         try:
             task = probe.measure.remote(configs, trial_mib, most)
             while not ray.wait([task], timeout=_POLL_SECONDS)[0]:
@@ -120,7 +135,7 @@ def _measured(space: SearchSpace, most: int, stopping: Callable[[], bool]) -> Sh
 
 @contextmanager
 def _probe() -> Iterator[Any]:
-    """A `_Probe`, which starts meanwhile; its process is gone at the end."""
+    """A `_Probe`; its process is gone at the end."""
     import ray
 
     probe: Any = ray.remote(num_cpus=1, num_gpus=1, max_restarts=0)(_Probe).remote()
@@ -130,14 +145,13 @@ def _probe() -> Iterator[Any]:
         ray.kill(probe)
 
 
-def _trainable(drawn: Sequence[Drawn]) -> tuple[list[dict[str, Any]], list[float]]:
-    """Those that a search would train, from the smallest to the largest, as JSON, and the memory of each, MiB."""
-    found = [(each.config, each.sizes) for each in drawn if each.trainable and each.config and each.sizes]
+def _trainable(drawn: Sequence[Drawn]) -> tuple[list[Drawn], list[float]]:
+    """Those that a search would train, from the smallest to the largest, and the memory of each, MiB."""
+    found = [(each, each.sizes) for each in drawn if each.trainable and each.config and each.sizes]
     if not found:
         raise _Unknown("no drawn configuration can be trained")
     found.sort(key=lambda pair: pair[1]["flops"])
-    configs = [config.model_dump(mode="json") for config, _ in found]
-    return configs, [sizes["peak_memory_mib"] for _, sizes in found]
+    return [each for each, _ in found], [sizes["peak_memory_mib"] for _, sizes in found]
 
 
 class _Probe:
