@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
 from trials.config import RegularizationConfig
 from trials.data.loader import evaluation_batches
@@ -16,6 +16,7 @@ from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
+from trials.lbfgs import LBFGS
 from trials.losses import losses
 from trials.pixels import count_pixels, scores
 
