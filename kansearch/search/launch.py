@@ -28,7 +28,7 @@ from kansearch.search.mps import Mps
 from kansearch.search.node_mps import ClusterMps
 from kansearch.search.obstacles import resumable
 from kansearch.search.session import describe_session
-from kansearch.search.sharing import packed
+from kansearch.search.sharing import Sketch, packed
 from kansearch.search.stopping import Stop, Timer
 from kansearch.search.trainable import Request
 from kansearch.space import SearchSettings, SearchSpace
@@ -150,13 +150,14 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
         if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
             place = study.checkpoints
             at_once = min(settings.trials, options.max_concurrent or settings.trials)  # so that few use all GPUs
+            sketch = None if options.address or study.packing else Sketch(study.space, stop)
             with (
                 Mps(study.folder) as mps,  # outlives the workers, which Ray ends
                 ray_cluster(settings, options.address, at_once, place) as found,
                 ClusterMps() as daemons,
                 stop.on_signals(),
             ):
-                cluster = packed(study, found, NodesMps(daemons) if options.address else mps, stop)
+                cluster = packed(study, found, NodesMps(daemons) if options.address else mps, stop, sketch)
                 timer.note()
                 study.add_session(describe_session(cluster))
                 for observer in observers:

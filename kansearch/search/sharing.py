@@ -8,8 +8,10 @@ Larger ones are timed there, in an actor.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -27,7 +29,7 @@ from kansearch.study.study import Study
 from trials.config import TrialConfig
 from trials.results import Sharing
 
-__all__ = ["packed"]
+__all__ = ["Sketch", "packed"]
 
 _DRAWN = 48
 _SECONDS = 300.0
@@ -36,15 +38,49 @@ _POLL_SECONDS = 0.1
 _WITHOUT = "without CUDA MPS trials on one GPU would take turns"
 
 
-def packed(study: Study, cluster: Cluster, mps: Mps | NodesMps, stopping: Callable[[], bool]) -> Cluster:
+class Sketch:
+    """Configurations of a space with their sizes, drawn in a thread from now on: Ray starts meanwhile.
+
+    Args:
+        space: nothing is drawn where its `gpus_per_trial` is decided, or this machine has no GPU.
+        stopping: whether the search is to end; nothing is drawn then.
+    """
+
+    def __init__(self, space: SearchSpace, stopping: Callable[[], bool]) -> None:
+        longest = min(_SECONDS, _SHARE_OF_BUDGET * (space.search.time_budget or math.inf))
+        self.check = _Deadline(longest, stopping)
+        self._space = space
+        self._drawn: Future[Sequence[Drawn]] = Future()
+        self._thread: threading.Thread | None = None
+        if space.search.gpus_per_trial == "auto" and visible_gpus():
+            self._thread = threading.Thread(target=self._draw, name="sketch", daemon=True)
+            self._thread.start()
+
+    def drawn(self) -> Sequence[Drawn]:
+        """The configurations. Raises _Unknown."""
+        if self._thread is None:
+            self._draw()
+        return self._drawn.result()
+
+    def _draw(self) -> None:
+        try:
+            self._drawn.set_result(draw(self._space, _DRAWN, self.check, device="cuda").drawn)
+        except BaseException as error:  # raised where the result is asked for
+            self._drawn.set_exception(error)
+
+
+def packed(
+    study: Study, cluster: Cluster, mps: Mps | NodesMps, stopping: Callable[[], bool], sketch: Sketch | None = None
+) -> Cluster:
     """The cluster with each trial's share of a GPU decided, and with CUDA MPS where trials share one.
 
     Args:
+        sketch: of the study's space, where one was begun.
         mps: of this machine, or of a joined cluster's nodes.
         stopping: whether the search is to end; nothing is measured then.
     """
     if study.space.search.gpus_per_trial == "auto" and cluster.gpus:
-        cluster = _decided(study, cluster, mps, stopping)
+        cluster = _decided(study, cluster, mps, sketch or Sketch(study.space, stopping))
     if not 0 < cluster.gpus_per_trial < 1:
         return cluster
     mps.start()
@@ -60,21 +96,21 @@ def _why_none(mps: Mps | NodesMps) -> str:
     return f"CUDA MPS did not start ({mps.problem})" if mps.problem else "there is no nvidia-cuda-mps-control here"
 
 
-def _decided(study: Study, cluster: Cluster, mps: Mps | NodesMps, stopping: Callable[[], bool]) -> Cluster:
+def _decided(study: Study, cluster: Cluster, mps: Mps | NodesMps, sketch: Sketch) -> Cluster:
     """With the packing that the study noted on the same hardware, or a new one."""
     hardware = [*cluster.hardware, mps.available]
     noted = study.packing
     if noted is not None and noted["hardware"] == hardware:
         return cluster.packed(Packing(**noted))
     try:
-        packing = Packing(*_decide(study.space, cluster, mps, stopping), hardware)
+        packing = Packing(*_decide(study.space, cluster, mps, sketch), hardware)
     except _Unknown as error:  # the next driver tries again
         return cluster.packed(Packing(1, f"sharing could not be measured: {error}", hardware))
     study.packing = packing.document()
     return cluster.packed(packing)
 
 
-def _decide(space: SearchSpace, cluster: Cluster, mps: Mps | NodesMps, stopping: Callable[[], bool]) -> tuple[int, str]:
+def _decide(space: SearchSpace, cluster: Cluster, mps: Mps | NodesMps, sketch: Sketch) -> tuple[int, str]:
     """Trials that share a GPU, and why. Raises _Unknown."""
     cores = cluster.trials_beside_a_gpu
     if not mps.available:
@@ -87,13 +123,11 @@ def _decide(space: SearchSpace, cluster: Cluster, mps: Mps | NodesMps, stopping:
     if sharing is not None:
         count, reason = choose(sharing, cores)
         return count, f"{reason}, measured before"
-    longest = min(_SECONDS, _SHARE_OF_BUDGET * (space.search.time_budget or math.inf))
-    check = _Deadline(longest, stopping)
-    configs, trial_mib = _trainable(draw(space, _DRAWN, check, device="cuda").drawn)
+    configs, trial_mib = _trainable(sketch.drawn())
     steps = [3.0 * each.sizes["flops"] * each.config.data.batch_size for each in configs if each.sizes and each.config]
     if gpus and are_small(steps):
         return fill(trial_mib, min(memory for _, memory in gpus), cores, max(steps))
-    sharing = _measured(configs, trial_mib, most, check)
+    sharing = _measured(configs, trial_mib, most, sketch.check)
     if gpus:
         remembered.put(key, sharing)
     return choose(sharing, cores)
