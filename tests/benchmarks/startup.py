@@ -56,7 +56,10 @@ class Launched:
         self.notes: list[str] = []
         self._study: Study | None = None
         words = [sys.executable, "-m", "kansearch", "launch", space, "--home", str(self.home), *options]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "XDG_CACHE_HOME": str(cache),
+        }
         self._errors = (folder / "errors").open("wb")
         self._start = time.perf_counter()
         self._process = subprocess.Popen(
