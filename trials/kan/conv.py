@@ -117,9 +117,8 @@ class Convolution:
         """`forward` with more outputs than there are, which are dropped again."""
         filled = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, MANY_OUTPUTS - len(weight)))
         y = torch.conv2d(planes, filled, None, self.stride, self.padding, self.dilation)[:, : len(weight)]
-        if bias is None:
-            return y.contiguous(memory_format=torch.channels_last)
-        return y + bias.view(-1, 1, 1)
+        y = y.contiguous(memory_format=torch.channels_last)  # a slice plus a bias has its channels first
+        return y if bias is None else y + bias.view(-1, 1, 1)
 
     def backward(self, grad: Tensor, planes: Tensor, weight: Tensor, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
         of_planes, of_weight, _ = torch.ops.aten.convolution_backward(
