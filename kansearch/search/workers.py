@@ -60,11 +60,6 @@ class Workers:
         """Whether another worker is to be started."""
         return len(self._workers) < self.wanted
 
-    @property
-    def starting(self) -> int:
-        """How many have been started and are not ready."""
-        return sum(worker.hand is None for worker in self._workers.values())
-
     def started(self, key: str) -> None:
         """A worker is being started."""
         self._workers[key] = _Worker()
