@@ -98,9 +98,7 @@ def test_a_budget_of_epochs_ends_a_search_and_stays_ended(tmp_path: Path) -> Non
     succeed("launch", "small.yaml", *settings, cwd=tmp_path)
     records = Study.open(tmp_path / "studies", "small").records()
     assert 12 <= sum(record.epochs for record in records) <= 14, "workers may be an epoch ahead"
-    stopped = [record for record in records if record.state == "pruned"]
-    assert {record.state for record in records} == {"complete", "pruned"}
-    assert {record.reason for record in stopped} == {"stopped by the budget of 12 epochs"}
+    assert {record.state for record in records} == {"complete", "running"}, "what ran is left to be resumed"
     assert_mlflow_agrees(tmp_path, "small")
     succeed("resume", "small", cwd=tmp_path)
     assert len(trials("small", tmp_path)) == len(records)

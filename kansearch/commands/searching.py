@@ -97,6 +97,10 @@ def _finish(
         raise KansearchError(
             f"no trial of study '{study.name}' completed; the last one said: {reasons[-1] if reasons else '-'}"
         )
+    unfinished = sum(record.state == "running" for record in records)
+    if unfinished:
+        again = f"`kansearch resume {study.name}{home_option(home)}` with a larger budget goes on"
+        console.print(f"trials unfinished: {unfinished}; {again}", highlight=False, soft_wrap=True)
     failed = sum(record.state == "fail" for record in records)
     if failed:
         why = f"`kansearch trials {study.name}{home_option(home)}` says why"

@@ -148,10 +148,12 @@ class AskTell:
         return record
 
     def rungs(self, number: int) -> list[int]:
-        """Epochs after which the scheduler judges a trial."""
+        """Epochs after which the scheduler judges a trial; all of them where a budget may end at each."""
+        record = self._study.record(number)
+        if self._settings.epochs_budget is not None or self._settings.device_budget is not None:
+            return list(range(1, int(record.config["epochs"])))
         if self.halving is None:
             return []
-        record = self._study.record(number)
         return list(self.halving.epochs_of_rungs(record.first_number, int(record.config["epochs"])))
 
     def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float | None = None) -> bool:
