@@ -72,7 +72,7 @@ class Crew:
         self.clock = Clock()
         self.handed: list[tuple[str, int | None]] = []
         watchdog = Watchdog(SearchSettings(**settings), self.clock)
-        self.workers = Workers(work, lambda each: Request(each.number, {}, "", None, 1, 0.0), watchdog, len(seats))
+        self.workers = Workers(work, lambda each: Request(100, {}, "", None, 1, 0.0), watchdog, len(seats))
         for key, seat in seats.items():
             assert self.workers.missing
             self.workers.started(key)
@@ -80,7 +80,7 @@ class Crew:
         assert not self.workers.missing
 
     def _hand(self, key: str, text: str | None) -> None:
-        self.handed.append((key, None if text is None else Request.from_text(text).number))
+        self.handed.append((key, None if text is None else Request.from_text(text).assignment))
 
     def hear(self, key: str, number: int, *results: dict[str, Any], ended: bool = False) -> None:
         self.workers.heard(key, Report(number, list(results), ended, 3.0))

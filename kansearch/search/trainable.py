@@ -45,6 +45,7 @@ class Request:
     """What the driver sends to a worker."""
 
     number: int
+    """Under which its checkpoints lie in `place`."""
     config: dict[str, Any]
     place: str
     data_dir: str | None
@@ -54,6 +55,8 @@ class Request:
     trusted: list[str] = dataclasses.field(default_factory=list)
     final: bool = False
     """Train on the whole training split, validation images too, and measure once on the test split at the end."""
+    assignment: int = -1
+    """Under which the driver knows it."""
     rungs: list[int] = dataclasses.field(default_factory=list)
     """Epochs after which the driver decides whether the trial goes on."""
     checkpoint_seconds: float = 0.0
@@ -73,7 +76,8 @@ class Request:
 class Report:
     """What a trial has done since its last report."""
 
-    number: int
+    assignment: int
+    """Of the request."""
     results: list[dict[str, Any]]
     """Epochs by the fields of `EpochResult`; the last may be a failure or an obstacle instead."""
     ended: bool

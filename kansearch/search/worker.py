@@ -82,7 +82,7 @@ class Worker(Trainable):
         seconds = time.perf_counter() - self._began
         if ended:
             self._drop()
-        return Report(request.number, results, ended, seconds)
+        return Report(request.assignment, results, ended, seconds)
 
     def _drop(self) -> None:
         """Close what runs, so that its memory is free before another begins."""

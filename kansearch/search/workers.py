@@ -7,7 +7,7 @@ of a second worker of the same GPU, which waits meanwhile; until one GPU has two
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kansearch.errors import KansearchError, ObstacleError
 from kansearch.search.execution import Assignment, Work
@@ -73,8 +73,10 @@ class Workers:
     def heard(self, key: str, report: Report | None) -> None:
         """Commit what a worker tells of its trial; then hand out what there is."""
         worker = self._workers[key]
-        if report is not None and report.number == worker.number:
-            self._watchdog.heard(report.number, [result["seconds"] for result in report.results if "epoch" in result])
+        if report is not None and report.assignment == worker.number:
+            self._watchdog.heard(
+                report.assignment, [result["seconds"] for result in report.results if "epoch" in result]
+            )
             stop = self._told(report)
             if stop or report.ended:
                 self._freed(key)
@@ -128,10 +130,10 @@ class Workers:
         if OBSTACLE in last:
             raise ObstacleError(str(last[OBSTACLE]))
         epochs = [result for result in report.results if "epoch" in result]
-        stop = self.work.tell(report.number, epochs, report.seconds) if epochs else False
+        stop = self.work.tell(report.assignment, epochs, report.seconds) if epochs else False
         if FAILURE in last and not stop:
             give_up = self.work.out_of_memory if last[KIND] == MEMORY else self.work.fail
-            give_up(report.number, str(last[FAILURE]))
+            give_up(report.assignment, str(last[FAILURE]))
         return stop
 
     def _seated(self, assignment: Assignment) -> bool:
@@ -152,7 +154,7 @@ class Workers:
         assert worker.hand is not None, "a free worker is ready"
         worker.number = assignment.number
         self._watchdog.started(assignment.number)
-        worker.hand(self._request(assignment).text)
+        worker.hand(replace(self._request(assignment), assignment=assignment.number).text)
 
     def _freed(self, key: str) -> None:
         """A worker's trial has ended, and what was lent to it is free again."""
