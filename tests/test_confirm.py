@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning"
 )
 
-EPOCHS = 40
+EPOCHS = 300
 WILD = {"depth": 32, "width": 4, "halvings": 0, "normalization": "none", "basis": {"name": "none"}}
 """Without normalization, with the identity for an activation and a huge learning rate: it diverges at once."""
 
@@ -38,7 +38,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study of three trials, whose scores nobody measured: two that can be trained, and one that diverges."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # sums in the same order, in a worker and in `retrain`
-    space = parse_space(SMALL_SPACE.replace("epochs: 2", f"epochs: {EPOCHS}"), "small.yaml")
+    kept_often = ["search.checkpoint_seconds=0"]
+    space = parse_space(SMALL_SPACE.replace("epochs: 2", f"epochs: {EPOCHS}"), "small.yaml", kept_often)
     study = Study.create(tmp_path / "studies", space)
     for accuracy, parameters, wild in ((0.5, 300, False), (0.7, 400, False), (0.6, 200, True)):
         proposal = Proposer(study.space, study.optuna_trials()).propose().proposal

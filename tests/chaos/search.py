@@ -236,7 +236,7 @@ def _kill_a_worker(driver: int, rng: random.Random) -> int:
 
 
 def _is_worker(command_line: str) -> bool:
-    return command_line.startswith(("ray::IDLE", "ray::ImplicitFunc", "ray::train"))
+    return command_line.startswith(("ray::IDLE", "ray::ResourceTrainable", "ray::Worker"))
 
 
 def _count(study: Study, budget: int, figures: Figures) -> None:
