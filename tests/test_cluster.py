@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -93,6 +94,20 @@ def test_a_search_runs_on_both_nodes_and_goes_on_when_one_of_them_dies(
     assert "raylet" not in stdout
     assert stderr == ""
     assert_nothing_lost_and_nothing_twice(folder, 4)
+
+
+@pytest.mark.slow
+def test_a_node_that_joins_during_a_search_gets_trials(folder: Path, cluster: LocalCluster, address: str) -> None:
+    before = len(cluster.alive)
+    (folder / "longer.yaml").write_text(LONG_SPACE.replace("epochs: 60", "epochs: 600"))
+    driver = start("launch", "longer.yaml", "--trials", "40", "--address", address, cwd=folder)
+    wait_until(lambda: epochs_done(folder) >= 4)
+    newcomer = cluster.add()
+    wait_until(lambda: bool(newcomer.workers()) or driver.poll() is not None)
+    stdout, stderr = stop(driver, signal.SIGTERM)
+    assert driver.returncode == 143, stderr
+    assert f"{before} at once on {before} CPUs of {before} nodes" in stdout
+    assert f"{before + 1} at once on {before + 1} CPUs of {before + 1} nodes" in stdout
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ class Report:
     """What a trial has done since its last report."""
 
     assignment: int
-    """Of the request."""
+    """The request's."""
     results: list[dict[str, Any]]
     """Epochs by the fields of `EpochResult`; the last may be a failure or an obstacle instead."""
     ended: bool
