@@ -2,7 +2,7 @@
 
 Each step is a CUDA graph, as a trial's is, on random images. Several at a time are streams of one process: what
 processes under CUDA MPS come to, without starting them (`python -m tests.benchmarks.packing` compares the two).
-L-BFGS, which waits for the host in each step, is left out.
+L-BFGS, whose steps are several graphs with decisions on the host between them, is left out.
 
     context    the process opens the GPU                    once, while the driver still counts sizes
     kernels    one eager step of each timed configuration   at the same time, in threads
