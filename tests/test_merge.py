@@ -44,7 +44,8 @@ def add(study: Study, end: str, accuracies: Sequence[float], parameters: int = 1
     """One more trial, with these accuracies after its epochs; its number."""
     if end == "refuse":
         proposer = Proposer(study.space, study.optuna_trials())
-        return study.refuse(proposer.refuse(proposer.propose(), {"parameters": 7.0}), "parameters 107 > 100").number
+        refused = proposer.refuse(proposer.propose(), {"parameters": 7.0})
+        return study.refuse_many([(refused, "parameters 107 > 100")])[0].number
     number = start_trial(study).number
     for index, accuracy in enumerate(accuracies, start=1):
         study.add_epochs(number, [{**epoch(index, accuracy), "parameters": parameters}])

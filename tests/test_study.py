@@ -84,7 +84,7 @@ def test_a_reason_is_kept_and_values_are_not(study: Study, end: str, state: str)
 
 def test_an_infeasible_trial_uses_no_budget_and_tells_the_sampler(study: Study) -> None:
     proposer = Proposer(study.space, [])
-    study.refuse(proposer.refuse(proposer.propose(), {"parameters": 7.0}), "parameters 107 > 100")
+    study.refuse_many([(proposer.refuse(proposer.propose(), {"parameters": 7.0}), "parameters 107 > 100")])
     (record,) = reopened(study).records()
     assert (record.state, record.reason) == ("infeasible", "parameters 107 > 100")
     assert reopened(study).finished() == 0
@@ -104,7 +104,7 @@ def test_trials_are_read_as_optuna_reads_them(study: Study) -> None:
     study.fail(failed, "because")
     study.prune(pruned, "because")
     proposer = Proposer(study.space, [])
-    study.refuse(proposer.refuse(proposer.propose(), {"flops": 1.5}), "flops")
+    study.refuse_many([(proposer.refuse(proposer.propose(), {"flops": 1.5}), "flops")])
     other = parse_space(SMALL_SPACE, "small.yaml", ["study=other"])
     start_trial(Study.create(study.folder.parent, other, storage_url=study.storage_url))
     for each in (study, reopened(study)):

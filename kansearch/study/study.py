@@ -268,11 +268,6 @@ class Study:
         (record,) = self._create("RUNNING", [(proposal, {})])
         return record
 
-    def refuse(self, proposal: Proposal, reason: str) -> TrialRecord:
-        """Commit a configuration that breaks a constraint; it never ran."""
-        (record,) = self.refuse_many([(proposal, reason)])
-        return record
-
     def refuse_many(self, refusals: Sequence[tuple[Proposal, str]]) -> list[TrialRecord]:
         """Commit configurations that break constraints, each with its reason, in one transaction."""
         return self._create("PRUNED", [(each, {"infeasible": True, "reason": reason}) for each, reason in refusals])
