@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -202,10 +203,15 @@ def test_a_search_with_no_complete_trial_says_why(folder: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_cleanly_and_the_search_can_go_on(folder: Path, number: int, code: int) -> None:
-    driver = start("launch", "long.yaml", "--trials", "2", "--epochs", "60", cwd=folder)
+    driver = start("launch", "long.yaml", "--trials", "2", "--epochs", "200", cwd=folder)
     wait_until(lambda: epochs_done(folder, "small") >= 1)
+    training = list(workers(driver.pid))
+    for worker in training:
+        os.kill(worker, signal.SIGSTOP)  # no trial ends before the signal, however fast the machine is
     assert listening(driver.pid) <= LOOPBACK
     refused = run("resume", "small", cwd=folder)
+    for worker in training:
+        os.kill(worker, signal.SIGCONT)
     assert refused.returncode == 1
     assert f"is being run by process {driver.pid} on " in refused.stderr
     _, stderr = stop(driver, number)

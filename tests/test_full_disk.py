@@ -57,7 +57,8 @@ def test_a_full_disk_stops_the_search_and_no_trial_fails(tmp_path: Path, small_d
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
     home = ("--home", str(small_disk))
     wide = ("--set", "model.width=64", "--set", "model.basis={name: rbf, grid_size: 8}")  # a checkpoint of 1 MiB or so
-    driver = start("launch", "small.yaml", "--trials", "2", "--epochs", "30", *wide, *home, cwd=tmp_path)
+    often = ("--set", "search.checkpoint_seconds=0")  # one is written after the disk is full
+    driver = start("launch", "small.yaml", "--trials", "2", "--epochs", "30", *wide, *often, *home, cwd=tmp_path)
     wait_until(lambda: (small_disk / "small/study.json").exists())
     study = Study.open(small_disk, "small")
     wait_until(lambda: sum(record.epochs for record in study.records()) >= 4)
