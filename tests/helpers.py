@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event
+
 from kansearch.search.proposer import Proposer
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
@@ -40,6 +42,27 @@ search: {sampler: random, scheduler: none, trials: 6, seed: 1}
 def start_trial(study: Study) -> TrialRecord:
     """A new running trial, with a configuration that the study's sampler proposed."""
     return study.start(Proposer(study.space, study.optuna_trials()).propose().proposal)
+
+
+def assert_read_at_one_moment(study: Study, epoch: Mapping[str, Any]) -> None:
+    """Reading a study gives what it held at one moment, though a trial ends between two of its queries."""
+    other = Study.open(study.folder.parent, study.name)
+    number = start_trial(study).number
+    engine, ended = other._optuna._storage._backend.engine, list[int]()  # type: ignore[attr-defined]
+
+    def end(connection: object, cursor: object, statement: str, *more: object) -> None:
+        if "FROM trial_values" in statement and not ended:
+            ended.append(number)
+            study.complete(number, [epoch])
+
+    event.listen(engine, "after_cursor_execute", end)
+    try:
+        (record,) = other.records()
+    finally:
+        event.remove(engine, "after_cursor_execute", end)
+    assert ended == [number]
+    assert (record.state, record.values) in (("running", {}), ("complete", study.records()[0].values))
+    assert [each.state for each in other.records()] == ["complete"]
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -19,7 +19,7 @@ from kansearch.study.storage import load_optuna_study
 from kansearch.study.study import Study
 from tests.chaos.mlflow import disagreements
 from tests.commandline import Command, kansearch_fixture, one_line
-from tests.helpers import SMALL_SPACE, start, start_trial, succeed, trials, wait_until
+from tests.helpers import SMALL_SPACE, assert_read_at_one_moment, start, start_trial, succeed, trials, wait_until
 from tests.postgres import PostgresServer, postgres_fixture, running_server
 from tests.proxy import Proxy
 from tests.test_study import epoch
@@ -65,6 +65,10 @@ def test_a_search_with_study_and_mlflow_in_postgresql(tmp_path: Path, postgres: 
     assert not list(home.glob("**/*.db")), "both databases are the server's"
     succeed("resume", "small", cwd=tmp_path)  # MLflow's last batch may have met the dead server
     assert disagreements(Study.open(home, "small")) == []
+
+
+def test_a_trial_that_ends_while_it_is_read_has_its_values_or_none(tmp_path: Path, postgres: PostgresServer) -> None:
+    assert_read_at_one_moment(make_study(tmp_path, postgres.database("one-moment")), epoch(1, 0.7))
 
 
 def test_studies_in_postgresql_are_merged_into_one_there(

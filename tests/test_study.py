@@ -18,7 +18,7 @@ from kansearch.search.proposer import Proposer
 from kansearch.space import parse_space
 from kansearch.study.lock import driver_lock, holder
 from kansearch.study.study import Study, study_names
-from tests.helpers import ROOT, SMALL_SPACE, start_trial
+from tests.helpers import ROOT, SMALL_SPACE, assert_read_at_one_moment, start_trial
 
 EPOCH: dict[str, Any] = {
     "train_loss": 1.0,
@@ -113,6 +113,10 @@ def test_trials_are_read_as_optuna_reads_them(study: Study) -> None:
         assert each.optuna_trials([1, 3]) == [oracle[1], oracle[3]]
         assert len(oracle) == 5
         assert [list(trial.params) for trial in each.optuna_trials()] == [list(trial.params) for trial in oracle]
+
+
+def test_a_trial_that_ends_while_it_is_read_has_its_values_or_none(study: Study) -> None:
+    assert_read_at_one_moment(study, epoch(1, 0.7))
 
 
 def test_the_space_comes_back_with_its_overrides(tmp_path: Path) -> None:

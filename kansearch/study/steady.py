@@ -93,8 +93,12 @@ class SteadyStorage(RDBStorage):
 
     @_steady
     def read(self, reader: Callable[[Connection], T]) -> T:
-        """What `reader` reads."""
+        """What `reader` reads, all of it as the database was at one moment."""
         with self.engine.connect() as connection:
+            if self.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")  # Python's sqlite3 begins no transaction for reading
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ")
             return reader(connection)
 
     @contextmanager
