@@ -97,6 +97,9 @@ class SearchDisplay:
         if self._live is None and record.state in FINISHED:
             self._console.print(self._line(record), highlight=False, soft_wrap=True)
 
+    def told(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def tick(self) -> None:
         if self._live is not None and time.monotonic() - self._shown > _REFRESH_SECONDS:
             self._live.update(self._table(), refresh=True)

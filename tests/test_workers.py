@@ -72,7 +72,7 @@ class Crew:
         self.clock = Clock()
         self.handed: list[tuple[str, int | None]] = []
         watchdog = Watchdog(SearchSettings(**settings), self.clock)
-        self.workers = Workers(work, lambda each: Request(100, {}, "", None, 1, 0.0), watchdog, len(seats))
+        self.workers = Workers(work, lambda each: Request(100, {}, "", None, 1, 0.0), watchdog, len(seats), self.clock)
         for key, seat in seats.items():
             assert self.workers.missing
             self.workers.started(key)
@@ -106,6 +106,18 @@ def test_each_worker_gets_a_trial_and_the_next_one_when_it_ends() -> None:
     crew.hear("b", 1, epoch(1), ended=True)
     assert len(crew.handed) == 3, "there is no more"
     assert work.told == [("tell", 0, [1], 3.0), ("tell", 0, [2], 3.0), ("tell", 1, [1], 3.0)]
+
+
+def test_a_worker_that_does_not_come_up_is_late() -> None:
+    crew = Crew(List(), {"a": "gpu"})
+    crew.workers.wanted = 3
+    crew.workers.started("b")
+    crew.clock.now = 40
+    crew.workers.started("c")
+    crew.clock.now = 70
+    assert [crew.workers.late(60), crew.workers.late(20)] == [1, 2]
+    crew.workers.ready("b", "gpu", lambda text: None)
+    assert crew.workers.late(60) == 0
 
 
 def test_a_trial_that_is_stopped_is_taken_away_and_what_it_still_says_is_not_heard() -> None:

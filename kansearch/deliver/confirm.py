@@ -109,6 +109,10 @@ def _train(
         for observer in observers:
             observer.tick()
 
+    def tell(line: str) -> None:
+        for observer in observers:
+            observer.told(line)
+
     with (
         Mps(study.folder) as mps,  # outlives the workers, which Ray ends
         ray_cluster(settings, options.address, at_once, place) as found,
@@ -125,4 +129,4 @@ def _train(
             number = assignment.number
             return make(assignment, runs.place(number), number=runs.record(number).seed, final=True)
 
-        execute(runs, request, settings, cluster, scratch_of(study), stop, tick)
+        execute(runs, request, settings, cluster, scratch_of(study), stop, tick, tell)

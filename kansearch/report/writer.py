@@ -74,6 +74,9 @@ class ReportWriter:
     def changed(self, record: TrialRecord) -> None:
         self._news = self._news or record.state in FINISHED
 
+    def told(self, line: str) -> None:
+        """The report has no place for it."""
+
     def tick(self) -> None:
         """Have the report written, if a trial has ended since that was last begun, which is a minute ago or more."""
         if not self._news or self._clock() - self._last < _PERIOD_SECONDS:

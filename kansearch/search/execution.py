@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kansearch.search.cluster import Cluster
-from kansearch.search.obstacles import NodeWatch
+from kansearch.search.node_watch import LateWorkers, NodeWatch
 from kansearch.search.trainable import TRAINING, Request
 from kansearch.search.watchdog import Watchdog
 from kansearch.space import SearchSettings
@@ -83,6 +83,7 @@ def execute(
     scratch: Path,
     stopping: Callable[[], bool],
     tick: Callable[[], None],
+    tell: Callable[[str], None],
     growth: Callable[[], Cluster | None] = lambda: None,
 ) -> None:
     """Run `work` on the Ray cluster that this process is connected to, until it is exhausted or is to be stopped.
@@ -95,6 +96,7 @@ def execute(
         scratch: an absolute path for what Ray Tune writes; it is removed.
         stopping: whether to stop now; what runs then is left to be resumed.
         tick: called some times a second.
+        tell: given a line for the user.
         growth: called as often; the cluster when it has become larger.
 
     Raises:
@@ -106,10 +108,13 @@ def execute(
     from kansearch.search.worker import Worker
     from kansearch.search.workers import Workers
 
-    watch = NodeWatch()
+    cpus, gpus = cluster.cpus_per_trial, cluster.gpus_per_trial
+    workers = Workers(work, request, Watchdog(settings), cluster.max_concurrent)
+    watch, late = NodeWatch(cpus, gpus), LateWorkers(workers.late, tell)
 
     def step() -> None:
         watch()
+        late()
         tick()
         larger = growth()
         if larger is not None:
@@ -119,9 +124,7 @@ def execute(
     def ended() -> bool:
         return stopping() or work.overspent is not None or work.exhausted
 
-    workers = Workers(work, request, Watchdog(settings), cluster.max_concurrent)
     handles: dict[str, Any] = {}
-    cpus, gpus = cluster.cpus_per_trial, cluster.gpus_per_trial
     configuration = {"mps": cluster.mps, "gpus": gpus, "threads": max(1, int(cpus))}
     resources = tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}])
     shutil.rmtree(scratch, ignore_errors=True)  # of a driver that was killed
@@ -130,7 +133,7 @@ def execute(
             tune.with_resources(tune.with_parameters(Worker, training=TRAINING), resources),
             tune_config=tune.TuneConfig(
                 search_alg=StudySearcher(workers, configuration),
-                scheduler=StudyScheduler(workers, handles),
+                scheduler=StudyScheduler(workers, handles, watch.check),
                 num_samples=-1,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),

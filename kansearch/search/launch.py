@@ -57,6 +57,8 @@ class Observer(Protocol[_Record]):
 
     def changed(self, record: _Record) -> None: ...
 
+    def told(self, line: str) -> None: ...
+
     def tick(self) -> None: ...
 
     def ended(self, outcome: str) -> None: ...
@@ -229,6 +231,10 @@ def _tune(
         for observer in observers:
             observer.tick()
 
+    def tell(line: str) -> None:
+        for observer in observers:
+            observer.told(line)
+
     settings = study.space.search
     ask_tell = AskTell(study, cluster.max_concurrent, stop, changed, records, options.data_dir)
     search = Lockstep(ask_tell, cluster.max_concurrent) if settings.deterministic else ask_tell
@@ -238,7 +244,7 @@ def _tune(
         return requests(assignment, study.checkpoints, rungs=ask_tell.rungs(assignment.number))
 
     if options.address is None:
-        execute(search, request, settings, cluster, scratch_of(study), stop, tick)
+        execute(search, request, settings, cluster, scratch_of(study), stop, tick, tell)
         return ask_tell.budget
     with Growth(cluster, study.checkpoints, daemons) as growth:
 
@@ -249,7 +255,7 @@ def _tune(
                     observer.running(larger)
             return larger
 
-        execute(search, request, settings, cluster, scratch_of(study), stop, tick, grown)
+        execute(search, request, settings, cluster, scratch_of(study), stop, tick, tell, grown)
     return ask_tell.budget
 
 

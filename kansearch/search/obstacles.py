@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kansearch.errors import ObstacleError, causes
 
-__all__ = ["OBSTACLE", "NodeWatch", "check_alive", "obstacle", "resumable"]
+__all__ = ["OBSTACLE", "obstacle", "resumable"]
 
 OBSTACLE = "obstacle"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_WATCH_SECONDS = 5.0
 
 
 def obstacle(error: BaseException, place: object) -> str | None:
@@ -42,24 +40,3 @@ def resumable(again: str) -> Iterator[None]:
         if found is None:
             raise
         raise ObstacleError(f"{found}; nothing is lost, go on with `{again}`") from error
-
-
-class NodeWatch:
-    """Looks every few seconds whether the cluster lives."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + _WATCH_SECONDS
-
-    def __call__(self) -> None:
-        """Look, if it is time to. Raises ObstacleError."""
-        if time.monotonic() >= self._next:
-            check_alive()
-            self._next = time.monotonic() + _WATCH_SECONDS
-
-
-def check_alive() -> None:
-    """Raise ObstacleError if no node of the cluster is left: Ray Tune would wait for ever."""
-    import ray
-
-    if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
-        raise ObstacleError("every node of the Ray cluster died")

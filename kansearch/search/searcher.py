@@ -12,7 +12,6 @@ from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from kansearch.search.obstacles import check_alive
 from kansearch.search.trainable import Report
 from kansearch.search.workers import Workers
 
@@ -62,12 +61,19 @@ class StudySearcher(_Disposable, Searcher):
 
 
 class StudyScheduler(_Disposable, FIFOScheduler):
-    """Takes what each worker tells, and hears of lost ones."""
+    """Takes what each worker tells, and hears of lost ones.
 
-    def __init__(self, workers: Workers, handles: dict[str, Any]) -> None:
+    Args:
+        workers: who commits what happened.
+        handles: takes the workers' processes, by Ray Tune's id.
+        check: raises where the whole cluster is to blame for a lost worker.
+    """
+
+    def __init__(self, workers: Workers, handles: dict[str, Any], check: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._workers = workers
         self._handles = handles
+        self._check = check
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         key = trial.trial_id
@@ -78,7 +84,7 @@ class StudyScheduler(_Disposable, FIFOScheduler):
         return self.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        check_alive()  # or neither the trial nor its worker is to blame
+        self._check()  # or neither the trial nor its worker is to blame
         report = str(trial.get_error() or "")
         self._workers.gone(trial.trial_id, _cause(report), _KILLED_FOR_MEMORY in report)
 

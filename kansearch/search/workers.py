@@ -6,6 +6,7 @@ of a second worker of the same GPU, which waits meanwhile; until one GPU has two
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,8 @@ _MOST_FAILED_STARTS = 5
 
 @dataclass
 class _Worker:
+    asked: float
+    """When it was asked for, on the clock."""
     seat: str = ""
     """The GPU, or the machine, whose resources it has."""
     hand: Callable[[str | None], object] | None = None
@@ -44,13 +47,22 @@ class Workers:
         request: makes a worker's request of it.
         watchdog: told what is handed out and heard.
         wanted: how many workers there are to be.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, work: Work, request: Callable[[Assignment], Request], watchdog: Watchdog, wanted: int) -> None:
+    def __init__(
+        self,
+        work: Work,
+        request: Callable[[Assignment], Request],
+        watchdog: Watchdog,
+        wanted: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.work = work
         self.wanted = wanted
         self._request = request
         self._watchdog = watchdog
+        self._clock = clock
         self._workers: dict[str, _Worker] = {}
         self._parked: Assignment | None = None  # waits for two free workers of one GPU
         self._failed_starts = 0
@@ -62,7 +74,12 @@ class Workers:
 
     def started(self, key: str) -> None:
         """A worker is being started."""
-        self._workers[key] = _Worker()
+        self._workers[key] = _Worker(self._clock())
+
+    def late(self, seconds: float) -> int:
+        """How many workers were asked for longer ago than this and are not ready."""
+        now = self._clock()
+        return sum(worker.hand is None and now - worker.asked > seconds for worker in self._workers.values())
 
     def ready(self, key: str, seat: str, hand: Callable[[str | None], object]) -> None:
         """A worker is ready. `hand` gives it a request's text, or None to take its trial away."""

@@ -81,6 +81,9 @@ class MlflowWriter:
         if record.curve:
             self._begin.set()
 
+    def told(self, line: str) -> None:
+        """MLflow has no place for it."""
+
     def tick(self) -> None:
         """The thread keeps its own time."""
 
