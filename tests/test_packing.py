@@ -105,7 +105,7 @@ def cluster_of(cpus: float, gpus: float, **settings: Any) -> Cluster:
 def test_as_many_run_at_once_as_their_even_shares_hold() -> None:
     cluster = cluster_of(24, 2, gpus_per_trial=0.05, max_concurrent=10)
     assert (cluster.gpus_per_trial, cluster.max_concurrent) == (0.2, 10)
-    assert cluster.share(2) == (2, 0.4)
+    assert cluster.share(2) == 0.4
     assert cluster_of(24, 2).trials_beside_a_gpu == 12
     assert cluster_of(24, 2).gpus_per_trial == 1, "until auto is decided"
     assert cluster_of(8, 0).gpus_per_trial == 0

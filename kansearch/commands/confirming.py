@@ -109,7 +109,7 @@ class ConfirmationDisplay:
         )
         for note in cluster.notes:
             self._console.print(note, highlight=False, markup=False, soft_wrap=True)
-        if self._console.is_terminal:
+        if self._console.is_terminal and self._live is None:
             self._live = Live(self._table(), console=self._console, auto_refresh=False, transient=True)
             self._live.start()
 

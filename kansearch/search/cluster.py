@@ -107,14 +107,11 @@ class Cluster:
             notes=notes,
         )
 
-    def share(self, often: int) -> tuple[float, float]:
-        """CPUs and GPUs of a trial that gets its share so many times, as far as some node has so much."""
+    def share(self, often: int) -> float:
+        """GPUs of a trial that gets its share so many times, as far as some node has so much."""
         cpus, gpus = self.cpus_per_trial, self.gpus_per_trial
-        fitting = [(cpu, gpu) for cpu, gpu in self.rooms if cpu >= cpus and gpu >= gpus]
-        most_gpus, most_cpus = max(
-            (min(gpus * often, 1.0 if gpus < 1 else gpu), min(cpus * often, cpu)) for cpu, gpu in fitting
-        )
-        return most_cpus, most_gpus
+        fitting = [gpu for cpu, gpu in self.rooms if cpu >= cpus and gpu >= gpus]
+        return max(min(gpus * often, 1.0 if gpus < 1 else gpu) for gpu in fitting)
 
 
 @contextmanager

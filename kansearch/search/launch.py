@@ -270,17 +270,14 @@ def request_maker(options: SearchOptions, settings: SearchSettings, cluster: Clu
     threads = max(1, int(cluster.cpus_per_trial))
 
     def request(assignment: Assignment, place: str, **more: Any) -> Request:
-        share = cluster.share(assignment.shares)
-        config, trusted = dict(assignment.config), list(options.trusted)
         fields = {"number": assignment.number} | more
-
         return Request(
-            config=config,
+            config=dict(assignment.config),
             place=place,
             data_dir=data_dir,
             threads=threads,
-            gpus=share[1],
-            trusted=trusted,
+            gpus=cluster.share(assignment.shares),
+            trusted=list(options.trusted),
             checkpoint_seconds=settings.checkpoint_seconds,
             **fields,
         )
