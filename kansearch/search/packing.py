@@ -76,7 +76,9 @@ def choose(sharing: Sharing, cores: int) -> tuple[int, str]:
     if highest < _NEXT_TO_NOTHING:
         return 1, f"{bound} at a time run {speed_ups[bound]:.2f} times as fast as one by one ({where})"
     enough = [count for count, speed_up in speed_ups.items() if speed_up >= _NEARLY * highest]
-    count, also = (max(enough), ", and the line search of L-BFGS waits for the host") if sharing.waiting else (min(enough), "")
+    count, also = min(enough), ""
+    if sharing.waiting:
+        count, also = max(enough), ", and the line search of L-BFGS waits for the host"
     return count, f"which together run {speed_ups[count]:.1f} times as fast as one by one{also} ({where})"
 
 
