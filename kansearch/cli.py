@@ -217,11 +217,23 @@ def studies(home: Home = _STUDIES, as_json: Json = False) -> None:
 
 
 @app.command()
-def trials(study: StudyName, home: Home = _STUDIES, as_json: Json = False) -> None:
-    """List every trial of a study: state, reason, objectives, configuration."""
-    from kansearch.commands import common, looking
+def trials(
+    study: StudyName,
+    trial: Annotated[
+        int | None,
+        typer.Argument(metavar="[TRIAL]", help="Number of one trial, to be shown whole.", show_default=False),
+    ] = None,
+    home: Home = _STUDIES,
+    as_json: Json = False,
+) -> None:
+    """List every trial of a study: state, reason, objectives, configuration; or show one whole, with its traceback."""
+    from kansearch.commands import common, looking, one_trial
 
-    looking.print_trials(common.open_study(home, study), as_json)
+    opened = common.open_study(home, study)
+    if trial is None:
+        looking.print_trials(opened, as_json)
+    else:
+        one_trial.print_trial(opened, trial, as_json)
 
 
 @app.command()

@@ -71,6 +71,10 @@ class Checkpoints:
         with suppress(OSError):  # there is something left in it, or it never was
             folder.rmdir()
 
+    def kept(self, number: int) -> list[str]:
+        """Names of the files that are kept of a trial."""
+        return sorted(path.name for path in self._folder(number).glob("*"))
+
     def weights(self) -> set[int]:
         """Numbers of the trials whose weights are kept."""
         return {int(path.parent.name) for path in Path(self.place).glob(f"*/{WEIGHTS}")}
@@ -146,6 +150,10 @@ class _RemoteCheckpoints(Checkpoints):
     def forget(self, record: TrialRecord) -> None:
         with self._leaving(record.number):
             self._clear(record.number, _KEPT.get(record.state))
+
+    def kept(self, number: int) -> list[str]:
+        self._fs.invalidate_cache()
+        return sorted(path.rpartition("/")[2] for path in self._fs.glob(self._path(f"{number:05d}/*")))
 
     def weights(self) -> set[int]:
         self._fs.invalidate_cache()
