@@ -60,8 +60,8 @@ def jacobi(z: Array, degree: int = 3, a: float = 1.0, b: float = 1.0, constant: 
     return np.stack([special.eval_jacobi(n, a, b, np.tanh(z)) for n in range(0 if constant else 1, degree + 1)], -1)
 
 
-def fourier(z: Array, grid_size: int = 4) -> Array:
-    angle = np.pi * special.erf(z / np.sqrt(2))[:, None] * np.arange(1, grid_size + 1)
+def fourier(z: Array, grid_size: int = 4, raw: bool = False) -> Array:
+    angle = (z if raw else np.pi * special.erf(z / np.sqrt(2)))[:, None] * np.arange(1, grid_size + 1)
     return np.concatenate([np.cos(angle), np.sin(angle)], -1)
 
 
@@ -113,7 +113,7 @@ MEMBERS: dict[str, tuple[Callable[..., Array], list[dict[str, Any]]]] = {
     "chebyshev": (chebyshev, [{}, {"degree": 1}, {"degree": 10}, {"constant": True}]),
     "legendre": (legendre, [{}, {"degree": 1}, {"degree": 10}, {"constant": True}]),
     "jacobi": (jacobi, [{}, {"degree": 6, "a": 0.0, "b": 0.0}, {"a": -0.5, "b": 2.0}, {"degree": 1, "constant": True}]),
-    "fourier": (fourier, [{}, {"grid_size": 1}, {"grid_size": 16}]),
+    "fourier": (fourier, [{}, {"grid_size": 1}, {"grid_size": 16}, {"raw": True}]),
     "bernstein": (bernstein, [{}, {"degree": 1}, {"degree": 10}]),
     "wavelet": (wavelet, [*({"kind": kind} for kind in WAVELETS), {"count": 1}, {"kind": "meyer", "count": 8}]),
     "relu": (relu, [{}, {"grid_size": 1, "spline_order": 0}, {"grid_size": 20, "grid_range": 1.5}]),

@@ -16,6 +16,8 @@ import trials
 from trials import load_model
 from trials.config import TrialConfig
 from trials.data.splits import load_test
+from trials.portable import write_portable
+from trials.prediction import Predictor
 from trials.run import describe_model, evaluate, run_trial
 from trials.step import predict
 from trials.trained import ModelError
@@ -62,6 +64,27 @@ def test_a_loaded_model_gives_the_logits_that_were_measured(trained: Path) -> No
     accuracy = (logits.argmax(1) == split.labels).double().mean().item()
     assert accuracy == pytest.approx(evaluate(config(), trained / "checkpoint.pt", device="cpu")["accuracy"])
     assert model.classes == tuple("0123456789")
+
+
+def test_a_model_knows_the_pixels_that_it_was_trained_with(tmp_path: Path) -> None:
+    """In its folder, in a file of another program and in what is asked of it: everywhere bytes are given."""
+    own = config(data={"dataset": "digits", "limit": 200, "batch_size": 32, "pixels": "symmetric"})
+    weights, checkpoint = tmp_path / "model.safetensors", tmp_path / "checkpoint.pt"
+    list(run_trial(own, device="cpu", weights=weights, checkpoint=checkpoint, hold_out=False))
+    describe_model(own, tmp_path)
+    manifest = json.loads((tmp_path / "model.json").read_text())
+    assert (manifest["mean"], manifest["std"]) == ([127.5], [127.5])
+    split = load_test(own.data, torch.device("cpu"))
+    model, _ = load_model(tmp_path)
+    with torch.no_grad():
+        logits = model(split.images)
+    torch.testing.assert_close(logits, predict(model.network, split))
+    accuracy = (logits.argmax(1) == split.labels).double().mean().item()
+    assert accuracy == pytest.approx(evaluate(own, checkpoint, device="cpu")["accuracy"])
+    asked = Predictor(tmp_path, "cpu").probabilities(split.images.numpy())
+    torch.testing.assert_close(torch.from_numpy(asked), logits.softmax(1))
+    (program,) = write_portable(tmp_path, ["torch"])
+    torch.testing.assert_close(torch.export.load(program).module()(split.images[:7].float()), logits[:7])
 
 
 def test_of_a_folder_with_seeds_the_first_is_loaded(trained: Path, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class FourierConfig(Config):
 
     name: Literal["fourier"]
     grid_size: int = Field(default=4, ge=1, le=64, description="highest frequency, in half turns over the domain")
+    raw: bool = Field(default=False, description="cos(kz) and sin(kz) of the input itself, whatever its range")
 
 
 class ChebyshevConfig(Config):

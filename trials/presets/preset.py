@@ -33,6 +33,8 @@ class Preset:
     """What was published: `parameters`; `accuracy`, on the test split, in [0, 1]."""
     explanation: str = ""
     """Why our parameters, or what is computed, differ from what was published; empty where they do not."""
+    pixels: str = "standard"
+    """`data.pixels` of a retraining: what the network was published with."""
     epochs: int = 20
     """Passes over the training images that a retraining takes unless it is told."""
 

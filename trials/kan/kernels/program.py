@@ -75,8 +75,8 @@ def _rbf(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
     return Program(RADIAL, scale=basis.per_unit)
 
 
-def _fourier(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(FOURIER)
+def _fourier(basis: Any, parameters: tuple[Tensor, ...]) -> Program | None:
+    return Program(FOURIER) if basis.domain else None
 
 
 def _recurrence(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
