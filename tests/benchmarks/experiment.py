@@ -64,9 +64,10 @@ def experiment(
     orders: all that can be trained now, given what is done; asked again after each run.
     """
     given.seconds = 60 * given.minutes
+    given.out.mkdir(parents=True, exist_ok=True)
     records = Records([given.out, *given.earlier])
-    if not given.table:
-        with started(given) as mps, _new_file(given.out).open("w") as output:
+    if not given.table and any(order.key not in records.rows for order in orders(records)):
+        with started(given) as mps, _new_file(given.out).open("x") as output:
             header = machine(given, mps.pipes is not None)
             write(output, header)
             print(f"{header['hardware']}; CUDA MPS: {header['mps']} {mps.problem or ''}", flush=True)
