@@ -33,7 +33,7 @@ def note(records: Records, order: Order, accuracy: float, **more: Any) -> None:
     """The row of an order that ended with this accuracy, a tenth lower after the first epoch."""
     curve = {"accuracy": [accuracy - 0.1, accuracy]}
     tested = {"test_accuracy": [accuracy, accuracy - 0.001]} if order.test else {}
-    row = {"key": order.key, "labels": dict(order.labels), "state": "complete", "curve": curve, "parameters": 1234}
+    row = {"labels": dict(order.labels), "state": "complete", "curve": curve, "parameters": 1234}
     records.add({**row, **tested, **more})
 
 

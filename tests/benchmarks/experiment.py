@@ -15,23 +15,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from tests.benchmarks.side_by_side import Order, SideBySide, machine, parse_lines, started, write
+from tests.benchmarks.side_by_side import Order, SideBySide, key_of, machine, parse_lines, started, write
 
 __all__ = ["Records", "add_arguments", "experiment"]
 
+_CURVE = ("train_loss", "validation_loss", "accuracy")
+"""What is kept of each epoch."""
+
 
 class Records:
-    """What is done of an experiment: one row for each key, the last one where it was tried again."""
+    """What is done of an experiment: the rows of complete runs by their keys, and those of failed ones."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        files = [file for path in paths for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])]
-        rows = [row for file in files for row in parse_lines(file) if "key" in row]
-        self.rows: dict[str, dict[str, Any]] = {row["key"]: row for row in rows if row["state"] == "complete"}
-        self.failed = {row["key"]: row for row in rows if row["key"] not in self.rows}
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.failed: dict[str, dict[str, Any]] = {}
+        for path in paths:
+            for file in sorted(path.glob("*.jsonl")) if path.is_dir() else [path]:
+                for row in parse_lines(file):
+                    if "labels" in row:
+                        self.add(row)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Note a row that was just written."""
-        (self.rows if row["state"] == "complete" else self.failed)[row["key"]] = row
+        """Note a row that is in a file."""
+        (self.rows if row["state"] == "complete" else self.failed)[key_of(row["labels"])] = row
 
     def having(self, **labels: Any) -> list[dict[str, Any]]:
         """The complete rows with these labels."""
@@ -93,7 +99,8 @@ def _train(
         return order
 
     def done(order: Order, row: Mapping[str, Any]) -> None:
-        whole = {"key": order.key, "labels": dict(order.labels), "config": dict(order.config), **row}
+        curve = {name: [_short(each) for each in row["curve"].get(name, ())] for name in _CURVE}
+        whole = {"labels": dict(order.labels), "config": dict(order.config), **row, "curve": curve}
         write(output, whole)
         records.add(whole)
         finished.append(whole.get("wall_seconds", 0.0))
@@ -106,6 +113,10 @@ def _train(
 
     SideBySide(given, next_order, done, tell, pipes).run()
     print(f"{len(finished)} runs done here, {sum(finished):.0f} s of processes", flush=True)
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def _new_file(folder: Path) -> Path:

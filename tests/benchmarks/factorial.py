@@ -201,7 +201,7 @@ def _order(given: argparse.Namespace, cell: Cell, rate: float, seed: int) -> Ord
     labels = {**_labels(given, cell), "lr": rate, "seed": seed}
     optimizer = {"name": "adamw", "lr": rate, "weight_decay": 1e-3}
     config = {**cell.config, "optimizer": optimizer, "seed": seed}
-    return Order(" ".join(f"{name}={value}" for name, value in labels.items()), config, labels)
+    return Order(labels, config)
 
 
 def _labels(given: argparse.Namespace, cell: Cell) -> dict[str, Any]:

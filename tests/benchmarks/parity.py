@@ -81,7 +81,7 @@ def _order(given: argparse.Namespace, network: str, rate: float, seed: int, *, t
         "precision": "float32",
         "seed": seed,
     }
-    return Order(" ".join(f"{name}={value}" for name, value in labels.items()), config, labels, test)
+    return Order(labels, config, test)
 
 
 _DOCUMENTS: Mapping[str, Any] = {name: PRESETS[name].document() for name in NETWORKS}

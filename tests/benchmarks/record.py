@@ -153,7 +153,7 @@ class Recorder:
 def _order(run: Run) -> Order:
     config = run.draw.config.model_dump(mode="json") | {"seed": run.seed}
     own = {"index": run.draw.index, "number": run.number, "seed": run.seed}
-    return Order(f"{run.draw.index} {run.seed}", config, {**own, "hyperparameters": dict(run.draw.hyperparameters)})
+    return Order({**own, "hyperparameters": dict(run.draw.hyperparameters)}, config)
 
 
 def describe(space: SearchSpace, arguments: argparse.Namespace, mps: bool) -> dict[str, Any]:

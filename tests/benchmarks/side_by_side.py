@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from multiprocessing.connection import wait
@@ -27,7 +27,7 @@ from typing import Any, TextIO
 from kansearch.search.mps import Mps
 from tests.benchmarks.record_worker import work
 
-__all__ = ["Order", "SideBySide", "machine", "parse_lines", "started", "write"]
+__all__ = ["Order", "SideBySide", "key_of", "machine", "parse_lines", "started", "write"]
 
 _PROGRESS_SECONDS = 15.0
 _TRIES = 2
@@ -35,15 +35,24 @@ _TRIES = 2
 
 @dataclass(frozen=True)
 class Order:
-    """One training. Its key tells it from all others, and `config` is a document of `TrialConfig`.
+    """One training. Its labels tell it from all others, and `config` is a document of `TrialConfig`.
 
     With `test` it trains on the whole training split, and the test split is measured after each epoch.
     """
 
-    key: str
+    labels: Mapping[str, Any]
     config: Mapping[str, Any]
-    labels: Mapping[str, Any] = field(default_factory=dict)
     test: bool = False
+
+    @property
+    def key(self) -> str:
+        """The labels in one line."""
+        return key_of(self.labels)
+
+
+def key_of(labels: Mapping[str, Any]) -> str:
+    """What names an order, of its labels."""
+    return json.dumps(labels, sort_keys=True)
 
 
 class Worker:
