@@ -21,10 +21,11 @@ from trials import load_model
 from trials.compress import figures
 from trials.compress.fast import FastLayer
 from trials.compress.larger import refine_network, refined_config
-from trials.compress.prune import count_edges, edged_layers
+from trials.compress.prune import count_edges
 from trials.compress.smaller import Wanted
 from trials.config import TrialConfig
 from trials.data.splits import load_test
+from trials.edges import edged_layers
 from trials.kan.layer import KANLayer
 from trials.models import build_network
 from trials.portable import write_portable
