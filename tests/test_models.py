@@ -83,7 +83,8 @@ def test_the_control_is_exactly_the_usual_network(normalize_input: bool) -> None
         normalize_input=normalize_input,
     )  # fmt: skip
     reference = nn.Sequential(
-        *([nn.BatchNorm2d(1)] if normalize_input else []), nn.Conv2d(1, 8, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(8), nn.ReLU(),
+        *([nn.BatchNorm2d(1)] if normalize_input else []),
+        nn.Conv2d(1, 8, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(8), nn.ReLU(),
         nn.Conv2d(8, 16, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(16), nn.ReLU(),
         nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5),

@@ -139,6 +139,7 @@ CHAINS = {
     "KAN head": {**PLAIN, "head": "flatten", "classifier": "kan", "basis": {"name": "wavelet"}},
     "scaler": {**PLAIN, "spline_scaler": True, "bias": False, "basis": {"name": "chebyshev"}},
     "bottleneck": {**PLAIN, "bottleneck": 2, "bottleneck_minimum": 4},
+    "full base branch": {**PLAIN, "bottleneck": 2, "bottleneck_minimum": 4, "bottleneck_base": "full"},
     "experts": {**PLAIN, "experts": 3, "experts_per_image": 3},
     "control": {**PLAIN, "basis": {"name": "none"}, "head": "flatten"},
     "narrow control": {**PLAIN, "basis": {"name": "none"}, "bottleneck": 2, "bottleneck_minimum": 4},
