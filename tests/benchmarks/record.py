@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from kansearch.recorded.counting import BLOCKS
 from kansearch.space import SearchSpace, find_space, load_space
 from tests.benchmarks.draws import Draw, Sequence, order
 from tests.benchmarks.side_by_side import Order, SideBySide, machine, parse_lines, started, write
@@ -164,6 +165,7 @@ def describe(space: SearchSpace, arguments: argparse.Namespace, mps: bool) -> di
         "overrides": list(space.overrides),
         "sequence_seed": arguments.sequence_seed,
         "least_parameters": arguments.least,
+        "blocks": BLOCKS,
         **machine(arguments, mps),
     }
 

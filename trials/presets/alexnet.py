@@ -26,6 +26,7 @@ PRESETS = (
             "output_basis": {"name": "fourier", "grid_size": 5, "raw": True},
             "classifier_normalization": "none",
             "base_branch": False,
+            "affine": False,
             "hidden": 100,
             "hidden_layers": 1,
         },
