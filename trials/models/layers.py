@@ -32,6 +32,7 @@ __all__ = [
     "ACTIVATIONS",
     "CONVOLUTIONS",
     "GlobalAverage",
+    "build_activation",
     "build_block",
     "build_convolution",
     "build_head",
@@ -66,6 +67,14 @@ def is_plain(config: LayerConfig) -> bool:
     return config.basis.name == "none"
 
 
+def build_activation(config: LayerConfig, channels: int, dims: int = 2) -> nn.Module:
+    """The non-linearity of a layer without a basis, (N, channels, *size) -> the same shape: `base_activation`.
+
+    channels, dims: what an activation with weights of its own is built for; `dims` is 0 for (N, channels).
+    """
+    return ACTIVATIONS[config.base_activation]()
+
+
 def build_block(config: LayerConfig, channels: int, out: int, *, first: bool = False, **where: Any) -> nn.Sequential:
     """One layer with what comes before it: (N, channels, *size) -> (N, out, *size').
 
@@ -78,7 +87,7 @@ def build_block(config: LayerConfig, channels: int, out: int, *, first: bool = F
     if not first or not plain:
         parts.append(build_norm(config, channels, where.get("dims", 2)))
     if not first and plain:
-        parts.append(ACTIVATIONS[config.base_activation]())
+        parts.append(build_activation(config, channels, where.get("dims", 2)))
     parts += _perturbed(config, channels, out, first=first, **where)
     return _sequential(parts)
 
@@ -97,7 +106,7 @@ def build_layer(
         parts.insert(0, build_norm(config, channels, dims))
     else:
         parts.append(build_norm(config, out, dims))
-    parts.append(ACTIVATIONS[config.base_activation if is_plain(config) else activation]())
+    parts.append(build_activation(config, out, dims) if is_plain(config) else ACTIVATIONS[activation]())
     return _sequential(parts)
 
 
@@ -174,7 +183,7 @@ def build_head(
     classifier = build_linear(config, features, classes, kan)
     if is_plain(config):
         norm = build_norm(config, channels, len(size))
-        return nn.Sequential(norm, ACTIVATIONS[config.base_activation](), shrink, classifier)
+        return nn.Sequential(norm, build_activation(config, channels, len(size)), shrink, classifier)
     return nn.Sequential(shrink, build_norm(config, features, dims=0), classifier)
 
 
@@ -183,7 +192,7 @@ def build_pixel_head(config: LayerConfig, channels: int, classes: int, kernel_si
     where `kan` holds and the network is no control."""
     parts: list[nn.Module] = [build_norm(config, channels)]
     if is_plain(config):
-        parts.append(ACTIVATIONS[config.base_activation]())
+        parts.append(build_activation(config, channels))
     if kan and not is_plain(config):
         parts.append(KANConv2d(channels, classes, kernel_size, padding=kernel_size // 2, **layer_options(config)))
     else:
@@ -205,7 +214,7 @@ def _narrow_control(
     width = bottleneck_width(channels, out, reduction, groups, config.bottleneck_minimum)
 
     def active() -> list[nn.Module]:
-        return [build_norm(config, width, dims), ACTIVATIONS[config.base_activation]()]
+        return [build_norm(config, width, dims), build_activation(config, width, dims)]
 
     narrow = [native(channels, width, 1, bias=False, groups=groups), *active()]
     return nn.Sequential(
