@@ -169,7 +169,8 @@ def test_memory_formats_and_places_do_not_matter(name: str, dims: int) -> None:
 
 @EVERY
 def test_an_optimizer_step_moves_every_parameter_and_lowers_the_loss(name: str) -> None:
-    activation, x = MEMBERS[name](), torch.linspace(-4, 4, 80)[:, None].expand(-1, CHANNELS)
+    activation = MEMBERS[name]().double()
+    x = torch.linspace(-4, 4, 80, dtype=torch.float64)[:, None].expand(-1, CHANNELS)
     optimizer = torch.optim.SGD(activation.parameters(), lr=1e-6)
     losses = []
     for _ in range(2):
