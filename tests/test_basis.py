@@ -16,15 +16,19 @@ from torch import nn
 from torch.func import functional_call
 
 from trials.config import BasisConfig, BSplineConfig
+from trials.config.basis import expands
 from trials.kan import BASES, Basis, KANConv2d, build_basis
+from trials.kan.basis.rbf import RADIAL
 from trials.kan.basis.wavelet import WAVELETS
 
 Array = NDArray[np.float64]
 
 
-def bspline(z: Array, grid_size: int = 5, spline_order: int = 3, grid_range: float = 2.0) -> Array:
+def bspline(
+    z: Array, grid_size: int = 5, spline_order: int = 3, grid_range: float = 2.0, grid_centre: float = 0.0
+) -> Array:
     h = 2 * grid_range / grid_size
-    knots = -grid_range + h * np.arange(-spline_order, grid_size + spline_order + 1)
+    knots = grid_centre - grid_range + h * np.arange(-spline_order, grid_size + spline_order + 1)
     columns = []
     for k in range(grid_size + spline_order):
         support = knots[k : k + spline_order + 2]
@@ -34,9 +38,17 @@ def bspline(z: Array, grid_size: int = 5, spline_order: int = 3, grid_range: flo
     return np.stack(columns, -1)
 
 
-def rbf(z: Array, grid_size: int = 8, grid_range: float = 2.0) -> Array:
+def rbf(z: Array, grid_size: int = 8, grid_range: float = 2.0, kernel: str = "gauss", learnable: bool = False) -> Array:
     centres = np.linspace(-grid_range, grid_range, grid_size)
-    return np.exp(-(((z[:, None] - centres) / (centres[1] - centres[0])) ** 2))
+    t = (z[:, None] - centres) / (centres[1] - centres[0])
+    return {"gauss": lambda: np.exp(-(t**2)), "tanh2": lambda: 1 - np.tanh(t) ** 2, "sech": lambda: 1 / np.cosh(t)}[
+        kernel
+    ]()
+
+
+def sine(z: Array, grid_size: int = 8) -> Array:
+    k = np.arange(1, grid_size + 1) / (grid_size + 1)
+    return np.sin(z[:, None] * k + np.pi * k)
 
 
 def gram(z: Array, degree: int = 3, constant: bool = False) -> Array:
@@ -107,9 +119,15 @@ def relu(z: Array, grid_size: int = 5, spline_order: int = 3, grid_range: float 
 MEMBERS: dict[str, tuple[Callable[..., Array], list[dict[str, Any]]]] = {
     "bspline": (
         bspline,
-        [{"spline_order": s} for s in range(6)] + [{"grid_size": 1}, {"grid_size": 50}, {"grid_range": 1.3}],
+        [{"spline_order": s} for s in range(6)]
+        + [{"grid_size": 1}, {"grid_size": 50}, {"grid_range": 1.3}, {"grid_centre": 0.6}],
     ),
-    "rbf": (rbf, [{}, {"grid_size": 2}, {"grid_size": 20, "grid_range": 3.0}]),
+    "rbf": (
+        rbf,
+        [{}, {"grid_size": 2}, {"grid_size": 20, "grid_range": 3.0}]
+        + [{"kernel": kernel, "learnable": free} for kernel in RADIAL for free in (False, True)],
+    ),
+    "sine": (sine, [{}, {"grid_size": 1}, {"grid_size": 20}]),
     "chebyshev": (chebyshev, [{}, {"degree": 1}, {"degree": 10}, {"constant": True}]),
     "legendre": (legendre, [{}, {"degree": 1}, {"degree": 10}, {"constant": True}]),
     "jacobi": (jacobi, [{}, {"degree": 6, "a": 0.0, "b": 0.0}, {"a": -0.5, "b": 2.0}, {"degree": 1, "constant": True}]),
@@ -132,7 +150,7 @@ EVERY_BASIS = pytest.mark.parametrize("name", sorted(BASES))
 
 def test_every_basis_is_tested_here_and_can_be_named_in_a_configuration() -> None:
     names = {get_args(model.model_fields["name"].annotation)[0] for model in get_args(get_args(BasisConfig)[0])}
-    assert set(BASES) == set(MEMBERS) == names - {"none"}
+    assert set(BASES) == set(MEMBERS) == {name for name in names if expands(name)}
 
 
 @pytest.mark.parametrize(("name", "reference", "options"), CASES)
@@ -258,6 +276,8 @@ def test_bsplines_sum_to_one_inside_and_vanish_outside(order: int) -> None:
         ("bspline", {"grid_range": 0.0}),
         ("rbf", {"grid_size": 1}),
         ("rbf", {"grid_range": -1.0}),
+        ("rbf", {"kernel": "cauchy"}),
+        ("sine", {"grid_size": 0}),
         ("gram", {"degree": 0}),
         ("chebyshev", {"degree": 0}),
         ("legendre", {"degree": 0}),

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from trials.config import BasisConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig, TrialConfig
 from trials.data.datasets import data_shape, training_images
 from trials.data.held import augmentation_bytes, held_bytes
-from trials.kan import Basis, build_basis
+from trials.kan import Basis, GroupRational, SplineActivation, build_basis
+from trials.kan.activation import ChannelActivation
 from trials.kan.basis.basis import MOMENT_POINTS
 from trials.kan.kernels.program import base_number, program_of
 from trials.kan.layer import KANLayer
@@ -181,16 +182,21 @@ class _Walk:
             expert, rows = layer.experts[0], samples
             assert isinstance(expert, KANLayer)
             weights = 2 * samples * expert.weight.nbytes  # each sample has its own, and the convolution a copy
-        elif isinstance(layer, KANLayer):
+        elif isinstance(layer, GroupRational):
+            forward, backward = _rational_bytes(z.dtype)
+            return forward * samples * z[0].numel(), backward * samples * z[0].numel()
+        elif isinstance(layer, (KANLayer, SplineActivation)):
             expert, rows = layer, min(piece_rows(z, layer.planes, self._piece), samples)
             weights = 0
         else:
             return 0.0, 0.0
         planes = expert.planes * expert.weight.itemsize
         if self._kernels and layer is expert and _has_kernel(_basis_of(expert), expert):
-            forward, backward, copies = float(planes), float(2 * planes + z.itemsize), 0
+            forward, backward = float(planes), float(2 * planes + z.itemsize)
+            copies = planes if isinstance(layer, SplineActivation) else 0  # products, which are summed next
         else:
-            placement = expert.perturbation.placement if expert.perturbation else "full"
+            perturbation = expert.perturbation if isinstance(expert, KANLayer) else None
+            placement = perturbation.placement if perturbation else "full"
             base: Callable[[], nn.Module] | None = type(expert.base) if isinstance(expert.base, nn.Module) else None
             forward, backward = _feature_bytes(_basis_of(expert), base, placement, z.dtype)
             copies = planes if z.dim() > 2 else 0
@@ -202,7 +208,7 @@ class _Walk:
         )
 
 
-def _has_kernel(basis: BasisConfig, layer: KANLayer) -> bool:
+def _has_kernel(basis: BasisConfig, layer: KANLayer | SplineActivation) -> bool:
     built = build_basis(basis)
     return program_of(built, [*built.parameters()]) is not None and base_number(layer.base) is not None
 
@@ -214,10 +220,10 @@ def _blocked(x: Tensor) -> float:
 
 def _is_layer(module: nn.Module) -> bool:
     native = next(module.children(), None) is None and not isinstance(module, Basis)
-    return native or isinstance(module, (KANLayer, MixtureKANConv))
+    return native or isinstance(module, (KANLayer, MixtureKANConv, ChannelActivation))
 
 
-def _basis_of(layer: KANLayer) -> BasisConfig:
+def _basis_of(layer: KANLayer | SplineActivation) -> BasisConfig:
     """The layer's basis with its ranges and exponents as they are by default: they change no size."""
     basis = layer.basis.config
     assert basis is not None
@@ -241,6 +247,19 @@ def _feature_bytes(
         with LiveBytes(z, y) as backward:
             y.backward(y.detach())
     return forward.peak / _ELEMENTS, backward.peak / _ELEMENTS
+
+
+@cache
+def _rational_bytes(dtype: torch.dtype) -> tuple[float, float]:
+    """The same of a rational activation."""
+    with torch.device("meta"):
+        layer = GroupRational(8)
+        x = torch.empty(_ELEMENTS, 8, dtype=dtype, requires_grad=True)
+        with LiveBytes(x) as forward:
+            y = layer(x)
+        with LiveBytes(x, y) as backward:
+            y.backward(y.detach())
+    return (forward.peak - y.nbytes) / x.numel(), (backward.peak - x.nbytes) / x.numel()
 
 
 class _NoProduct:

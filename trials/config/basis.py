@@ -8,7 +8,7 @@ from pydantic import Field
 
 from trials.config.base import Config
 
-__all__ = ["BasisConfig"]
+__all__ = ["ACTIVATIONS_BEFORE_PLAIN_LAYERS", "CONTROLS", "BasisConfig", "expands", "is_control"]
 
 
 class BSplineConfig(Config):
@@ -24,11 +24,17 @@ class BSplineConfig(Config):
 
 
 class RBFConfig(Config):
-    """Gaussian bumps on a uniform grid: grid_size features (arXiv 2405.06721)."""
+    """Bumps on a uniform grid: grid_size features (FastKAN, arXiv 2405.06721)."""
 
     name: Literal["rbf"]
     grid_size: int = Field(default=8, ge=2, le=100, description="number of centres")
     grid_range: float = Field(default=2.0, gt=0, le=100, description="centres lie on [-grid_range, grid_range]")
+    kernel: Literal["gauss", "tanh2", "sech"] = Field(
+        default="gauss", description="the bump: exp(-t²), 1 - tanh² t (FasterKAN) or 1/cosh t"
+    )
+    learnable: bool = Field(
+        default=False, description="learn the centres and widths, which every channel of a layer shares"
+    )
 
 
 class FourierConfig(Config):
@@ -99,6 +105,41 @@ class GramConfig(Config):
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
 
 
+class SineConfig(Config):
+    """Sines of learnable frequencies, shared by every channel of a layer: grid_size features (SineKAN)."""
+
+    name: Literal["sine"]
+    grid_size: int = Field(default=8, ge=1, le=64, description="number of sines; frequencies start at k/(grid_size+1)")
+
+
+class RationalConfig(Config):
+    """A learnable rational activation for each group of channels, before a plain layer (GR-KAN, arXiv 2409.10594)."""
+
+    name: Literal["rational"]
+    groups: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="groups of channels with a denominator of their own; all share the numerator",
+    )
+
+
+class SplineActivationConfig(Config):
+    """A learnable spline activation for each channel, before a plain layer: a control (KANbeFair, arXiv 2407.16674)."""
+
+    name: Literal["spline_activation"]
+    grid_size: int = Field(default=5, ge=1, le=100, description="intervals of the grid")
+    spline_order: int = Field(default=3, ge=1, le=5, description="polynomial order of each piece")
+    grid_range: float = Field(default=2.0, gt=0, le=100, description="the grid covers [-grid_range, grid_range]")
+
+
+class PowerMLPConfig(Config):
+    """ReLU(Wx + b)^power + V SiLU(x): a control of a KAN's shape without a basis (PowerMLP, arXiv 2412.13571)."""
+
+    name: Literal["power_mlp"]
+    power: int = Field(default=3, ge=1, le=5, description="exponent of the rectified map")
+
+
 class PlainConfig(Config):
     """No basis: a plain convolution or linear layer, the control every KAN is measured against."""
 
@@ -116,6 +157,25 @@ BasisConfig = Annotated[
     | BernsteinConfig
     | WaveletConfig
     | ReLUConfig
+    | SineConfig
+    | RationalConfig
+    | SplineActivationConfig
+    | PowerMLPConfig
     | PlainConfig,
     Field(discriminator="name"),
 ]
+
+ACTIVATIONS_BEFORE_PLAIN_LAYERS = ("none", "rational", "spline_activation")
+"""Names of what is no expansion, but an activation before a plain layer; "none" is the fixed activation."""
+CONTROLS = ("none", "spline_activation", "power_mlp")
+"""Names of what is no KAN, and is there for KANs to be measured against."""
+
+
+def is_control(name: str) -> bool:
+    """Whether the basis of this name is a control, and a network of it no KAN."""
+    return name in CONTROLS
+
+
+def expands(name: str) -> bool:
+    """Whether the basis of this name expands inputs into features: `trials.kan.BASES` has those."""
+    return name not in (*ACTIVATIONS_BEFORE_PLAIN_LAYERS, "power_mlp")

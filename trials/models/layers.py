@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from trials.config import LayerConfig
+from trials.config.basis import ACTIVATIONS_BEFORE_PLAIN_LAYERS, PowerMLPConfig, expands
 from trials.kan import (
     BottleneckKANConv1d,
     BottleneckKANConv2d,
@@ -27,10 +28,10 @@ from trials.kan import (
 )
 from trials.kan.layer import LayerOptions
 from trials.models.normalization import build_normalization
+from trials.models.plain_layers import ACTIVATIONS, build_activation, build_native, build_power
 
 __all__ = [
     "ACTIVATIONS",
-    "CONVOLUTIONS",
     "GlobalAverage",
     "build_activation",
     "build_block",
@@ -42,13 +43,6 @@ __all__ = [
     "build_pixel_head",
     "is_plain",
 ]
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU, "identity": nn.Identity, "prelu": nn.PReLU
-}  # fmt: skip
-
-CONVOLUTIONS: dict[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d}
-"""Native convolutions by the number of dimensions."""
 
 _KAN: dict[int, Callable[..., nn.Module]] = {1: KANConv1d, 2: KANConv2d}
 _MIXTURE: dict[int, Callable[..., nn.Module]] = {1: MixtureKANConv1d, 2: MixtureKANConv2d}
@@ -63,36 +57,29 @@ class GlobalAverage(nn.Module):
 
 
 def is_plain(config: LayerConfig) -> bool:
-    """Whether this is a control: a plain network."""
-    return config.basis.name == "none"
+    """Whether convolutions are plain ones behind an activation, be it fixed or learnable."""
+    return config.basis.name in ACTIVATIONS_BEFORE_PLAIN_LAYERS
 
 
 def _is_narrow(config: LayerConfig) -> bool:
     """Whether a layer begins with a bottleneck's 1x1 projection, and all of it works on few channels."""
-    return config.bottleneck is not None and config.bottleneck_base == "narrow"
-
-
-def build_activation(config: LayerConfig, channels: int, dims: int = 2) -> nn.Module:
-    """The non-linearity of a layer without a basis, (N, channels, *size) -> the same shape: `base_activation`.
-
-    channels, dims: what an activation with weights of its own is built for; `dims` is 0 for (N, channels).
-    """
-    return ACTIVATIONS[config.base_activation]()
+    return config.bottleneck is not None and (config.bottleneck_base == "narrow" or not expands(config.basis.name))
 
 
 def build_block(config: LayerConfig, channels: int, out: int, *, first: bool = False, **where: Any) -> nn.Sequential:
     """One layer with what comes before it: (N, channels, *size) -> (N, out, *size'), for a control as for a KAN.
 
     normalisation -> activation, where the weights after it have no basis -> dropout and noise, unless they act inside
-    -> convolution. The `first` of a network has no activation, dropout or noise before it. `where` goes to
-    `build_convolution`.
+    -> convolution. The `first` of a network has no dropout or noise before it, and no activation but a rational one.
+    `where` goes to `build_convolution`.
     """
     dims = where.get("dims", 2)
     parts: list[nn.Module] = []
     if not first or config.normalize_input:
         parts.append(build_norm(config, channels, dims))
-    if not first and (is_plain(config) or _is_narrow(config)):
-        parts.append(build_activation(config, channels, dims))
+    activated = is_plain(config) or _is_narrow(config)
+    if config.basis.name == "rational" if first else activated:
+        parts.append(build_activation(config, channels, dims, first=first))
     parts += _perturbed(config, channels, out, first=first, bias=config.bias, **where)
     return _sequential(parts)
 
@@ -120,7 +107,7 @@ def build_layer(
 def _perturbed(config: LayerConfig, channels: int, out: int, *, first: bool, **where: Any) -> list[nn.Module]:
     """The convolution, after dropout and noise where they act on its whole input."""
     convolution = build_convolution(config, channels, out, first=first, **where)
-    whole = is_plain(config) or config.perturbation == "full"
+    whole = not expands(config.basis.name) or config.perturbation == "full"
     if first or not whole or not (config.dropout or config.noise):
         return [convolution]
     return [Perturbation(config.dropout, config.noise), convolution]
@@ -135,8 +122,8 @@ def build_convolution(
     padding: int | None = None, dims: int = 2, groups: int = 1, dilation: int = 1, bias: bool | None = None,
 ) -> nn.Module:  # fmt: skip
     """A convolution that keeps the size, or divides it by its stride, unless `padding` is given: native, KAN, a mixture
-    of KAN ones, or one of them behind a bottleneck. The `first` of a network has neither bottleneck nor experts,
-    dropout or noise. `bias` None: a KAN one as the configuration says, a native one always."""
+    of KAN ones, PowerMLP's, or one of them behind a bottleneck. The `first` of a network has neither bottleneck nor
+    experts, dropout or noise. `bias` None: a KAN one as the configuration says, a native one always."""
     where: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "groups": groups, "dilation": dilation}
     where["padding"] = dilation * (kernel_size // 2) if padding is None else padding
     where["bias"] = (is_plain(config) or config.bias) if bias is None else bias
@@ -163,9 +150,12 @@ def layer_options(config: LayerConfig) -> LayerOptions:
 
 def build_linear(config: LayerConfig, features: int, classes: int, kan: bool) -> nn.Module:
     """(N, features) -> (N, classes): where `kan` holds a KAN layer, or the control of one, else linear."""
+    if kan and isinstance(config.basis, PowerMLPConfig):
+        return build_power(config, config.basis, 0)(features, classes, bias=config.bias)
     if kan and not is_plain(config):
         return KANLinear(features, classes, bias=config.bias, **layer_options(config))
-    return nn.Linear(features, classes, bias=config.bias or not kan)
+    native = build_native(config, 0) if kan else nn.Linear
+    return native(features, classes, bias=config.bias or not kan)
 
 
 def build_head(
@@ -197,7 +187,7 @@ def build_pixel_head(config: LayerConfig, channels: int, classes: int, kernel_si
     where: dict[str, Any] = {"padding": kernel_size // 2, "bias": config.bias or not kan}
     parts: list[nn.Module] = [build_norm(config, channels)]
     if kan and not is_plain(config):
-        parts.append(KANConv2d(channels, classes, kernel_size, **where, **layer_options(config)))
+        parts.append(_build_one(config, first=True, dims=2)(channels, classes, kernel_size, **where))
     else:
         parts += [build_activation(config, channels), nn.Conv2d(channels, classes, kernel_size, **where)]
     return _sequential(parts)
@@ -209,9 +199,12 @@ def build_norm(config: LayerConfig, channels: int, dims: int = 2) -> nn.Module:
 
 
 def _build_one(config: LayerConfig, *, first: bool, dims: int) -> Callable[..., nn.Module]:
-    """What makes a convolution, arguments as torch.nn's: a native one, a KAN one, or a mixture of KAN ones."""
+    """What makes a convolution, arguments as torch.nn's: a native one, a KAN one, a mixture of KAN ones, or
+    PowerMLP's."""
     if is_plain(config):
-        return CONVOLUTIONS[dims]
+        return build_native(config, dims, first=first)
+    if isinstance(config.basis, PowerMLPConfig):
+        return build_power(config, config.basis, dims)
     options = layer_options(config)
     if not first and (config.dropout or config.noise) and config.perturbation != "full":
         options["perturbation"] = Perturbation(config.dropout, config.noise, config.perturbation)
@@ -225,7 +218,7 @@ def _behind_bottleneck(
     config: LayerConfig, reduction: int, channels: int, out: int, where: dict[str, Any], dims: int
 ) -> nn.Sequential:
     """1x1 -> normalisation -> activation and convolution, or KAN convolution -> normalisation -> activation -> 1x1."""
-    native, groups = CONVOLUTIONS[dims], where["groups"]
+    native, groups = build_native(config, dims), where["groups"]
     width = bottleneck_width(channels, out, reduction, groups, config.bottleneck_minimum)
     parts: list[nn.Module] = [native(channels, width, 1, groups=groups, bias=False), build_norm(config, width, dims)]
     parts += [build_activation(config, width, dims)] if is_plain(config) else []

@@ -18,9 +18,11 @@ from trials.kan.kernels import program
 _BSPLINE, _RADIAL = tl.constexpr(program.BSPLINE), tl.constexpr(program.RADIAL)
 _FOURIER, _RECURRENCE = tl.constexpr(program.FOURIER), tl.constexpr(program.RECURRENCE)
 _BERNSTEIN, _RELU_PAIR = tl.constexpr(program.BERNSTEIN), tl.constexpr(program.RELU_PAIR)
+_FREE_RADIAL, _SINE = tl.constexpr(program.FREE_RADIAL), tl.constexpr(program.SINE)
 _MEXICAN_HAT, _MORLET = tl.constexpr(program.MEXICAN_HAT), tl.constexpr(program.MORLET)
 _SILU, _RELU, _GELU = tl.constexpr(program.SILU), tl.constexpr(program.RELU), tl.constexpr(program.GELU)
 _PI = tl.constexpr(3.141592653589793)
+_ONE_OVER_PI = tl.constexpr(0.3183098861837907)
 _HAT = tl.constexpr(0.8673250705840776)  # 2/(√3 π^¼)
 
 
@@ -56,8 +58,11 @@ def value(a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER: t
     if KIND == _BSPLINE:
         return bspline(a * scale - (k - (functions - 1) * 0.5), ORDER)
     elif KIND == _RADIAL:
-        t = a * scale - (k - (functions - 1) * 0.5)
-        return tl.exp(-t * t)
+        return radial(a * scale - (k - (functions - 1) * 0.5), ORDER)
+    elif KIND == _FREE_RADIAL:
+        return radial((a * scale - tl.load(first + k)) * tl.exp(-tl.load(second + k)), ORDER)
+    elif KIND == _SINE:
+        return sine((a * tl.load(first + k)) * _ONE_OVER_PI + tl.load(second + k))
     elif KIND == _BERNSTEIN:
         return tl.load(first + k) * tl.exp2(k * a + (functions - 1 - k) * b)
     elif KIND == _RELU_PAIR:
@@ -96,8 +101,16 @@ def slope(z, a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER
     if KIND == _BSPLINE:
         return scale * bspline_slope(z * scale - (k - (functions - 1) * 0.5), ORDER), 0.0, 0.0
     elif KIND == _RADIAL:
-        t = z * scale - (k - (functions - 1) * 0.5)
-        return -2 * scale * t * tl.exp(-t * t), 0.0, 0.0
+        return scale * radial_slope(z * scale - (k - (functions - 1) * 0.5), ORDER), 0.0, 0.0
+    elif KIND == _FREE_RADIAL:
+        narrowing = tl.exp(-tl.load(second + k))
+        t = (z * scale - tl.load(first + k)) * narrowing
+        by_t = radial_slope(t, ORDER)
+        return by_t * narrowing * scale, -by_t * narrowing, -by_t * t
+    elif KIND == _SINE:
+        frequency = tl.load(first + k)
+        by_angle = sine(z * frequency * _ONE_OVER_PI + tl.load(second + k) + 0.5)
+        return by_angle * frequency, by_angle * z, 0.0
     elif KIND == _BERNSTEIN:
         here = value(a, b, k, functions, scale, first, second, KIND, ORDER)
         return 2 * here * (k - (functions - 1) * tl.exp2(a)), 0.0, 0.0
@@ -230,6 +243,30 @@ def bspline_slope(t, S: tl.constexpr):
         return -sign * tl.where(tl.abs(t) < 1, 1.0, 0.0)
     else:
         return -sign * pieces(tl.abs(t), S, S - 1) * one_over_factorial(S - 1)
+
+
+@triton.jit
+def radial(t, KERNEL: tl.constexpr):
+    """exp(-t²), 1 - tanh² t or 1/cosh t."""
+    if KERNEL == 0:
+        return tl.exp(-t * t)
+    else:
+        falling = tl.exp(-tl.abs(t))
+        sech = 2 * falling / (1 + falling * falling)
+        if KERNEL == 1:
+            return sech * sech
+        else:
+            return sech
+
+
+@triton.jit
+def radial_slope(t, KERNEL: tl.constexpr):
+    if KERNEL == 0:
+        return -2 * t * tl.exp(-t * t)
+    elif KERNEL == 1:
+        return -2 * tanh(t) * radial(t, KERNEL)
+    else:
+        return -tanh(t) * radial(t, KERNEL)
 
 
 @triton.jit

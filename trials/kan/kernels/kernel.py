@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trials.kan.kernels.once import compiled_once
-from trials.kan.kernels.program import MEXICAN_HAT, NO_BASE, RELU_PAIR, Program
+from trials.kan.kernels.program import NO_BASE, Program
 
 __all__ = ["Kernel"]
 
@@ -37,11 +37,6 @@ class Kernel:
         """P, the planes of one channel."""
         return self.features + (self.base != NO_BASE)
 
-    @property
-    def learnt(self) -> bool:
-        """Whether the basis has parameters."""
-        return self.program.kind >= MEXICAN_HAT or self.program.kind == RELU_PAIR
-
     def planes(self, z: Tensor, inner: Tensor | None, outer: Tensor | None, dtype: torch.dtype) -> Tensor:
         """φ_k(z) and b(z), computed in float32 and rounded to `dtype`."""
         from trials.kan.kernels.programs import narrow_planes_program, planes_program
@@ -62,12 +57,13 @@ class Kernel:
         last, grad = z.movedim(1, -1).contiguous(), grad.movedim(1, -1).contiguous()
         result = torch.empty_like(last)
         vector = 1 if self._span(last) % _EIGHT else _EIGHT
-        lanes, warps = (_LANES, _WARPS) if not self.learnt else (128 if vector == 1 else 32, 1)  # sums want one warp
+        learnt = self.program.learnt
+        lanes, warps = (_LANES, _WARPS) if not learnt else (128 if vector == 1 else 32, 1)  # sums want one warp
         programs = -(-last.numel() // (vector * lanes))
-        partial = torch.empty(programs if self.learnt else 0, 2, self.features, device=z.device)
-        compiled = {"VECTOR": vector, "LANES": lanes, "num_warps": warps, "LEARNT": self.learnt}
+        partial = torch.empty(programs if learnt else 0, 2, self.features, device=z.device)
+        compiled = {"VECTOR": vector, "LANES": lanes, "num_warps": warps, "LEARNT": learnt > 0}
         self._launch(pullback_program, programs, last, inner, outer, [grad, result, partial], vector, compiled)
-        return result.movedim(-1, 1), *(partial.sum(0) if self.learnt else ())
+        return result.movedim(-1, 1), *(partial.sum(0)[:learnt] if learnt else ())
 
     def _span(self, last: Tensor) -> int:
         """Channels of a group."""
@@ -91,7 +87,7 @@ class Kernel:
         with first_use, torch.cuda.device_of(last):  # type: ignore[no-untyped-call]
             program[(programs,)](
                 last, *factors, first, second, *tensors, rows, self._span(last) // unit, self.features, self.groups,
-                rows // len(last), self.program.scale,
+                rows // len(last), self.program.scale, self.program.centre,
                 KIND=self.program.kind, ORDER=self.program.order, CONSTANT=self.program.constant, BASE=self.base,
                 INNER=inner is not None, OUTER=outer is not None, **compiled,
             )  # fmt: skip
