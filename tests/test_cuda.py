@@ -220,9 +220,12 @@ def test_every_augmentation_is_captured_and_replayed_from_its_seed(name: str, de
     assert out.float().mean().item() == pytest.approx(other.float().mean().item(), rel=0.25)
 
 
-@pytest.mark.parametrize("name", ["none", "crop_flip", "affine_jitter", "cutout", "autoaugment_cifar"])
+@pytest.mark.parametrize(
+    "name", ["none", "crop_flip", "affine_jitter", "cutout", "autoaugment_cifar", "flip_policies", "affine20_colour"]
+)
 def test_augmented_steps_are_replayed(name: str) -> None:
     data = {"dataset": "synthetic", "channels": 3, "samples": 640, "batch_size": 64, "augment": name}
+    data |= {"pixels": "symmetric"} if name == "flip_policies" else {}
     config = config_of(data=data, precision="float32", epochs=3)
     replayed, eager = train(config), train(config, graphs=False)
     for ours, theirs in zip(replayed, eager, strict=True):
