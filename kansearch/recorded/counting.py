@@ -18,7 +18,7 @@ _FEATURES: dict[str, Callable[[Mapping[str, Any]], int]] = {
     "relu": lambda basis: basis["grid_size"] + basis["spline_order"],
     "rbf": lambda basis: basis["grid_size"],
     "fourier": lambda basis: 2 * basis["grid_size"],
-    "bernstein": lambda basis: basis["degree"] + 1,
+    "bernstein": lambda basis: basis["degree"] + basis.get("constant", True),  # recorded before it could be left out
     "wavelet": lambda basis: basis["count"],
     "none": lambda basis: 0,
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from trials.config.base import Config
 
-__all__ = ["BasisConfig"]
+__all__ = ["BasisConfig", "in_published_form"]
+
+_UNIT_VARIANCE = "divide each polynomial by its standard deviation for normal inputs; false: the published polynomials"
 
 
 class BSplineConfig(Config):
@@ -44,6 +47,7 @@ class ChebyshevConfig(Config):
     name: Literal["chebyshev"]
     degree: int = Field(default=3, ge=1, le=16, description="highest degree")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class LegendreConfig(Config):
@@ -52,6 +56,7 @@ class LegendreConfig(Config):
     name: Literal["legendre"]
     degree: int = Field(default=3, ge=1, le=16, description="highest degree")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class JacobiConfig(Config):
@@ -62,13 +67,18 @@ class JacobiConfig(Config):
     a: float = Field(default=1.0, gt=-1, le=10, description="exponent of 1-u in the weight; a = b = 0: Legendre")
     b: float = Field(default=1.0, gt=-1, le=10, description="exponent of 1+u in the weight")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class BernsteinConfig(Config):
-    """Bernstein polynomials of (tanh z + 1)/2: degree + 1 features that sum to 1 (arXiv 2407.01092)."""
+    """Bernstein polynomials of (tanh z + 1)/2 but the first: degree features (arXiv 2407.01092)."""
 
     name: Literal["bernstein"]
     degree: int = Field(default=3, ge=1, le=32, description="degree of every one of them")
+    constant: bool = Field(
+        default=False, description="keep the first one too: all degree + 1 sum to 1, which repeats the bias"
+    )
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class WaveletConfig(Config):
@@ -82,7 +92,7 @@ class WaveletConfig(Config):
 
 
 class ReLUConfig(Config):
-    """Squared products of two ReLUs with learnable ends: grid_size + spline_order bumps (ReLU-KAN)."""
+    """Squared products of two ReLUs with learnable middles and widths: grid_size + spline_order bumps (ReLU-KAN)."""
 
     name: Literal["relu"]
     grid_size: int = Field(default=5, ge=1, le=100, description="intervals of the grid the bumps start on")
@@ -96,6 +106,7 @@ class GramConfig(Config):
     name: Literal["gram"]
     degree: int = Field(default=3, ge=1, le=16, description="highest degree")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class PlainConfig(Config):
@@ -118,3 +129,15 @@ BasisConfig = Annotated[
     | PlainConfig,
     Field(discriminator="name"),
 ]
+
+_POLYNOMIALS = ("chebyshev", "legendre", "gram", "jacobi", "bernstein")
+
+
+def in_published_form(basis: Mapping[str, Any]) -> dict[str, Any]:
+    """A basis' document with the scale and the constant that were published, where it does not say otherwise.
+
+    So documents are to be read that were written complete before there were `unit_variance` and bernstein's `constant`.
+    """
+    form: dict[str, Any] = {"unit_variance": False} if basis["name"] in _POLYNOMIALS else {}
+    form |= {"constant": True} if basis["name"] == "bernstein" else {}
+    return {**form, **basis}

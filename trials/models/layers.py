@@ -194,7 +194,7 @@ def build_pixel_head(config: LayerConfig, channels: int, classes: int, kernel_si
 def build_norm(config: LayerConfig, channels: int, dims: int = 2) -> nn.Module:
     """The configuration's normalisation of (N, channels, *size), or of (N, channels) where `dims` is 0."""
     affine = is_plain(config) if config.affine is None else config.affine
-    return build_normalization(config.normalization, channels, affine, dims)
+    return build_normalization(config.normalization, channels, affine, dims, wide=not is_plain(config))
 
 
 def _narrow_control(
