@@ -37,9 +37,14 @@ EVERYTHING_RANDOM: dict[str, Any] = {
     "schedule": "one_cycle",
     "epochs": 4,
 }
-BASES = ["bernstein", "bspline", "chebyshev", "fourier", "gram", "jacobi", "legendre", "rbf", "relu", "wavelet", "none"]
+BASES = [
+    "bernstein", "bspline", "chebyshev", "fourier", "gram", "jacobi", "legendre", "rbf", "relu", "sine", "wavelet", "none"
+]  # fmt: skip
 MODELS: dict[str, dict[str, Any]] = {
-    **{name: {"basis": {"name": name}} for name in BASES},
+    **{name: {"basis": {"name": name}} for name in [*BASES, "rational", "spline_activation", "power_mlp"]},
+    "learnable rbf": {"basis": {"name": "rbf", "kernel": "sech", "learnable": True}},
+    "splines off the middle": {"basis": {"name": "bspline", "grid_centre": 0.6}},
+    "spline activations and a KAN head": {"basis": {"name": "spline_activation"}, "classifier": "kan", "bottleneck": 2},
     "bottleneck": {"bottleneck": 2},
     "experts": {"experts": 3},
     "instance": {"normalization": "instance"},

@@ -170,7 +170,11 @@ def test_sizes_by_formula_are_those_of_what_is_built(name: str) -> None:
 
 
 @pytest.mark.parametrize("head", ["pool", "flatten"])
-@pytest.mark.parametrize("basis", [{"name": "relu"}, {"name": "gram"}, {"name": "none"}], ids=lambda each: each["name"])
+@pytest.mark.parametrize(
+    "basis",
+    [{"name": "relu"}, {"name": "gram"}, {"name": "none"}, {"name": "sine"}, {"name": "rbf", "learnable": True}],
+    ids=lambda each: each["name"],
+)
 def test_what_a_space_may_fix_is_counted_too(basis: dict[str, Any], head: str) -> None:
     fields = itertools.product((True, False), (True, False), (True, False), ("linear", "kan"), (None, 2))
     for bias, affine, normalize_input, classifier, bottleneck in fields:
@@ -185,6 +189,8 @@ def test_a_network_that_the_formula_does_not_know_is_refused() -> None:
     config = random_config(load_space(find_space("bases")), random.Random(0))
     with pytest.raises(InputError, match="without experts"):
         plain_sizes({**config.model.model_dump(mode="json"), "experts": 2}, 1, 8, 10)
+    with pytest.raises(InputError, match="of a basis that expands or none"):
+        plain_sizes({**config.model.model_dump(mode="json"), "experts": None, "basis": {"name": "rational"}}, 1, 8, 10)
 
 
 def test_a_recording_of_other_blocks_is_its_own_and_says_so(tmp_path: Path) -> None:

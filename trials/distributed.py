@@ -22,6 +22,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from trials.models.normalization import is_wide, widen
+
 __all__ = ["ALONE", "Processes", "join"]
 
 
@@ -59,7 +61,11 @@ class Processes:
             return model
         device = next(model.parameters()).device
         if device.type == "cuda":
+            wide = {name for name, module in model.named_modules() if is_wide(module)}
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+            for name, module in model.named_modules():
+                if name in wide and not is_wide(module):  # its hook was left behind
+                    widen(module)
         for module in model.modules():
             if isinstance(module, _BatchNorm) and device.type == "cpu":
                 module.__class__ = _CPUSyncBatchNorm  # the same weights and averages, another forward pass

@@ -32,6 +32,7 @@ from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
 from trials.live import LiveBytes
 from trials.losses import losses
 from trials.models import build_network
+from trials.models.normalization import is_wide
 from trials.pixels import count_batch, evaluation_batch
 from trials.step import EVALUATION_BATCH, activation_penalties, working_precision
 
@@ -104,7 +105,7 @@ def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tup
 def _moment_bytes(basis: BasisConfig) -> float:
     """Of the basis' moments, from which a KAN layer's first weights are drawn."""
     features = _feature_bytes(basis, None, "full", torch.float64)[0]
-    return MOMENT_POINTS * (features + 2 * 8 * build_basis(basis).n_features)
+    return MOMENT_POINTS * (features + 3 * 8 * build_basis(basis).n_features)
 
 
 class _Walk:
@@ -280,5 +281,5 @@ def _compute_in_bfloat16(network: nn.Module) -> None:
             module.register_forward_pre_hook(lambda module, inputs: inputs[0].to(module.weight.dtype))
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)):
             module.float()
-        if isinstance(module, nn.GroupNorm):
+        if isinstance(module, nn.GroupNorm) or is_wide(module):
             module.register_forward_pre_hook(lambda module, inputs: inputs[0].float())

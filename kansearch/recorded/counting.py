@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kansearch.errors import InputError
+from trials.config.basis import expands
 
 __all__ = ["BLOCKS", "Sizes", "features", "plain_sizes"]
 
@@ -21,12 +22,13 @@ _FEATURES: dict[str, Callable[[Mapping[str, Any]], int]] = {
     "relu": lambda basis: basis["grid_size"] + basis["spline_order"],
     "rbf": lambda basis: basis["grid_size"],
     "fourier": lambda basis: 2 * basis["grid_size"],
-    "bernstein": lambda basis: basis["degree"] + 1,
+    "bernstein": lambda basis: basis["degree"] + basis.get("constant", True),  # recorded before it could be left out
     "wavelet": lambda basis: basis["count"],
+    "sine": lambda basis: basis["grid_size"],
     "none": lambda basis: 0,
 }
-_LEARNABLE = ("wavelet", "relu")
-"""Bases with two parameters for each feature, which all channels of a layer share."""
+_LEARNABLE = {"wavelet": 2, "relu": 2, "sine": 1}
+"""Parameters for each feature of a basis, which all channels of a layer share; 2 of a learnable `rbf` as well."""
 
 
 class Sizes(NamedTuple):
@@ -53,10 +55,11 @@ def plain_sizes(model: Mapping[str, Any], channels: int, side: int, classes: int
     """Sizes for square images, of the network that a version with those `blocks` builds. Raises InputError where
     `model`, a document of `TrialConfig.model`, is of another family or has what is not counted here."""
     unknown = model.get("experts") or model.get("spline_scaler") or model.get("bottleneck_base", "narrow") != "narrow"
-    if model["family"] != "plain" or unknown:
+    basis = model["basis"]["name"]
+    if model["family"] != "plain" or unknown or not (basis == "none" or expands(basis)):
         raise InputError(
-            "only networks of the family plain, without experts, spline_scaler and bottleneck_base, are counted by "
-            "formula"
+            "only networks of the family plain, without experts, spline_scaler and bottleneck_base, of a basis that "
+            "expands or none, are counted by formula"
         )
     counter = _Counter if blocks == BLOCKS else _EarlierCounter
     return counter(model).network(channels, side, classes)
@@ -74,7 +77,7 @@ class _Counter:
     def learnable(self) -> int:
         """Parameters of a layer's basis."""
         basis = self.model["basis"]
-        return 2 * features(basis) if basis["name"] in _LEARNABLE else 0
+        return features(basis) * (2 if basis.get("learnable") else _LEARNABLE.get(basis["name"], 0))
 
     @property
     def planes(self) -> int:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from trials.config.base import Config
 
-__all__ = ["ACTIVATIONS_BEFORE_PLAIN_LAYERS", "CONTROLS", "BasisConfig", "expands", "is_control"]
+__all__ = [
+    "ACTIVATIONS_BEFORE_PLAIN_LAYERS",
+    "CONTROLS",
+    "BasisConfig",
+    "expands",
+    "in_published_form",
+    "is_control",
+]
+
+_UNIT_VARIANCE = "divide each polynomial by its standard deviation for normal inputs; false: the published polynomials"
 
 
 class BSplineConfig(Config):
@@ -51,6 +61,7 @@ class ChebyshevConfig(Config):
     name: Literal["chebyshev"]
     degree: int = Field(default=3, ge=1, le=16, description="highest degree")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class LegendreConfig(Config):
@@ -59,6 +70,7 @@ class LegendreConfig(Config):
     name: Literal["legendre"]
     degree: int = Field(default=3, ge=1, le=16, description="highest degree")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class JacobiConfig(Config):
@@ -69,13 +81,18 @@ class JacobiConfig(Config):
     a: float = Field(default=1.0, gt=-1, le=10, description="exponent of 1-u in the weight; a = b = 0: Legendre")
     b: float = Field(default=1.0, gt=-1, le=10, description="exponent of 1+u in the weight")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class BernsteinConfig(Config):
-    """Bernstein polynomials of (tanh z + 1)/2: degree + 1 features that sum to 1 (arXiv 2407.01092)."""
+    """Bernstein polynomials of (tanh z + 1)/2 but the first: degree features (arXiv 2407.01092)."""
 
     name: Literal["bernstein"]
     degree: int = Field(default=3, ge=1, le=32, description="degree of every one of them")
+    constant: bool = Field(
+        default=False, description="keep the first one too: all degree + 1 sum to 1, which repeats the bias"
+    )
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class WaveletConfig(Config):
@@ -89,7 +106,7 @@ class WaveletConfig(Config):
 
 
 class ReLUConfig(Config):
-    """Squared products of two ReLUs with learnable ends: grid_size + spline_order bumps (ReLU-KAN)."""
+    """Squared products of two ReLUs with learnable middles and widths: grid_size + spline_order bumps (ReLU-KAN)."""
 
     name: Literal["relu"]
     grid_size: int = Field(default=5, ge=1, le=100, description="intervals of the grid the bumps start on")
@@ -103,6 +120,7 @@ class GramConfig(Config):
     name: Literal["gram"]
     degree: int = Field(default=3, ge=1, le=16, description="highest degree")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class SineConfig(Config):
@@ -179,3 +197,16 @@ def is_control(name: str) -> bool:
 def expands(name: str) -> bool:
     """Whether the basis of this name expands inputs into features: `trials.kan.BASES` has those."""
     return name not in (*ACTIVATIONS_BEFORE_PLAIN_LAYERS, "power_mlp")
+
+
+_POLYNOMIALS = ("chebyshev", "legendre", "gram", "jacobi", "bernstein")
+
+
+def in_published_form(basis: Mapping[str, Any]) -> dict[str, Any]:
+    """A basis' document with the scale and the constant that were published, where it does not say otherwise.
+
+    So documents are to be read that were written complete before there were `unit_variance` and bernstein's `constant`.
+    """
+    form: dict[str, Any] = {"unit_variance": False} if basis["name"] in _POLYNOMIALS else {}
+    form |= {"constant": True} if basis["name"] == "bernstein" else {}
+    return {**form, **basis}

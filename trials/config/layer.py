@@ -62,8 +62,12 @@ class LayerConfig(Config):
     init: Literal["variance", "power_law"] = Field(
         default="variance", description="first weights: variance-preserving, or the power law of arXiv 2509.03417"
     )
-    basis_share: float = Field(
-        default=0.5, gt=0, lt=1, description="share of a layer's first output variance that is the basis branch's"
+    basis_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of a layer's first output variance that is the basis branch's; null: half of it, or what "
+        "keeps gradients from growing by more than 1.3 a layer",
     )
     spline_scaler: bool = Field(
         default=False, description="one more weight for each edge, times its basis branch, as Efficient-KAN has"

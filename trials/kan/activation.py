@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from trials.kan.basis.basis import gaussian_moments
+from trials.kan.basis.basis import gaussian_integrals
 
 __all__ = ["ChannelActivation"]
 
@@ -40,5 +40,5 @@ class ChannelActivation(nn.Module):
         """E[φ_c(z)²] for z ~ N(0, 1), the mean over channels: the layer after it keeps the variance with gain
         1/E[φ²]."""
         mixture = self.mixture().double()
-        mean, variance = gaussian_moments(lambda z: self.functions(z) @ mixture.T, mixture.device)
+        mean, variance, _ = gaussian_integrals(lambda z: self.functions(z) @ mixture.T, mixture.device)
         return float((variance + mean.square()).mean())

@@ -195,7 +195,8 @@ def build_pixel_head(config: LayerConfig, channels: int, classes: int, kernel_si
 
 def build_norm(config: LayerConfig, channels: int, dims: int = 2) -> nn.Module:
     """The configuration's normalisation of (N, channels, *size), or of (N, channels) where `dims` is 0."""
-    return build_normalization(config.normalization, channels, config.affine, dims)
+    wide = expands(config.basis.name)
+    return build_normalization(config.normalization, channels, config.affine, dims, wide=wide)
 
 
 def _build_one(config: LayerConfig, *, first: bool, dims: int) -> Callable[..., nn.Module]:

@@ -73,5 +73,4 @@ def build_native(config: LayerConfig, dims: int, *, first: bool = False) -> Call
 
 def build_power(config: LayerConfig, basis: PowerMLPConfig, dims: int) -> Callable[..., nn.Module]:
     """What makes PowerMLP's layers, arguments as torch.nn's."""
-    activation = ACTIVATIONS[config.base_activation]()
-    return partial(_POWER[dims], power=basis.power, activation=activation, share=config.basis_share)
+    return partial(_POWER[dims], power=basis.power, activation=ACTIVATIONS[config.base_activation]())

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from trials.config import ModelConfig
+from trials.config.basis import in_published_form
 
 __all__ = ["Preset"]
 
@@ -40,8 +41,12 @@ class Preset:
 
     @cached_property
     def config(self) -> Any:
-        """The model's configuration, complete."""
-        return _MODEL.validate_python(dict(self.model))
+        """The model's configuration, complete: bases in their published form, and half of each layer's first variance
+        for the basis branch, unless `model` says otherwise."""
+        model: dict[str, Any] = {"basis_share": 0.5, **self.model}
+        if "basis" in model:
+            model["basis"] = in_published_form(model["basis"])
+        return _MODEL.validate_python(model)
 
     def document(self) -> dict[str, Any]:
         """The complete configuration as plain values."""

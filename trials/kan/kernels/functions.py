@@ -64,11 +64,7 @@ def value(a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER: t
     elif KIND == _SINE:
         return sine((a * tl.load(first + k)) * _ONE_OVER_PI + tl.load(second + k))
     elif KIND == _BERNSTEIN:
-        return tl.load(first + k) * tl.exp2(k * a + (functions - 1 - k) * b)
-    elif KIND == _RELU_PAIR:
-        low, high = tl.load(first + k), tl.load(second + k)
-        root = tl.maximum(a - low, 0.0) * tl.maximum(high - a, 0.0) * (4 / ((high - low) * (high - low)))
-        return root * root
+        return tl.load(first + k) * tl.exp2((k + ORDER) * a + (functions - 1 - k) * b)
     else:
         return wavelet((a - tl.load(first + k)) * tl.exp(-tl.load(second + k)), KIND)
 
@@ -113,13 +109,7 @@ def slope(z, a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER
         return by_angle * frequency, by_angle * z, 0.0
     elif KIND == _BERNSTEIN:
         here = value(a, b, k, functions, scale, first, second, KIND, ORDER)
-        return 2 * here * (k - (functions - 1) * tl.exp2(a)), 0.0, 0.0
-    elif KIND == _RELU_PAIR:
-        low, high = tl.load(first + k), tl.load(second + k)
-        left, right, width = tl.maximum(z - low, 0.0), tl.maximum(high - z, 0.0), high - low
-        outer = left * right * (32 / (width * width * width * width))
-        widening = outer * left * right * (2 / width)
-        return outer * (right - left), widening - outer * right, outer * left - widening
+        return 2 * here * (k + ORDER - (functions - 1 + ORDER) * tl.exp2(a)), 0.0, 0.0
     else:
         narrowing = tl.exp(-tl.load(second + k))
         v = (z - tl.load(first + k)) * narrowing
@@ -271,8 +261,12 @@ def radial_slope(t, KERNEL: tl.constexpr):
 
 @triton.jit
 def wavelet(v, KIND: tl.constexpr):
+    """A wavelet, or the bump of two ReLUs."""
     bell = tl.exp(-0.5 * v * v)
-    if KIND == _MEXICAN_HAT:
+    if KIND == _RELU_PAIR:
+        root = tl.maximum(1 - v * v, 0.0)
+        return root * root
+    elif KIND == _MEXICAN_HAT:
         return (1 - v * v) * bell * _HAT
     elif KIND == _MORLET:
         return sine(v * (5 / _PI) + 0.5) * bell
@@ -283,7 +277,9 @@ def wavelet(v, KIND: tl.constexpr):
 @triton.jit
 def wavelet_slope(v, KIND: tl.constexpr):
     bell = tl.exp(-0.5 * v * v)
-    if KIND == _MEXICAN_HAT:
+    if KIND == _RELU_PAIR:
+        return -4 * v * tl.maximum(1 - v * v, 0.0)
+    elif KIND == _MEXICAN_HAT:
         return v * (v * v - 3) * bell * _HAT
     elif KIND == _MORLET:
         return -(5 * sine(v * (5 / _PI)) + v * sine(v * (5 / _PI) + 0.5)) * bell

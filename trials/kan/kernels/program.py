@@ -36,7 +36,7 @@ class Program:
 
     kind: int
     order: int = 0
-    """Of a spline, or the number of a radial kernel: compiled in."""
+    """Of a spline; of Bernstein polynomials the first one's index; a radial kernel's number: compiled in."""
     constant: int = 0
     """Whether a recurrence begins at p_0: compiled in."""
     scale: float = 1.0
@@ -90,7 +90,7 @@ def _recurrence(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
 
 
 def _bernstein(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(BERNSTEIN, tables=(basis.binomials,))
+    return Program(BERNSTEIN, order=0 if basis.constant else 1, tables=(basis.binomials,))
 
 
 def _relu_pair(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
