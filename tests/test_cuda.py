@@ -37,9 +37,8 @@ EVERYTHING_RANDOM: dict[str, Any] = {
     "schedule": "one_cycle",
     "epochs": 4,
 }
-BASES = [
-    "bernstein", "bspline", "chebyshev", "fourier", "gram", "jacobi", "legendre", "rbf", "relu", "sine", "wavelet", "none"
-]  # fmt: skip
+BASES = ["bernstein", "bspline", "chebyshev", "fourier", "gram", "jacobi", "legendre", "rbf", "relu", "sine", "wavelet"]
+BASES += ["none"]
 MODELS: dict[str, dict[str, Any]] = {
     **{name: {"basis": {"name": name}} for name in [*BASES, "rational", "spline_activation", "power_mlp"]},
     "learnable rbf": {"basis": {"name": "rbf", "kernel": "sech", "learnable": True}},
