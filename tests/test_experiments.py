@@ -119,7 +119,9 @@ def test_a_cell_is_the_mean_of_its_seeds_at_its_best_learning_rate() -> None:
     table = factorial.table(given, cells, records)
     assert "| gram(1) | default | 6,9" in table.splitlines()[2]
     assert table.splitlines()[2].endswith("| 0.018 | 0.802 | 0.9020 | 0.9162 | -1.00 ± 0.00 |")
-    assert "8 degrees of freedom: 0.16 points" in table
+    assert "8 degrees of freedom: 0.16 points" in table and "Unfinished" not in table
+    records.rows.popitem()
+    assert "Unfinished, decides nothing: 19 of 20 runs." in factorial.table(given, cells, records)
 
 
 def test_the_factorial_tells_which_first_weights_are_best_over_the_depths() -> None:

@@ -249,7 +249,10 @@ def table(given: argparse.Namespace, all_cells: Sequence[Cell], records: Records
     if not results:
         return "nothing is done yet"
     lines = _by_weights(results) if given.design == "factorial" else _by_network(results)
-    return "\n".join([*lines, "", _spread(results)])
+    all_orders = orders(given, all_cells)
+    done = sum(order.key in records.rows for order in all_orders)
+    unfinished = "" if done == len(all_orders) else f"Unfinished, decides nothing: {done} of {len(all_orders)} runs. "
+    return "\n".join([*lines, "", unfinished + _spread(results)])
 
 
 def _by_weights(results: Sequence[Result]) -> Iterator[str]:
