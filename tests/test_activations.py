@@ -297,6 +297,32 @@ def test_a_spline_activation_with_kernels_is_the_one_without(channels: int) -> N
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 8, 13, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_rational_with_kernels_is_the_one_without(channels: int, dtype: torch.dtype) -> None:
+    pytest.importorskip("triton", reason="Triton is not installed: the kernels cannot be run")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    activation = GroupRational(channels).to(device)
+    with torch.no_grad():
+        for parameter in activation.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    for shape in [(3, channels, 9, 5), (70, channels), (2, channels, 700)]:
+        x, results = torch.randn(shape, device=device).to(dtype), []
+        for kernel in (True, False):
+            leaf = x.clone().requires_grad_()
+            activation.zero_grad()
+            with kernels.force(kernel):
+                y = activation(leaf)
+                y.float().square().sum().backward()
+            assert leaf.grad is not None and y.dtype == leaf.grad.dtype == dtype
+            results.append([y.detach(), leaf.grad, *(p.grad for p in activation.parameters())])
+        for ours, theirs in zip(*results, strict=True):
+            scale = max(float(theirs.abs().max()), 1e-6)  # the interpreter truncates to bfloat16, a GPU rounds
+            allowed = 1e-5 if dtype == torch.float32 else 2**-6
+            torch.testing.assert_close(ours.float() / scale, theirs.float() / scale, atol=allowed, rtol=allowed)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [

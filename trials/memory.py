@@ -26,6 +26,7 @@ from trials.kan import Basis, GroupRational, SplineActivation, build_basis
 from trials.kan.activation import ChannelActivation
 from trials.kan.basis.basis import MOMENT_POINTS
 from trials.kan.kernels.program import base_number, program_of
+from trials.kan.kernels.rational import SUMS
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
@@ -184,7 +185,7 @@ class _Walk:
             assert isinstance(expert, KANLayer)
             weights = 2 * samples * expert.weight.nbytes  # each sample has its own, and the convolution a copy
         elif isinstance(layer, GroupRational):
-            forward, backward = _rational_bytes(z.dtype)
+            forward, backward = (0.0, 4 * SUMS / 32) if self._kernels else _rational_bytes(z.dtype)
             return forward * samples * z[0].numel(), backward * samples * z[0].numel()
         elif isinstance(layer, (KANLayer, SplineActivation)):
             expert, rows = layer, min(piece_rows(z, layer.planes, self._piece), samples)

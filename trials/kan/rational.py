@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from trials.kan import kernels
 from trials.kan.activation import ChannelActivation
 from trials.kan.basis.basis import full_precision, widened
+from trials.kan.kernels.rational import rational, rational_pullback
 
 __all__ = ["STARTS", "GroupRational"]
 
@@ -84,6 +86,8 @@ class _Rational(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, numerator: Tensor, denominator: Tensor, group: Tensor) -> Tensor:
         ctx.save_for_backward(x, numerator, denominator, group)
+        if kernels.find_elementwise(x, numerator, denominator):
+            return rational(x, numerator, denominator, group)
         return _rational(widened(x), numerator, denominator.view(-1, DENOMINATOR)[group])[0].to(x.dtype)
 
     @staticmethod
@@ -91,9 +95,12 @@ class _Rational(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, numerator, denominator, group = ctx.saved_tensors
         with full_precision(x.device):
-            of_x, of_numerator, of_spread = _pullback(
-                widened(x), numerator, denominator.view(-1, DENOMINATOR)[group], grad
-            )
+            if kernels.find_elementwise(x, numerator, denominator):
+                of_x, sums = rational_pullback(x, numerator, denominator, group, grad)
+                of_numerator, of_spread = sums[:NUMERATOR].sum(1), sums[NUMERATOR:].T
+            else:
+                spread = denominator.view(-1, DENOMINATOR)[group]
+                of_x, of_numerator, of_spread = _pullback(widened(x), numerator, spread, grad)
             members = _members(group, len(denominator) // DENOMINATOR, of_spread.dtype)
             of_denominator = (members.T @ of_spread).flatten() * _sign(denominator)
         return of_x.to(x.dtype), of_numerator.to(numerator), of_denominator.to(denominator), None

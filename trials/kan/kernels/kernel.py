@@ -13,7 +13,7 @@ from torch import Tensor
 from trials.kan.kernels.once import compiled_once
 from trials.kan.kernels.program import NO_BASE, Program
 
-__all__ = ["Kernel"]
+__all__ = ["Kernel", "first_use"]
 
 _EIGHT = 8  # neighbours of a lane: of bfloat16 what one instruction loads or stores
 _LANES, _WARPS = 128, 4
@@ -83,8 +83,8 @@ class Kernel:
             self.program.kind, self.program.order, self.program.constant, self.base, inner is None, outer is None,
             *(tensor.dtype for tensor in (last, *tensors)), *compiled.items(),
         )  # fmt: skip
-        first_use = _first_use(program, last, key) if last.is_cuda else nullcontext()
-        with first_use, torch.cuda.device_of(last):  # type: ignore[no-untyped-call]
+        compiling = first_use(program, last, key) if last.is_cuda else nullcontext()
+        with compiling, torch.cuda.device_of(last):  # type: ignore[no-untyped-call]
             program[(programs,)](
                 last, *factors, first, second, *tensors, rows, self._span(last) // unit, self.features, self.groups,
                 rows // len(last), self.program.scale, self.program.centre,
@@ -93,7 +93,7 @@ class Kernel:
             )  # fmt: skip
 
 
-def _first_use(program: Any, z: Tensor, key: Hashable) -> AbstractContextManager[None]:
+def first_use(program: Any, z: Tensor, key: Hashable) -> AbstractContextManager[None]:
     """Within it a program is compiled, by this process or another: not by each of them."""
     from trials.kan.kernels.programs import cache_folder, version_of
 
