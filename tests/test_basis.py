@@ -163,9 +163,7 @@ def test_features_equal_the_reference(name: str, reference: Callable[..., Array]
         check_features(name, reference, options, options)
 
 
-def check_features(
-    name: str, reference: Callable[..., Array], options: dict[str, Any], given: dict[str, Any]
-) -> None:
+def check_features(name: str, reference: Callable[..., Array], options: dict[str, Any], given: dict[str, Any]) -> None:
     """The basis with `options` is the reference that is `given` these: to 1e-12 in float64, 1e-5 in float32."""
     z = np.random.default_rng(0).normal(size=2000) * 1.5
     expected = reference(z, **given)

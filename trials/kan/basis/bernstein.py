@@ -18,7 +18,7 @@ __all__ = ["Bernstein"]
 class Bernstein(Basis):
     """b_{k,d}(t) = C(d, k) t^k (1-t)^(d-k), k = 1..d, on t = (tanh z + 1)/2 (arXiv 2407.01092).
 
-    b'_{k,d} = d (b_{k-1,d-1} - b_{k,d-1}). With `constant` k = 0 is a feature too, F = d + 1: all of them sum to 1, which
+    b'_{k,d} = d (b_{k-1,d-1} - b_{k,d-1}). F = d. With `constant` k = 0 is a feature too: all d + 1 sum to 1, which
     only repeats the bias. With `unit_variance` each is divided by its standard deviation under z ~ N(0, 1).
     """
 
