@@ -144,7 +144,9 @@ def test_weights_of_another_network_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"format": 3}, "written by a newer kansearch, in format 3; this one reads format 2"),
+        ({"format": 5}, "written by a newer kansearch, in format 5; this one reads format 4"),
+        ({"format": 1}, "written by an earlier kansearch, in format 1, whose networks had other blocks; train the"),
+        ({"format": 2}, "written by an earlier kansearch, in format 2, whose networks had other blocks; train the"),
         ({"format": "1"}, "not a model that kansearch wrote"),
         (
             {"config": {"data": {"dataset": "digits"}, "model": {"depths": 2}}},

@@ -14,12 +14,29 @@ from torch import Tensor, nn
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 
-__all__ = ["LINEAR", "edge_means", "edge_spreads", "planes_at", "seen_inputs", "weights_by_edge"]
+__all__ = [
+    "EDGED",
+    "LINEAR",
+    "edge_means",
+    "edge_spreads",
+    "edged_layers",
+    "planes_at",
+    "seen_inputs",
+    "weights_by_edge",
+]
 
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 """Layers whose edges are numbers."""
+EDGED = (KANLayer, *LINEAR)
+"""Layers that have edges."""
 _SAMPLES = 2048
 """Values kept of each input channel."""
+
+
+def edged_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """The layers that have edges, by name; experts among them, a mixture's gate not."""
+    gates = {id(module.gate) for module in network.modules() if isinstance(module, MixtureKANConv)}
+    return {name: each for name, each in network.named_modules() if isinstance(each, EDGED) and id(each) not in gates}
 
 
 def planes_at(layer: nn.Module, z: Tensor) -> Tensor:

@@ -48,9 +48,9 @@ __all__ = [
     "write_model",
 ]
 
-PLAIN, FORMAT = 1, 2
-"""Of the manifest: of a network as its configuration says, and of a compressed one, the newest that is read here. A
-reader refuses what is newer than itself."""
+PLAIN, FORMAT = 3, 4
+"""Format of the manifest: of a network as its configuration says, and of a compressed one, the newest that is read
+here. A reader refuses newer ones, and 1 and 2: a configuration meant a network of other blocks then."""
 MANIFEST, WEIGHTS = "model.json", "model.safetensors"
 _PUZZLING = "not a model that kansearch wrote"
 
@@ -128,8 +128,8 @@ def load_model(
             are not to be trained; other devices and exports never use them.
 
     Raises:
-        ModelError: there is no model, its manifest is damaged, is from a newer version, or the weights are damaged,
-            other ones than the manifest says, or of another network.
+        ModelError: there is no model, its manifest is damaged, is from a newer version or from an earlier one with
+            other networks, or the weights are damaged, other ones than the manifest says, or of another network.
     """
     model, config, manifest = open_model(folder)
     if COMPRESSED in manifest and not exact:
@@ -183,6 +183,11 @@ def _manifest(path: Path) -> dict[str, Any]:
     if manifest["format"] > FORMAT:
         raise ModelError(
             f"{path}: written by a newer kansearch, in format {manifest['format']}; this one reads format {FORMAT}"
+        )
+    if manifest["format"] < PLAIN:
+        raise ModelError(
+            f"{path}: written by an earlier kansearch, in format {manifest['format']}, whose networks had other "
+            "blocks; train the configuration again, or use the version that wrote it"
         )
     return manifest
 

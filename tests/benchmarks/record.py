@@ -33,6 +33,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TextIO
 
+from kansearch.recorded.counting import BLOCKS
 from kansearch.search.mps import Mps
 from kansearch.space import SearchSpace, find_space, load_space
 from tests.benchmarks.draws import Draw, Sequence, order
@@ -285,6 +286,7 @@ def describe(space: SearchSpace, arguments: argparse.Namespace, mps: bool) -> di
         "overrides": list(space.overrides),
         "sequence_seed": arguments.sequence_seed,
         "least_parameters": arguments.least,
+        "blocks": BLOCKS,
         "workers": arguments.workers,
         "mps": mps,
         "hardware": _gpu() if arguments.device == "cuda" else platform.processor() or platform.machine(),

@@ -26,10 +26,10 @@ class SimpleConfig(LayerConfig):
     normalize: Literal["input", "output"] = Field(
         default="input", description="what is normalised: each convolution's input, or its output"
     )
-    output_activation: Literal["identity", "silu", "relu", "prelu"] = Field(
-        default="identity",
-        description="what follows each KAN convolution and its normalisation; a plain one is followed by "
-        "base_activation",
+    output_activation: Literal["identity", "silu", "relu", "prelu"] | None = Field(
+        default=None,
+        description="what follows each KAN convolution and its normalisation; null: base_activation, which follows a "
+        "plain one",
     )
     classifier: Literal["linear", "kan"] = Field(
         default="linear", description="last layer: linear, or KAN with the same basis"

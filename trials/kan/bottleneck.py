@@ -1,4 +1,4 @@
-"""KAN convolutions whose basis works on few channels."""
+"""KAN convolutions whose basis works on few channels, beside a base branch that works on all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class BottleneckKANConv(nn.Module):
     branch is a native convolution C -> O. `bias` is the KAN convolution's and that of up. `norm` builds the affine-free
     normalisation of the r channels; None: none. `inner` makes the KAN convolution; default: the KANConv of this
     dimension. The weights start so that z ~ N(0, 1) gives outputs of variance 1 (without norm: as far as down's outputs
-    are normal). r: `bottleneck_width`. Source of the shape: Bottleneck KAGN, arXiv 2407.01092.
+    are normal). r: `bottleneck_width`. The published form, Bottleneck KAGN of arXiv 2407.01092, which no plain layer is
+    like; `bottleneck_base: narrow` means another one, whose base branch is narrow too.
     """
 
     conv_type: ClassVar[type[KANConv]]

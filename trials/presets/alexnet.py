@@ -25,6 +25,7 @@ PRESETS = (
             "classifier_basis": {"name": "fourier", "grid_size": 7},
             "output_basis": {"name": "fourier", "grid_size": 5},
             "base_branch": False,
+            "affine": False,
             "hidden": 100,
             "hidden_layers": 1,
         },

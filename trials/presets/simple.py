@@ -25,15 +25,17 @@ KINDS: dict[str, dict[str, Any]] = {
         **KAN, "basis": {"name": "bspline", "grid_range": 1.0}, "base_activation": "gelu",
         "output_activation": "prelu",
     },
-    "fastkan": {**KAN, "basis": {"name": "rbf"}, "normalize": "input"},
+    "fastkan": {**KAN, "basis": {"name": "rbf"}, "normalize": "input", "output_activation": "identity"},
     "kaln": {**KAN, "basis": {"name": "legendre", "constant": True}, "output_activation": "silu"},
-    "kacn": {**KAN, "basis": {"name": "chebyshev", "constant": True}, "base_branch": False},
+    "kacn": {
+        **KAN, "basis": {"name": "chebyshev", "constant": True}, "base_branch": False, "output_activation": "identity",
+    },
     "kagn": {**KAN, "basis": {"name": "gram", "constant": True}, "output_activation": "silu"},
     "bottleneck-kagn": {
         **KAN, "basis": {"name": "gram", "constant": True}, "output_activation": "silu", "bottleneck": 4,
-        "bottleneck_minimum": 16,
+        "bottleneck_minimum": 16, "bottleneck_base": "full",
     },
-    "wavkan": {**KAN, "basis": {"name": "wavelet", "count": 1}},
+    "wavkan": {**KAN, "basis": {"name": "wavelet", "count": 1}, "output_activation": "identity"},
 }  # fmt: skip
 """The eight layers, by the suffix that the publication names them with."""
 
