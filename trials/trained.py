@@ -194,21 +194,20 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 def _config(path: Path, manifest: Mapping[str, Any]) -> TrialConfig:
     try:
-        document = copy.deepcopy(manifest.get("config"))
-        for name in ("basis", "classifier_basis"):  # those of before `unit_variance` were complete without it
-            if isinstance(basis := _inside(document, "model", name), dict) and "name" in basis:
-                document["model"][name] = in_published_form(basis)
-        return TrialConfig.model_validate(document)
+        return TrialConfig.model_validate(_complete(manifest.get("config")))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, ("config", *first["loc"])))
         raise ModelError(f"{path}: {place}: {first['msg']}; was it written by another version?") from error
 
 
-def _inside(document: Any, *names: str) -> Any:
-    """What lies in nested mappings under these names; None where there is nothing."""
-    for name in names:
-        document = document.get(name) if isinstance(document, dict) else None
+def _complete(document: Any) -> Any:
+    """A configuration with its bases as they were, where it was written before that could be said."""
+    document = copy.deepcopy(document)
+    model = document.get("model") if isinstance(document, dict) else None
+    for name in ("basis", "classifier_basis", "output_basis"):
+        if isinstance(model, dict) and isinstance(model.get(name), dict):
+            model[name] = in_published_form(model[name])
     return document
 
 

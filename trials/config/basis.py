@@ -207,6 +207,6 @@ def in_published_form(basis: Mapping[str, Any]) -> dict[str, Any]:
 
     So documents are to be read that were written complete before there were `unit_variance` and bernstein's `constant`.
     """
-    form: dict[str, Any] = {"unit_variance": False} if basis["name"] in _POLYNOMIALS else {}
-    form |= {"constant": True} if basis["name"] == "bernstein" else {}
+    form: dict[str, Any] = {"unit_variance": False} if basis.get("name") in _POLYNOMIALS else {}
+    form |= {"constant": True} if basis.get("name") == "bernstein" else {}
     return {**form, **basis}
