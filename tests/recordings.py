@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kansearch.recorded.counting import BLOCKS
 from kansearch.recorded.encoding import Encoder
 from kansearch.space import SearchSpace, find_space, load_space
 from tests.benchmarks.draws import Sequence, order
@@ -39,7 +40,8 @@ def write_lines(
     rows = _rows(space, configurations, repeated, epochs)[first:]
     about = {
         "space": space.source, "overrides": list(space.overrides), "sequence_seed": 0, "least_parameters": 500,
-        "workers": 1, "mps": False, "hardware": "none", "cpus": 1, "versions": {}, "started": "2026-01-01", **head,
+        "blocks": BLOCKS, "workers": 1, "mps": False, "hardware": "none", "cpus": 1, "versions": {},
+        "started": "2026-01-01", **head,
     }  # fmt: skip
     path.write_text("".join(json.dumps(each) + "\n" for each in (about, *rows)))
     return rows

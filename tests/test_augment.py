@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from torchvision import transforms
 from torchvision.transforms import InterpolationMode, autoaugment
 from torchvision.transforms import functional as F
+from torchvision.transforms.v2 import functional as v2
 
 from tests.datafiles import data_config
 from trials.data.augment import AUGMENTATIONS, build_augmentation
 from trials.data.augment.erase import cutout, random_erasing
-from trials.data.augment.geometry import affine_map, crop_flip, random_affine, warp
-from trials.data.augment.jitter import jitter
+from trials.data.augment.geometry import affine20, affine_map, crop_flip, flip, random_affine, warp
+from trials.data.augment.jitter import adjust_colour, colour_jitter, jitter
 from trials.data.augment.operations import OPERATIONS, SIGNED, operate
-from trials.data.augment.policies import AutoAugment, strengths
+from trials.data.augment.policies import AnyPolicy, AutoAugment, TrivialAugment, strengths
 from trials.data.augment.signals import shift_scale
 from trials.data.held import augmentation_bytes
 from trials.data.shape import DataShape
@@ -24,7 +26,7 @@ from trials.data.splits import Split, random_split
 
 CPU = torch.device("cpu")
 IMAGES = [name for name in AUGMENTATIONS if name != "shift_scale"]
-COLOURS = ("autoaugment_cifar", "autoaugment_svhn", "randaugment", "trivialaugment")
+COLOURS = ("autoaugment_cifar", "autoaugment_svhn", "randaugment", "trivialaugment", "flip_policies")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -77,7 +79,7 @@ def test_a_mask_goes_where_its_image_goes(name: str) -> None:
     known = masks != 255
     expected = (50 * masks + 25)[:, None]
     right = ((samples.int() - expected.int()).abs() <= 24)[:, 0][known].float().mean()
-    if name in COLOURS or name == "affine_jitter":
+    if name in (*COLOURS, "affine_jitter", "affine20_colour"):
         moved = (masks != labels).flatten(1).any(1)
         assert moved.any() and right > 0.3
     else:
@@ -132,6 +134,33 @@ def test_crop_flip_moves_masks_with_their_images() -> None:
     assert masks is not None and torch.equal(torch.where(masks == 255, 0, masks + 1), moved[:, 0])
 
 
+def test_a_flip_mirrors_half_of_the_images_with_their_masks() -> None:
+    split = random_images(400, size=(8, 10))
+    moved, masks = flip(split.images, split.labels, seeded())
+    mirrored = (moved == split.images.flip(3)).flatten(1).all(1)
+    assert masks is not None and 160 < mirrored.sum() < 240
+    assert torch.equal(moved[~mirrored], split.images[~mirrored])
+    assert torch.equal(masks, torch.where(mirrored[:, None, None], split.labels.flip(2), split.labels))
+
+
+def test_affine20_draws_what_torchvision_draws() -> None:
+    """A dot 12 pixels from the middle of 41: its place over many draws has the mean and spread of torchvision's."""
+    dot = torch.zeros(1, 1, 41, 41, dtype=torch.uint8)
+    dot[:, :, 19:22, 31:34] = 255
+    ours, _ = affine20(dot.expand(1500, -1, -1, -1).contiguous(), None, seeded())
+    torch.manual_seed(0)
+    published = transforms.RandomAffine(degrees=20, translate=(0.1, 0.1), scale=(0.9, 1.1))
+    theirs = torch.cat([published(dot) for _ in range(1500)])
+    line = torch.arange(41.0)
+    for axis in (2, 3):
+        places = [
+            (each.float().sum((1, 5 - axis)) * line).sum(1) / each.float().sum((1, 2, 3)) for each in (ours, theirs)
+        ]
+        (mean, std), (mean2, std2) = ((place.mean(), place.std()) for place in places)
+        assert abs(mean - mean2) < 0.3 and abs(std / std2 - 1) < 0.1
+        assert abs(places[0].min() - places[1].min()) < 1.5 and abs(places[0].max() - places[1].max()) < 1.5
+
+
 # -- colours ---------------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +202,7 @@ def test_strengths_are_the_published_ones(policy: Any, bins: int, options: dict[
 def test_each_image_draws_a_policy_of_its_own() -> None:
     images = random_images(1, dense=False).images.expand(300, -1, -1, -1).contiguous()
     split = Split(images, torch.zeros(300), torch.full((3,), 127.0), torch.full((3,), 60.0))
-    results, _ = AutoAugment("cifar10", split)(images, None, seeded())
+    results, _ = AutoAugment(split, "cifar10")(images, None, seeded())
     assert len({image.numpy().tobytes() for image in results}) > 60
     assert (results == images).flatten(1).all(1).any(), "some probabilities are below 1"
 
@@ -185,6 +214,66 @@ def test_operations_of_a_batch_are_those_of_each_image() -> None:
     for i in range(len(OPERATIONS)):
         alone, _ = operate(images[i : i + 1], None, torch.tensor([i]), strength[i : i + 1])
         assert torch.equal(alone[0], together[i])
+
+
+def policy_steps(images: torch.Tensor, policy: Any, seed: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return list(policy.steps(len(images), seeded(seed)))
+
+
+def test_any_policy_draws_each_of_the_four_as_often_with_its_own_pairs_and_strengths() -> None:
+    images = random_images(1, dense=False).images.expand(40_000, -1, -1, -1)
+    split = Split(images, torch.zeros(1), torch.full((3,), 127.0), torch.full((3,), 60.0))
+    first, second = policy_steps(images, AnyPolicy(split))
+    shares = [torch.zeros(len(OPERATIONS)), torch.zeros(len(OPERATIONS))]
+    for name in ("cifar10", "imagenet", "svhn"):
+        pairs = autoaugment.AutoAugment(autoaugment.AutoAugmentPolicy(name)).policies
+        for pair in pairs:
+            for step, (operation, chance, _) in enumerate(pair):
+                shares[step][OPERATIONS.index(operation)] += chance / len(pairs) / 4
+                shares[step][0] += (1 - chance) / len(pairs) / 4
+    shares[0][:-1] += 1 / 4 / (len(OPERATIONS) - 1)
+    shares[1][0] += 1 / 4
+    for (operation, _), expected in zip((first, second), shares, strict=True):
+        torch.testing.assert_close(operation.bincount(minlength=len(OPERATIONS)) / 40_000, expected, atol=0.01, rtol=0)
+    turned = first[1][first[0] == OPERATIONS.index("Rotate")].abs()
+    assert turned.max() > 120 and (turned <= 30).float().mean() > 0.4, (
+        "wide ones of TrivialAugment, others of AutoAugment"
+    )
+
+
+def test_one_policy_of_any_is_the_policy_itself() -> None:
+    images = random_images(64, dense=False).images
+    split = Split(images, torch.zeros(1), torch.full((3,), 127.0), torch.full((3,), 60.0))
+    policy = AnyPolicy(split)
+    assert len(policy.auto.operations) == 75
+    expected = TrivialAugment(split)
+    for ours, theirs in zip(policy_steps(images, policy.trivial), policy_steps(images, expected), strict=True):
+        assert all(map(torch.equal, ours, theirs))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_brightness_and_contrast_are_torchvisions_in_either_order(channels: int) -> None:
+    images = random_images(channels=channels, dense=False).images
+    images[0] = images[0] // 8
+    bright, contrast = torch.linspace(0.8, 1.2, 12), torch.linspace(1.2, 0.85, 12)
+    for first in (True, False):
+        ours = adjust_colour(images, bright, contrast, torch.full((12,), first))
+        for image, result, b, c in zip(images, ours, bright.tolist(), contrast.tolist(), strict=True):
+            steps = [lambda x, b=b: v2.adjust_brightness(x, b), lambda x, c=c: v2.adjust_contrast(x, c)]
+            for step in steps if first else steps[::-1]:
+                image = step(image)
+            assert (result.int() - image.int()).abs().max() <= 1 and (result != image).float().mean() < 0.002
+
+
+def test_colour_jitter_draws_both_factors_and_the_order() -> None:
+    images = torch.full((4000, 1, 4, 4), 100.0)
+    images[:, :, :2] = 140.0
+    varied, _ = colour_jitter(images, None, seeded())
+    bright = varied.mean((1, 2, 3)) / 120
+    contrast = (varied[:, 0, 0, 0] - varied[:, 0, 3, 0]) / 40 / bright
+    for factor in (bright, contrast):
+        assert 0.799 <= factor.min() < 0.81 and 1.19 < factor.max() <= 1.201
+        assert factor.mean() == pytest.approx(1, abs=0.01) and factor.std() == pytest.approx(0.4 / 12**0.5, rel=0.05)
 
 
 def test_jitter_multiplies_brightness_and_contrast() -> None:

@@ -21,10 +21,11 @@ from trials import load_model
 from trials.compress import figures
 from trials.compress.fast import FastLayer
 from trials.compress.larger import refine_network, refined_config
-from trials.compress.prune import count_edges, edged_layers
+from trials.compress.prune import count_edges
 from trials.compress.smaller import Wanted
 from trials.config import TrialConfig
 from trials.data.splits import load_test
+from trials.edges import edged_layers
 from trials.kan.layer import KANLayer
 from trials.models import build_network
 from trials.portable import write_portable
@@ -118,7 +119,7 @@ def test_a_compressed_model_is_a_folder_with_a_model(smaller: tuple[Path, dict[s
     assert not [*out.parent.glob(f".{out.name}-*")], "nothing half-done is left"
     loaded, own = load_model(out)
     assert own == config() == load_config(out / "config.yaml")
-    assert json.loads((out / "model.json").read_text())["format"] == 2
+    assert json.loads((out / "model.json").read_text())["format"] == 4
     test = load_test(own.data, torch.device("cpu"))
     with torch.no_grad():
         logits = loaded(test.images)
@@ -169,7 +170,7 @@ def test_what_is_compressed_can_be_compressed_again(
 def test_a_model_with_zeros_alone_is_one_that_older_versions_read(model: Path, tmp_path: Path) -> None:
     compress(model, tmp_path / "pruned", Wanted(prune=0.5), None, ignore, ignore)
     manifest = json.loads((tmp_path / "pruned/model.json").read_text())
-    assert manifest["format"] == 1 and "compressed" not in manifest
+    assert manifest["format"] == 3 and "compressed" not in manifest
     assert manifest.keys() == json.loads((model / "seed-0/model.json").read_text()).keys()
     edges, total = count_edges(load_model(tmp_path / "pruned")[0].network)
     assert edges == total - total // 2
@@ -233,7 +234,7 @@ def test_a_grown_model_is_an_ordinary_one(model: Path, tmp_path: Path) -> None:
     loaded, own = load_model(tmp_path / "grown")
     assert own.model.basis.grid_size == 6
     assert load_config(tmp_path / "grown/config.yaml") == own
-    assert json.loads((tmp_path / "grown/model.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "grown/model.json").read_text())["format"] == 3
     assert sum(each.numel() for each in loaded.parameters()) == report["steps"][-1]["parameters"]
     assert json.loads((tmp_path / "grown/grow.json").read_text()) == report
 
@@ -304,7 +305,7 @@ def test_grow_prints_one_document(model: Path, tmp_path: Path, capsys: pytest.Ca
     run_grow(model, tmp_path / "big", 0, 0.1, None, as_json=True)
     report = json.loads(capsys.readouterr().out)
     assert [step["step"] for step in report["steps"]] == ["before", "grids refined"]
-    assert open_model(tmp_path / "big")[2]["format"] == 1
+    assert open_model(tmp_path / "big")[2]["format"] == 3
 
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:

@@ -37,9 +37,13 @@ EVERYTHING_RANDOM: dict[str, Any] = {
     "schedule": "one_cycle",
     "epochs": 4,
 }
-BASES = ["bernstein", "bspline", "chebyshev", "fourier", "gram", "jacobi", "legendre", "rbf", "relu", "wavelet", "none"]
+BASES = ["bernstein", "bspline", "chebyshev", "fourier", "gram", "jacobi", "legendre", "rbf", "relu", "sine", "wavelet"]
+BASES += ["none"]
 MODELS: dict[str, dict[str, Any]] = {
-    **{name: {"basis": {"name": name}} for name in BASES},
+    **{name: {"basis": {"name": name}} for name in [*BASES, "rational", "spline_activation", "power_mlp"]},
+    "learnable rbf": {"basis": {"name": "rbf", "kernel": "sech", "learnable": True}},
+    "splines off the middle": {"basis": {"name": "bspline", "grid_centre": 0.6}},
+    "spline activations and a KAN head": {"basis": {"name": "spline_activation"}, "classifier": "kan", "bottleneck": 2},
     "bottleneck": {"bottleneck": 2},
     "experts": {"experts": 3},
     "instance": {"normalization": "instance"},
@@ -220,9 +224,12 @@ def test_every_augmentation_is_captured_and_replayed_from_its_seed(name: str, de
     assert out.float().mean().item() == pytest.approx(other.float().mean().item(), rel=0.25)
 
 
-@pytest.mark.parametrize("name", ["none", "crop_flip", "affine_jitter", "cutout", "autoaugment_cifar"])
+@pytest.mark.parametrize(
+    "name", ["none", "crop_flip", "affine_jitter", "cutout", "autoaugment_cifar", "flip_policies", "affine20_colour"]
+)
 def test_augmented_steps_are_replayed(name: str) -> None:
     data = {"dataset": "synthetic", "channels": 3, "samples": 640, "batch_size": 64, "augment": name}
+    data |= {"pixels": "symmetric"} if name == "flip_policies" else {}
     config = config_of(data=data, precision="float32", epochs=3)
     replayed, eager = train(config), train(config, graphs=False)
     for ours, theirs in zip(replayed, eager, strict=True):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.datafiles import idx_bytes, write_idx
+from tests.datafiles import data_config, idx_bytes, write_idx
 from trials.config import DataConfig
 from trials.data import files, splits
 from trials.data.augment.geometry import crop_flip
@@ -20,7 +20,7 @@ from trials.data.datasets import data_shape, read
 from trials.data.files import FILES, DataMissingError, locate
 from trials.data.idx import IdxError, read_idx
 from trials.data.loader import evaluation_batches, steps_per_epoch, training_batches
-from trials.data.splits import load_test, load_training
+from trials.data.splits import load_statistics, load_test, load_training
 
 CPU = torch.device("cpu")
 
@@ -177,6 +177,28 @@ def test_normalised_training_images_have_mean_0_and_deviation_1() -> None:
     images = everything.normalised(everything.images)
     assert abs(images.mean().item()) < 1e-5
     assert images.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("pixels", "low"), [("unit", 0.0), ("symmetric", -1.0)])
+def test_pixels_can_be_given_as_they_were_published(pixels: str, low: float) -> None:
+    config = data_config(dataset="digits", pixels=pixels)
+    everything, _ = load_training(config, CPU, hold_out=False)
+    test = load_test(config, CPU)
+    for split in (everything, test):
+        images = split.normalised(split.images)
+        assert (images.min().item(), images.max().item()) == (low, 1.0)
+    mean, std = (each.item() for each in load_statistics(config))
+    assert (everything.mean.item(), everything.std.item()) == (mean, std)
+    standard, _ = load_training(data_config(dataset="digits"), CPU, hold_out=False)
+    assert standard.mean.item() != mean, "the split that is kept for the next trial is not taken for this one"
+
+
+def test_only_bytes_have_a_range_that_is_known(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        np.savez(tmp_path / f"{name}.npz", x=np.zeros((40, 1, 8, 8), np.float32), y=np.arange(40) % 2)
+    config = data_config(dataset="arrays", size=[8, 8], classes=2, pixels="symmetric")
+    with pytest.raises(ValueError, match=r"data\.pixels=symmetric needs images of bytes"):
+        load_training(config, CPU, tmp_path)
 
 
 def test_batches_are_whole_shuffled_anew_each_epoch_and_the_same_for_the_same_seed() -> None:

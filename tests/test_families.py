@@ -114,7 +114,9 @@ def test_a_densenet_has_its_layers(depth: int) -> None:
 
 def test_a_densenet_control_is_the_published_one_without_the_norm_before_its_first_pooling() -> None:
     with torch.device("meta"):
-        config = config_of("densenet", width=64, growth=32, stem="imagenet", basis={"name": "none"})
+        config = config_of(
+            "densenet", width=64, growth=32, stem="imagenet", basis={"name": "none"}, normalize_input=False
+        )
         model = build_model(config, DataShape(3, (224, 224), 1000))
     assert sum(p.numel() for p in model.parameters()) == 7_978_856 - 2 * 64
 
@@ -194,18 +196,19 @@ def test_a_sixth_stage_of_a_vgg_has_no_pooling() -> None:
 
 
 def test_without_bias_no_kan_layer_has_one() -> None:
-    for fields in ({}, {"experts": 2}, {"bottleneck": 2}):
+    for fields in ({}, {"experts": 2}, {"bottleneck": 2}, {"bottleneck": 2, "bottleneck_base": "full"}):
         for bias in (True, False):
-            model = model_of("simple", bias=bias, classifier="kan", **fields)
+            model = model_of("simple", bias=bias, affine=False, classifier="kan", **fields)
             kan = [name for name, _ in model.named_parameters() if name.endswith("bias") and "gate" not in name]
             assert bool(kan) == bias
 
 
 def test_a_bottleneck_is_as_wide_as_its_minimum() -> None:
     for minimum, width in ((1, 4), (8, 8), (64, 16)):
-        model = model_of("simple", width=8, bottleneck=4, bottleneck_minimum=minimum)
-        [down, *_] = [p for name, p in model.named_parameters() if name.endswith("down.weight")]
-        assert down.shape[:2] == (min(width, 8), 8)
+        for base in ("narrow", "full"):
+            model = model_of("simple", width=8, bottleneck=4, bottleneck_minimum=minimum, bottleneck_base=base)
+            [down, *_] = [p for p in model.parameters() if p.shape[2:] == (1, 1)]
+            assert down.shape[:2] == (min(width, 8), 8)
 
 
 def test_a_classifier_without_a_basis_is_refused() -> None:

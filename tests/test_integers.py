@@ -13,10 +13,9 @@ from tests.test_prune import images, model_of
 from trials.compress.choose import choose_fast, table_error
 from trials.compress.fast import IntegerKAN, IntegerLayer, TabulatedKAN, can_be_integer, can_be_tabulated
 from trials.compress.integers import LEVELS, ZERO, IntegerProduct
-from trials.compress.prune import edged_layers
 from trials.compress.quantize import dequantize, quantize
 from trials.compress.stored import Fast, accelerate, build_fast, describe
-from trials.edges import planes_at
+from trials.edges import edged_layers, planes_at
 from trials.kan import BASES, KANConv1d, KANConv2d, KANConv3d, KANLinear
 from trials.kan.layer import KANLayer
 from trials.weights import WeightsError

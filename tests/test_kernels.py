@@ -31,12 +31,18 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MEMBERS: list[tuple[str, dict[str, Any]]] = [
     *(("bspline", {"grid_size": g, "spline_order": s, "grid_range": 1.5}) for g, s in [(1, 0), (4, 1), (10, 3)]),
     *(("bspline", {"grid_size": g, "spline_order": s}) for g, s in [(5, 2), (50, 3), (3, 4), (6, 5)]),
+    *(("bspline", {"grid_size": g, "grid_centre": m, "grid_range": 1.5}) for g, m in [(20, 0.6), (5, -3.0)]),
     *(("rbf", {"grid_size": g, "grid_range": 2.5}) for g in (2, 9)),
+    *(("rbf", {"grid_size": 6, "kernel": kernel}) for kernel in ("tanh2", "sech")),
+    *(("rbf", {"grid_size": 7, "kernel": kernel, "learnable": True}) for kernel in ("gauss", "tanh2", "sech")),
+    *(("sine", {"grid_size": g}) for g in (1, 8)),
     *(("fourier", {"grid_size": g}) for g in (1, 5, 64)),
     *((name, {"degree": 1}) for name in ("chebyshev", "legendre", "gram")),
     *((name, {"degree": 5, "constant": True}) for name in ("chebyshev", "legendre", "gram")),
     *(("jacobi", {"degree": d, "a": -0.4, "b": 1.7}) for d in (1, 6)),
+    *((name, {"degree": 4, "unit_variance": False}) for name in ("gram", "bernstein")),
     *(("bernstein", {"degree": d}) for d in (1, 4, 32)),
+    *(("bernstein", {"degree": d, "constant": True}) for d in (1, 5)),
     *(("wavelet", {"kind": kind, "count": 5}) for kind in ("mexican_hat", "morlet", "dog")),
     *(("relu", {"grid_size": g, "spline_order": s}) for g, s in [(1, 0), (5, 3)]),
 ]  # fmt: skip
@@ -119,7 +125,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("placement", ["none", "full", "poly", "degree"])
 @pytest.mark.parametrize("kind", LAYERS)
-@pytest.mark.parametrize("basis", ["bspline", "relu"])
+@pytest.mark.parametrize("basis", ["bspline", "relu", "sine"])
 def test_a_layer_with_kernels_is_the_layer_without(basis: str, kind: str, placement: str) -> None:
     build, shape = LAYERS[kind]
     layer = build(

@@ -76,11 +76,14 @@ def test_every_downsampling_fits_every_image_size(downsampling: str, head: str, 
         assert model(torch.randn(2, 1, image_size, image_size)).shape == (2, 5)
 
 
-def test_the_control_is_exactly_the_usual_network() -> None:
+@pytest.mark.parametrize("normalize_input", [True, False])
+def test_the_control_is_exactly_the_usual_network(normalize_input: bool) -> None:
     model = model_of(
-        28, depth=3, width=8, basis={"name": "none"}, base_activation="relu", normalization="batch", halvings=2
-    )
+        28, depth=3, width=8, basis={"name": "none"}, base_activation="relu", normalization="batch", halvings=2,
+        normalize_input=normalize_input,
+    )  # fmt: skip
     reference = nn.Sequential(
+        *([nn.BatchNorm2d(1)] if normalize_input else []),
         nn.Conv2d(1, 8, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(8), nn.ReLU(),
         nn.Conv2d(8, 16, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(16), nn.ReLU(),
         nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
@@ -99,16 +102,12 @@ def test_depth_width_and_growth_are_what_they_say() -> None:
     assert [layer.weight.shape[0] for layer in convolutions] == [6, 6, 18, 18]
 
 
-def test_only_a_plain_network_normalises_with_parameters_unless_told() -> None:
-    def learns(**fields: Any) -> bool:
-        norms = [m for m in model_of(depth=2, **fields).modules() if isinstance(m, nn.BatchNorm2d)]
-        assert norms
-        return all(m.affine for m in norms)
-
-    assert learns(basis={"name": "none"})
-    assert not learns(basis={"name": "rbf"})
-    assert learns(basis={"name": "rbf"}, affine=True)
-    assert not learns(basis={"name": "none"}, affine=False)
+def test_a_network_normalises_with_parameters_unless_told() -> None:
+    for basis, affine in itertools.product(("rbf", "none"), (True, False)):
+        model = model_of(depth=2, bottleneck=2, basis={"name": basis}, affine=affine)
+        norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert len(norms) == 5 and {m.affine for m in norms} == {affine}
+    assert PlainModelConfig().affine
 
 
 def test_dropout_acts_in_training_alone_and_never_on_the_image() -> None:
@@ -121,8 +120,9 @@ def test_dropout_acts_in_training_alone_and_never_on_the_image() -> None:
 
 
 def test_the_first_layer_never_has_a_bottleneck() -> None:
-    shapes = [tuple(p.shape[:2]) for p in model_of(width=8, depth=2, halvings=0, bottleneck=2).blocks[0].parameters()]
-    assert shapes[0][0] == 8 and shapes[0][1] == 9
+    first, second = model_of(width=8, depth=2, halvings=0, bottleneck=2).blocks  # type: ignore[misc]
+    assert [tuple(p.shape) for p in first.parameters() if p.dim() > 1] == [(8, 9, 3, 3)]
+    assert [tuple(p.shape[2:]) for p in second.parameters() if p.dim() > 1] == [(1, 1), (3, 3), (1, 1)]
 
 
 def test_the_base_branch_and_its_activation_reach_every_layer() -> None:

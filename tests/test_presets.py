@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from kansearch.deliver.presets import preset_rows
+from kansearch.deliver.presets import preset_config, preset_rows
 from kansearch.errors import SpaceError
 from kansearch.space import parse_space
 from kansearch.study.figures import describe
 from tests.commandline import Command, kansearch_fixture, one_line
 from trials.config import DENSE_FAMILIES, TrialConfig
 from trials.data.shape import DataShape
+from trials.kan import KANConv2d
 from trials.models import MODELS, build_model
 from trials.presets import PRESETS
 
@@ -66,7 +67,7 @@ def rows() -> Rows:
 def test_there_are_the_published_networks_of_every_kind(rows: Rows) -> None:
     assert rows.keys() == PRESETS.keys() == {preset.name for preset in PRESETS.values()}
     assert sum(row["model"]["family"] == "kanc" and "accuracy" in row["published"] for row in rows.values()) == 18
-    assert sum(name.startswith("simple-") for name in rows) == 8 * 2 * 2
+    assert sum(name.startswith("simple-") for name in rows) == 8 * 2 * 2 + 1
     assert {row["model"]["family"] for row in rows.values()} <= MODELS.keys()
     assert all(row["source"] for row in rows.values())
 
@@ -112,6 +113,32 @@ def test_it_takes_a_step_and_gives_the_same_outputs_from_saved_weights(name: str
     again = build_model(preset.config, shape)
     again.load_state_dict(load_file(tmp_path / "m.safetensors"))
     assert torch.equal(model.eval()(images), again.eval()(images))
+
+
+def test_sixteen_convolutions_have_the_published_channels_and_strides() -> None:
+    model = build_model(PRESETS["simple-kagn-16-cifar100"].config, DataShape(3, (32, 32), 100))
+    convolutions = [each for each in model.modules() if isinstance(each, KANConv2d)]
+    assert [each.out_channels // 8 for each in convolutions] == [1, 1, 2, 2, 4, 4, 8, 8] + [16] * 4 + [32] * 4
+    assert [i for i, each in enumerate(convolutions, 1) if each.stride == (2, 2)] == [2, 4, 8]
+
+
+@pytest.mark.parametrize("depth", [4, 8, 12, 16])
+def test_a_simple_network_of_each_depth_is_built(depth: int) -> None:
+    config = config_of(f"{{family: simple, depth: {depth}, width: 2, basis: {{name: gram, degree: 1}}}}").model
+    model = build_model(config, DataShape(1, (28, 28), 10))
+    assert sum(isinstance(each, KANConv2d) for each in model.modules()) == depth
+    assert model(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [("kkan-small-gs10", "symmetric"), ("cnn-big", "symmetric"), ("simple-kan-4-mnist", "symmetric"),
+     ("ckan-bn-gs10", "symmetric"), ("vgg11-gram", "standard"), ("unet", "standard")],
+)  # fmt: skip
+def test_it_is_retrained_with_the_pixels_it_was_published_with(name: str, pixels: str, rows: Rows) -> None:
+    assert rows[name]["pixels"] == PRESETS[name].pixels == pixels
+    if name != "vgg11-gram" and name != "unet":
+        assert preset_config(name, None).data.pixels == preset_config(name, "digits").data.pixels == pixels
 
 
 # -- in a search space ---------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from trials.compress.channels import cut_channels, narrow_network, prune_channels
 from trials.compress.prune import (
     count_edges,
-    edged_layers,
     network_edges,
     prune_edges,
     remove_edges,
@@ -19,7 +18,7 @@ from trials.compress.prune import (
 )
 from trials.config import RegularizationConfig, TrialConfig
 from trials.data.shape import DataShape
-from trials.edges import planes_at, weights_by_edge
+from trials.edges import edged_layers, planes_at, weights_by_edge
 from trials.kan.layer import KANLayer
 from trials.models import build_model
 from trials.optim import build_optimizer
@@ -140,6 +139,7 @@ CHAINS = {
     "KAN head": {**PLAIN, "head": "flatten", "classifier": "kan", "basis": {"name": "wavelet"}},
     "scaler": {**PLAIN, "spline_scaler": True, "bias": False, "basis": {"name": "chebyshev"}},
     "bottleneck": {**PLAIN, "bottleneck": 2, "bottleneck_minimum": 4},
+    "full base branch": {**PLAIN, "bottleneck": 2, "bottleneck_minimum": 4, "bottleneck_base": "full"},
     "experts": {**PLAIN, "experts": 3, "experts_per_image": 3},
     "control": {**PLAIN, "basis": {"name": "none"}, "head": "flatten"},
     "narrow control": {**PLAIN, "basis": {"name": "none"}, "bottleneck": 2, "bottleneck_minimum": 4},

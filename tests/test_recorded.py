@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import random
@@ -26,6 +27,7 @@ from kansearch.search.simulator import hypervolume_of, simulate
 from kansearch.space import SearchSettings, find_space, load_space, random_config
 from tests.benchmarks.record import Earlier, read_earlier
 from tests.recordings import LARGEST, NOISE, SPACE, error_at, write_lines
+from trials.config import TrialConfig
 from trials.run import measure
 
 EPOCHS = 4
@@ -167,10 +169,41 @@ def test_sizes_by_formula_are_those_of_what_is_built(name: str) -> None:
         assert counted[:2] == tuple(measure(config, ["parameters", "flops"]).values())
 
 
+@pytest.mark.parametrize("head", ["pool", "flatten"])
+@pytest.mark.parametrize(
+    "basis",
+    [{"name": "relu"}, {"name": "gram"}, {"name": "none"}, {"name": "sine"}, {"name": "rbf", "learnable": True}],
+    ids=lambda each: each["name"],
+)
+def test_what_a_space_may_fix_is_counted_too(basis: dict[str, Any], head: str) -> None:
+    fields = itertools.product((True, False), (True, False), (True, False), ("linear", "kan"), (None, 2))
+    for bias, affine, normalize_input, classifier, bottleneck in fields:
+        model = {"basis": basis, "head": head, "bias": bias, "affine": affine, "normalize_input": normalize_input}
+        model |= {"classifier": classifier, "bottleneck": bottleneck, "width": 6, "downsampling": "stride"}
+        config = TrialConfig.model_validate({"data": {"dataset": "digits"}, "model": model})
+        counted = plain_sizes(config.model.model_dump(mode="json"), 1, 8, 10)
+        assert counted[:2] == tuple(measure(config, ["parameters", "flops"]).values())
+
+
 def test_a_network_that_the_formula_does_not_know_is_refused() -> None:
     config = random_config(load_space(find_space("bases")), random.Random(0))
     with pytest.raises(InputError, match="without experts"):
         plain_sizes({**config.model.model_dump(mode="json"), "experts": 2}, 1, 8, 10)
+    with pytest.raises(InputError, match="of a basis that expands or none"):
+        plain_sizes({**config.model.model_dump(mode="json"), "experts": None, "basis": {"name": "rational"}}, 1, 8, 10)
+
+
+def test_a_recording_of_other_blocks_is_its_own_and_says_so(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", 2, 0)
+    early = write_lines(tmp_path / "b.jsonl", 2, 0, blocks=1)
+    with pytest.raises(InputError, match=r"b\.jsonl: is of another recording"):
+        read_lines([tmp_path])
+    lines = (tmp_path / "b.jsonl").read_text().replace('"blocks": 1, ', "")
+    (tmp_path / "b.jsonl").write_text(lines)
+    assert write_table("early", *read_lines([tmp_path / "b.jsonl"]), tmp_path)["blocks"] == 1
+    assert load_recording("early", tmp_path).blocks == 1
+    document = early[0]["config"]["model"]
+    assert plain_sizes(document, 1, 28, 10, 1) != plain_sizes(document, 1, 28, 10)
 
 
 # -- the surrogate ----------------------------------------------------------------------------------------------------

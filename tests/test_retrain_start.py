@@ -34,7 +34,7 @@ DOCUMENT: dict[str, Any] = {
     "data": {"dataset": "digits", "limit": 300, "batch_size": 32},
     "model": {"depth": 2, "width": 6, "basis": {"name": "rbf", "grid_size": 4}},
     "optimizer": {"name": "adamw", "lr": 1e-2},
-    "epochs": 4,
+    "epochs": 8,
 }
 
 

@@ -77,3 +77,17 @@ def test_where_a_configuration_comes_from_is_read_as_it_stands(tmp_path: Path) -
     assert load_source(path) == {"study": "s", "trial": 3, "values": {"accuracy": 0.5}}
     path.write_text("config: {data: {dataset: digits}}\n")
     assert load_source(path) == {}
+
+
+def test_a_file_from_before_the_blocks_were_one_says_so_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "best.yaml"
+    text = "config: {{data: {{dataset: digits}}, model: {{basis: gram, affine: {}}}}}\n"
+    path.write_text(text.format("null"))
+    with pytest.raises(InputError) as earlier:
+        load_config(path)
+    assert str(earlier.value) == (
+        f"{path}: written by an earlier kansearch, whose networks had other blocks: model.affine is null; "
+        "set it to true or false to build the network of this version"
+    )
+    path.write_text(text.format("true"))
+    assert load_config(path).model.affine

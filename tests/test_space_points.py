@@ -38,7 +38,7 @@ SMALL = [
     "model: {choice: [{depth: 1}, {basis: none}, {depth: {int: [1, 2]}, basis: rbf}]}",
     "model: {depth: {int: [1, 3], step: 2}, basis: {name: rbf, grid_size: {int: [4, 6], log: true}}}",
     "optimizer: {choice: [adamw, {name: lbfgs, lr: {int: [1, 2]}}, {name: adamw, lr: {float: [0.1, 0.3], step: 0.1}}]}",
-    "optimizer: {choice: [{name: lbfgs, lr: {choice: [0.5, 1, 2]}}, adamw]}\nmodel: {affine: {choice: [null, true]}}",
+    "optimizer: {choice: [{name: lbfgs, lr: {choice: [0.5, 1, 2]}}, adamw]}\nmodel: {bottleneck: {choice: [null, 2]}}",
 ]
 
 

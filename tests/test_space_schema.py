@@ -105,7 +105,7 @@ def test_what_the_schema_refuses_and_what_is_left_to_the_loader(name: str, docum
         "model: {basis: {choice: [none, {name: gram, degree: {int: [2, 4]}}]}}",
         "model: {choice: [{depth: 2}, {depth: {int: [3, 4]}}]}",
         "model: {width: {int: [4, 64], log: true}, dropout: {float: [0, 0.5], step: 0.1}}",
-        "model: {bottleneck: {choice: [null, 2]}, affine: null, base_branch: {choice: [true, false]}}",
+        "model: {bottleneck: {choice: [null, 2]}, affine: false, base_branch: {choice: [true, false]}}",
         "optimizer: {name: lbfgs, lr: {int: [1, 3]}}",
         "objectives: {validation_loss: minimize}",
         "constraints: {flops: 1e9, parameters: 100}",

@@ -13,9 +13,12 @@ import pytest
 import torch
 
 import trials
+from tests.modelfolder import model_config, write_model
 from trials import load_model
 from trials.config import TrialConfig
 from trials.data.splits import load_test
+from trials.portable import write_portable
+from trials.prediction import Predictor
 from trials.run import describe_model, evaluate, run_trial
 from trials.step import predict
 from trials.trained import ModelError
@@ -51,6 +54,19 @@ def rewrite(folder: Path, **changes: Any) -> None:
     (folder / "model.json").write_text(json.dumps({**manifest, **changes}))
 
 
+@pytest.mark.parametrize("name", ["bernstein", "chebyshev", "gram", "jacobi", "legendre"])
+def test_a_model_of_before_polynomials_were_scaled_computes_what_it_did(name: str, tmp_path: Path) -> None:
+    published = {"name": name, "unit_variance": False, **({"constant": True} if name == "bernstein" else {})}
+    folder = write_model(tmp_path / "model", model_config(basis=published))
+    images = torch.rand(3, 1, 8, 8) * 255
+    expected = load_model(folder)[0](images)
+    document = json.loads((folder / "model.json").read_text())["config"]
+    for field in published.keys() - {"name"}:
+        del document["model"]["basis"][field]
+    rewrite(folder, config=document)
+    assert torch.equal(load_model(folder)[0](images), expected)
+
+
 def test_a_loaded_model_gives_the_logits_that_were_measured(trained: Path) -> None:
     model, loaded = load_model(trained)
     assert loaded == config()
@@ -62,6 +78,27 @@ def test_a_loaded_model_gives_the_logits_that_were_measured(trained: Path) -> No
     accuracy = (logits.argmax(1) == split.labels).double().mean().item()
     assert accuracy == pytest.approx(evaluate(config(), trained / "checkpoint.pt", device="cpu")["accuracy"])
     assert model.classes == tuple("0123456789")
+
+
+def test_a_model_knows_the_pixels_that_it_was_trained_with(tmp_path: Path) -> None:
+    """In its folder, in a file of another program and in what is asked of it: everywhere bytes are given."""
+    own = config(data={"dataset": "digits", "limit": 200, "batch_size": 32, "pixels": "symmetric"})
+    weights, checkpoint = tmp_path / "model.safetensors", tmp_path / "checkpoint.pt"
+    list(run_trial(own, device="cpu", weights=weights, checkpoint=checkpoint, hold_out=False))
+    describe_model(own, tmp_path)
+    manifest = json.loads((tmp_path / "model.json").read_text())
+    assert (manifest["mean"], manifest["std"]) == ([127.5], [127.5])
+    split = load_test(own.data, torch.device("cpu"))
+    model, _ = load_model(tmp_path)
+    with torch.no_grad():
+        logits = model(split.images)
+    torch.testing.assert_close(logits, predict(model.network, split))
+    accuracy = (logits.argmax(1) == split.labels).double().mean().item()
+    assert accuracy == pytest.approx(evaluate(own, checkpoint, device="cpu")["accuracy"])
+    asked = Predictor(tmp_path, "cpu").probabilities(split.images.numpy())
+    torch.testing.assert_close(torch.from_numpy(asked), logits.softmax(1))
+    (program,) = write_portable(tmp_path, ["torch"])
+    torch.testing.assert_close(torch.export.load(program).module()(split.images[:7].float()), logits[:7])
 
 
 def test_of_a_folder_with_seeds_the_first_is_loaded(trained: Path, tmp_path: Path) -> None:
@@ -130,7 +167,9 @@ def test_weights_of_another_network_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"format": 3}, "written by a newer kansearch, in format 3; this one reads format 2"),
+        ({"format": 5}, "written by a newer kansearch, in format 5; this one reads format 4"),
+        ({"format": 1}, "written by an earlier kansearch, in format 1, whose networks had other blocks; train the"),
+        ({"format": 2}, "written by an earlier kansearch, in format 2, whose networks had other blocks; train the"),
         ({"format": "1"}, "not a model that kansearch wrote"),
         (
             {"config": {"data": {"dataset": "digits"}, "model": {"depths": 2}}},

@@ -1,7 +1,7 @@
 """The edges of a layer, (output, input, kernel entry): their functions, and what these do with the inputs they see.
 
 An edge of a KAN layer is φ_{o,i,k} = Σ_p w_{o,i,p,k} · plane_p; one of a plain convolution or linear layer is
-w_{o,i,k} · x, which is the same with x for the one plane.
+w_{o,i,k} · x, which is the same with x for the one plane. One of a learnable activation is its channel's function.
 """
 
 from __future__ import annotations
@@ -11,19 +11,39 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from trials.kan.activation import ChannelActivation
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 
-__all__ = ["LINEAR", "edge_means", "edge_spreads", "planes_at", "seen_inputs", "weights_by_edge"]
+__all__ = [
+    "EDGED",
+    "LINEAR",
+    "edge_means",
+    "edge_spreads",
+    "edged_layers",
+    "planes_at",
+    "seen_inputs",
+    "weights_by_edge",
+]
 
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 """Layers whose edges are numbers."""
+EDGED = (KANLayer, *LINEAR)
+"""Layers that have edges."""
 _SAMPLES = 2048
 """Values kept of each input channel."""
 
 
+def edged_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """The layers that have edges, by name; experts among them, a mixture's gate not."""
+    gates = {id(module.gate) for module in network.modules() if isinstance(module, MixtureKANConv)}
+    return {name: each for name, each in network.named_modules() if isinstance(each, EDGED) and id(each) not in gates}
+
+
 def planes_at(layer: nn.Module, z: Tensor) -> Tensor:
     """The basis functions and the base branch at z, or z itself where there is no basis: (*shape) -> (*shape, P)."""
+    if isinstance(layer, ChannelActivation):
+        return layer.functions(z)
     if not isinstance(layer, KANLayer):
         return z[..., None]
     features = layer.basis.expand(z)
@@ -32,6 +52,8 @@ def planes_at(layer: nn.Module, z: Tensor) -> Tensor:
 
 def weights_by_edge(layer: nn.Module) -> Tensor:
     """The effective weights: (O, I, P, K), with I = inputs / groups and K kernel entries, 1 of a linear layer."""
+    if isinstance(layer, ChannelActivation):
+        return layer.mixture()[:, None, :, None]
     weights = layer.edge_weights() if isinstance(layer, KANLayer) else layer.get_parameter("weight")[:, :, None]
     return weights.reshape(*weights.shape[:3], weights[0, 0, 0].numel())
 

@@ -20,7 +20,7 @@ from trials.config import TrialConfig
 from trials.data.loader import evaluation_batches
 from trials.data.splits import load_training
 from trials.edges import edge_spreads, planes_at, seen_inputs, weights_by_edge
-from trials.kan import BASES
+from trials.kan import BASES, Basis, ChannelActivation, GroupRational, SplineActivation
 from trials.kan.layer import KANLayer
 from trials.models import build_network
 from trials.pretrained import load_pretrained
@@ -38,13 +38,17 @@ _NEGLIGIBLE = 0.01
 """Share of a layer's variance that its prunable edges hold together, at most."""
 
 Array = NDArray[np.float64]
+Learned = KANLayer | GroupRational | SplineActivation
+_LEARNED = (KANLayer, GroupRational, SplineActivation)
+"""Layers that have learned functions."""
 
 
 @dataclass(frozen=True)
 class LearnedLayer:
     """A KAN layer of O outputs, I inputs and K kernel entries (1 of a linear layer): an edge is (output, input, entry).
 
-    φ_{o,i,k} = Σ_p weights[o, i, p, k] · planes[:, p], over the basis functions and the base branch.
+    φ_{o,i,k} = Σ_p weights[o, i, p, k] · planes[:, p], over the basis functions and the base branch. A learnable
+    activation is one of O channels, with I = K = 1: each channel's function.
     """
 
     name: str
@@ -108,7 +112,7 @@ class LearnedLayer:
 
 
 def inspect_weights(config: TrialConfig, weights: Path, data_dir: Path | None = None) -> list[LearnedLayer]:
-    """The KAN layers of the network in a safetensors file, in the order of the network, on the CPU.
+    """The KAN layers and learnable activations of the network in a safetensors file, in its order, on the CPU.
 
     Its first weights are drawn again from `config.seed`, as they were when it was trained. Raises DataError,
     WeightsError where the file does not fit the configuration.
@@ -126,26 +130,27 @@ def inspect_weights(config: TrialConfig, weights: Path, data_dir: Path | None = 
 @torch.no_grad()
 def inspect_network(network: nn.Module, initial: nn.Module, images: Tensor) -> list[LearnedLayer]:
     """The same of a network, what it was before training, and normalised images (N, C, *size)."""
-    before = {name: layer for name, layer in initial.named_modules() if isinstance(layer, KANLayer)}
-    seen = seen_inputs(network.eval(), images, (KANLayer,))
+    before = {name: layer for name, layer in initial.named_modules() if isinstance(layer, _LEARNED)}
+    seen = seen_inputs(network.eval(), images, _LEARNED)
     return [
         _layer(name, layer, before[name], seen[name])
         for name, layer in network.named_modules()
-        if isinstance(layer, KANLayer)
+        if isinstance(layer, _LEARNED)
     ]
 
 
-def _layer(name: str, layer: KANLayer, before: KANLayer, seen: Tensor) -> LearnedLayer:
-    radius: float | None = getattr(layer.basis, "grid_range", None)
-    middle = layer.basis.grid_centre
+def _layer(name: str, layer: Learned, before: Learned, seen: Tensor) -> LearnedLayer:
+    basis = None if isinstance(layer, GroupRational) else layer.basis
+    radius: float | None = getattr(basis, "grid_range", None)
+    middle = 0.0 if basis is None else basis.grid_centre
     grid = None if radius is None else (middle - radius, middle + radius)
     reach = max(*map(abs, grid or (0.0, 0.0)), float(np.quantile(seen.abs().numpy(), _SHOWN)), 1.0)
     z = torch.linspace(-reach, reach, POINTS)
     weights = weights_by_edge(layer)
     return LearnedLayer(
         name=name,
-        basis=next(name for name, basis in BASES.items() if type(layer.basis) is basis),
-        kernel=tuple(layer.weight.shape[2:]),
+        basis=layer.name if isinstance(layer, ChannelActivation) else _name_of(layer.basis),
+        kernel=() if isinstance(layer, ChannelActivation) else tuple(layer.weight.shape[2:]),
         z=_array(z),
         planes=_array(planes_at(layer, z)),
         weights=_array(weights),
@@ -156,6 +161,10 @@ def _layer(name: str, layer: KANLayer, before: KANLayer, seen: Tensor) -> Learne
         grid=grid,
         importance=_array(edge_spreads(planes_at(layer, seen), weights)),
     )
+
+
+def _name_of(basis: Basis) -> str:
+    return next(name for name, known in BASES.items() if type(basis) is known)
 
 
 def _array(tensor: Tensor) -> Array:

@@ -22,15 +22,18 @@ from torch import Tensor, nn
 from trials.config import BasisConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig, TrialConfig
 from trials.data.datasets import data_shape, training_images
 from trials.data.held import augmentation_bytes, held_bytes
-from trials.kan import Basis, build_basis
+from trials.kan import Basis, GroupRational, SplineActivation, build_basis
+from trials.kan.activation import ChannelActivation
 from trials.kan.basis.basis import MOMENT_POINTS
 from trials.kan.kernels.program import base_number, program_of
+from trials.kan.kernels.rational import SUMS
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
 from trials.kan.recompute import Expansion, Recomputed, piece_bytes, piece_rows
 from trials.live import LiveBytes
 from trials.losses import losses
 from trials.models import build_network
+from trials.models.normalization import is_wide
 from trials.pixels import count_batch, evaluation_batch
 from trials.step import EVALUATION_BATCH, activation_penalties, working_precision
 
@@ -103,7 +106,7 @@ def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tup
 def _moment_bytes(basis: BasisConfig) -> float:
     """Of the basis' moments, from which a KAN layer's first weights are drawn."""
     features = _feature_bytes(basis, None, "full", torch.float64)[0]
-    return MOMENT_POINTS * (features + 2 * 8 * build_basis(basis).n_features)
+    return MOMENT_POINTS * (features + 3 * 8 * build_basis(basis).n_features)
 
 
 class _Walk:
@@ -181,16 +184,21 @@ class _Walk:
             expert, rows = layer.experts[0], samples
             assert isinstance(expert, KANLayer)
             weights = 2 * samples * expert.weight.nbytes  # each sample has its own, and the convolution a copy
-        elif isinstance(layer, KANLayer):
+        elif isinstance(layer, GroupRational):
+            forward, backward = (0.0, 4 * SUMS / 32) if self._kernels else _rational_bytes(z.dtype)
+            return forward * samples * z[0].numel(), backward * samples * z[0].numel()
+        elif isinstance(layer, (KANLayer, SplineActivation)):
             expert, rows = layer, min(piece_rows(z, layer.planes, self._piece), samples)
             weights = 0
         else:
             return 0.0, 0.0
         planes = expert.planes * expert.weight.itemsize
         if self._kernels and layer is expert and _has_kernel(_basis_of(expert), expert):
-            forward, backward, copies = float(planes), float(2 * planes + z.itemsize), 0
+            forward, backward = float(planes), float(2 * planes + z.itemsize)
+            copies = planes if isinstance(layer, SplineActivation) else 0  # products, which are summed next
         else:
-            placement = expert.perturbation.placement if expert.perturbation else "full"
+            perturbation = expert.perturbation if isinstance(expert, KANLayer) else None
+            placement = perturbation.placement if perturbation else "full"
             base: Callable[[], nn.Module] | None = type(expert.base) if isinstance(expert.base, nn.Module) else None
             forward, backward = _feature_bytes(_basis_of(expert), base, placement, z.dtype)
             copies = planes if z.dim() > 2 else 0
@@ -202,7 +210,7 @@ class _Walk:
         )
 
 
-def _has_kernel(basis: BasisConfig, layer: KANLayer) -> bool:
+def _has_kernel(basis: BasisConfig, layer: KANLayer | SplineActivation) -> bool:
     built = build_basis(basis)
     return program_of(built, [*built.parameters()]) is not None and base_number(layer.base) is not None
 
@@ -214,10 +222,10 @@ def _blocked(x: Tensor) -> float:
 
 def _is_layer(module: nn.Module) -> bool:
     native = next(module.children(), None) is None and not isinstance(module, Basis)
-    return native or isinstance(module, (KANLayer, MixtureKANConv))
+    return native or isinstance(module, (KANLayer, MixtureKANConv, ChannelActivation))
 
 
-def _basis_of(layer: KANLayer) -> BasisConfig:
+def _basis_of(layer: KANLayer | SplineActivation) -> BasisConfig:
     """The layer's basis with its ranges and exponents as they are by default: they change no size."""
     basis = layer.basis.config
     assert basis is not None
@@ -243,6 +251,19 @@ def _feature_bytes(
     return forward.peak / _ELEMENTS, backward.peak / _ELEMENTS
 
 
+@cache
+def _rational_bytes(dtype: torch.dtype) -> tuple[float, float]:
+    """The same of a rational activation."""
+    with torch.device("meta"):
+        layer = GroupRational(8)
+        x = torch.empty(_ELEMENTS, 8, dtype=dtype, requires_grad=True)
+        with LiveBytes(x) as forward:
+            y = layer(x)
+        with LiveBytes(x, y) as backward:
+            y.backward(y.detach())
+    return (forward.peak - y.nbytes) / x.numel(), (backward.peak - x.nbytes) / x.numel()
+
+
 class _NoProduct:
     """A `Product` that takes no memory but for the gradient of its planes."""
 
@@ -261,5 +282,5 @@ def _compute_in_bfloat16(network: nn.Module) -> None:
             module.register_forward_pre_hook(lambda module, inputs: inputs[0].to(module.weight.dtype))
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)):
             module.float()
-        if isinstance(module, nn.GroupNorm):
+        if isinstance(module, nn.GroupNorm) or is_wide(module):
             module.register_forward_pre_hook(lambda module, inputs: inputs[0].float())

@@ -14,7 +14,7 @@ from trials.config import RegularizationConfig
 from trials.data.loader import evaluation_batches
 from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
-from trials.kan.layer import KANLayer
+from trials.edges import edged_layers
 from trials.kan.mixture import MixtureKANConv
 from trials.lbfgs import LBFGS
 from trials.losses import losses
@@ -89,16 +89,17 @@ def backward(
 
 
 def l1_penalty(model: nn.Module) -> Tensor:
-    """Σ|w| over the basis weights of every KAN layer; 0 where there is none."""
-    layers = [module for module in model.modules() if isinstance(module, KANLayer)]
-    return torch.stack([layer.basis_weight().abs().sum() for layer in layers]).sum() if layers else torch.zeros(())
+    """Σ|w| over the weights of every KAN, convolution and linear layer, both branches; 0 where there is none."""
+    weights = [layer.get_parameter("weight") for layer in edged_layers(model).values()]
+    return torch.stack([weight.abs().sum() for weight in weights]).sum() if weights else torch.zeros(())
 
 
 @contextmanager
 def activation_penalties(model: nn.Module, regularization: RegularizationConfig) -> Iterator[list[Tensor]]:
     """A list that the forward passes inside fill with the penalties on activations, each times its coefficient.
 
-    Of each KAN layer the mean |y| and the mean y² of its outputs, of each mixture of experts its load-balance loss.
+    Of each KAN, convolution and linear layer the mean |y| and the mean y² of its outputs, of each mixture of experts
+    its load-balance loss.
     """
     penalties: list[Tensor] = []
     l1, l2, balance = regularization.l1_activation, regularization.l2_activation, regularization.load_balance
@@ -112,9 +113,8 @@ def activation_penalties(model: nn.Module, regularization: RegularizationConfig)
         penalties.append(balance * mixture.load_balance(inputs[0]))
         of_layer(mixture, inputs, y)
 
-    modules = list(model.modules())
-    layers = [module for module in modules if isinstance(module, KANLayer)] if l1 or l2 else []
-    mixtures = [module for module in modules if isinstance(module, MixtureKANConv)]
+    layers = edged_layers(model).values() if l1 or l2 else []
+    mixtures = [module for module in model.modules() if isinstance(module, MixtureKANConv)]
     handles = [layer.register_forward_hook(of_layer) for layer in layers]
     handles += [mixture.register_forward_hook(of_mixture) for mixture in mixtures]
     try:

@@ -12,6 +12,7 @@ Neither file can run code, and both are checked before anything is built from th
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from trials.compress.quantize import dequantize
 from trials.compress.stored import COMPRESSED, accelerate, restore_widths
 from trials.config import TrialConfig
+from trials.config.basis import in_published_form
 from trials.data.datasets import data_shape
 from trials.data.names import class_names
 from trials.data.shape import DataShape
@@ -46,9 +48,9 @@ __all__ = [
     "write_model",
 ]
 
-PLAIN, FORMAT = 1, 2
-"""Of the manifest: of a network as its configuration says, and of a compressed one, the newest that is read here. A
-reader refuses what is newer than itself."""
+PLAIN, FORMAT = 3, 4
+"""Format of the manifest: of a network as its configuration says, and of a compressed one, the newest that is read
+here. A reader refuses newer ones, and 1 and 2: a configuration meant a network of other blocks then."""
 MANIFEST, WEIGHTS = "model.json", "model.safetensors"
 _PUZZLING = "not a model that kansearch wrote"
 
@@ -126,8 +128,8 @@ def load_model(
             are not to be trained; other devices and exports never use them.
 
     Raises:
-        ModelError: there is no model, its manifest is damaged, is from a newer version, or the weights are damaged,
-            other ones than the manifest says, or of another network.
+        ModelError: there is no model, its manifest is damaged, is from a newer version or from an earlier one with
+            other networks, or the weights are damaged, other ones than the manifest says, or of another network.
     """
     model, config, manifest = open_model(folder)
     if COMPRESSED in manifest and not exact:
@@ -182,16 +184,31 @@ def _manifest(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"{path}: written by a newer kansearch, in format {manifest['format']}; this one reads format {FORMAT}"
         )
+    if manifest["format"] < PLAIN:
+        raise ModelError(
+            f"{path}: written by an earlier kansearch, in format {manifest['format']}, whose networks had other "
+            "blocks; train the configuration again, or use the version that wrote it"
+        )
     return manifest
 
 
 def _config(path: Path, manifest: Mapping[str, Any]) -> TrialConfig:
     try:
-        return TrialConfig.model_validate(manifest.get("config"))
+        return TrialConfig.model_validate(_complete(manifest.get("config")))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, ("config", *first["loc"])))
         raise ModelError(f"{path}: {place}: {first['msg']}; was it written by another version?") from error
+
+
+def _complete(document: Any) -> Any:
+    """A configuration with its bases as they were, where it was written before that could be said."""
+    document = copy.deepcopy(document)
+    model = document.get("model") if isinstance(document, dict) else None
+    for name in ("basis", "classifier_basis", "output_basis"):
+        if isinstance(model, dict) and isinstance(model.get(name), dict):
+            model[name] = in_published_form(model[name])
+    return document
 
 
 def _load(path: Path, digest: str, network: nn.Module) -> None:

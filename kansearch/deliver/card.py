@@ -15,6 +15,7 @@ from kansearch.deliver.retraining import Retraining
 from kansearch.deliver.seed import write_whole
 from kansearch.search.session import processor
 from kansearch.study.figures import describe
+from trials.config.basis import is_control
 
 __all__ = ["card", "write_card"]
 
@@ -32,6 +33,11 @@ _FIGURES = {
     "calibration_error": "expected calibration error, 15 bins",
     "validation_accuracy": "accuracy on the validation part",
     "validation_mean_iou": "mean IoU on the validation part",
+}
+_CONTROLS = {
+    "none": "a plain network",
+    "spline_activation": "a plain network with spline activations, a control",
+    "power_mlp": "a PowerMLP network, a control",
 }
 _MOST_CLASSES = 100
 
@@ -66,7 +72,8 @@ def card(retraining: Retraining, metrics: Mapping[str, Any], classes: Sequence[s
 
 def _what(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]:
     config, source = retraining.config, retraining.source
-    kind = "a plain network" if config.model.basis.name == "none" else f"a KAN of basis `{config.model.basis.name}`"
+    basis = config.model.basis.name
+    kind = _CONTROLS[basis] if is_control(basis) else f"a KAN of basis `{basis}`"
     task = "classifies each pixel" if "mean_iou" in metrics else "classifies samples"
     yield (
         f"A network that {task} of `{config.data.dataset}`: {kind} of family `{config.model.family}`, "

@@ -26,7 +26,11 @@ def _row(preset: Preset, parameters: int) -> dict[str, Any]:
     fields = asdict(preset)
     first = {"name": fields.pop("name"), "parameters": parameters, "published": dict(fields.pop("published"))}
     model = preset.document()
-    return {**first, **{key: fields[key] for key in ("source", "explanation", "dataset", "epochs")}, "model": model}
+    return {
+        **first,
+        **{key: fields[key] for key in ("source", "explanation", "dataset", "pixels", "epochs")},
+        "model": model,
+    }
 
 
 def preset_config(name: str, dataset: str | None) -> TrialConfig:
@@ -39,7 +43,7 @@ def preset_config(name: str, dataset: str | None) -> TrialConfig:
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise InputError(f"no preset is named '{name[:100]}'; {hint}`kansearch presets` lists them")
     preset = PRESETS[name]
-    data = {"dataset": dataset or preset.dataset}
+    data = {"dataset": dataset or preset.dataset, "pixels": preset.pixels}
     text = json.dumps({"config": {"data": data, "model": {"preset": name}, "epochs": preset.epochs}})
     try:
         return parse_config(text, f"preset {name}")

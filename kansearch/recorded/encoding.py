@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kansearch.recorded.counting import Sizes, features, plain_sizes
+from kansearch.recorded.counting import BLOCKS, Sizes, features, plain_sizes
 from kansearch.space import Choice, Distribution, Scalar, SearchSpace
 from kansearch.space.unit import coordinate
 from trials.data.datasets import data_shape
@@ -23,18 +23,20 @@ class Encoder:
     A number, and an option of a choice between numbers, is its coordinate in [0, 1], 1/2 where another branch was
     taken; any other choice is 0 or 1 for each option. Hyperparameters of one name in several branches, such as each
     optimizer's `lr`, share one more coordinate. After those come the logarithms of the network's parameters and FLOPs,
-    of a layer's planes, the last convolution's channels and the classifier's inputs, on scales of about 1.
+    of a layer's planes, the last convolution's channels and the classifier's inputs, on scales of about 1. `blocks`:
+    which ones the networks were built of.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, blocks: int = BLOCKS) -> None:
         self._distributions = space.hyperparameters()
         self._shared = _shared(self._distributions)
         shape = data_shape(space.data)
+        self._blocks = blocks
         self._shape = (shape.channels, shape.size[0], shape.classes)
 
     def sizes(self, config: Mapping[str, Any]) -> Sizes:
         """Parameters and FLOPs of a configuration's network, exact."""
-        return plain_sizes(config["model"], *self._shape)
+        return plain_sizes(config["model"], *self._shape, self._blocks)
 
     def vector(self, hyperparameters: Mapping[str, Scalar], config: Mapping[str, Any]) -> NDArray[np.float64]:
         """`hyperparameters` by name, and the document of the `TrialConfig` that they give."""

@@ -198,7 +198,7 @@ def load_surrogate(recording: Recording) -> Surrogate:
     fitted = recording.about.get("surrogate")
     if fitted is None:
         raise KansearchError(f"recorded benchmark {recording.name} has no fitted surrogate; write it again")
-    encoder = Encoder(recording.space)
+    encoder = Encoder(recording.space, recording.blocks)
     kernels = Kernel.of(fitted["curves"]), Kernel.of(fitted["seconds"])
     return Surrogate(encoder, tabulate(recording, encoder), kernels)
 

@@ -72,6 +72,11 @@ class Recording:
         """Of each run."""
         return int(self.about["epochs"])
 
+    @property
+    def blocks(self) -> int:
+        """Version of the blocks that the networks were built of: `kansearch.recorded.counting.BLOCKS`, or 1."""
+        return int(self.about["blocks"])
+
     @cached_property
     def space(self) -> SearchSpace:
         """The space that the configurations were drawn from."""
@@ -114,7 +119,7 @@ def _about(path: Path) -> dict[str, Any]:
         raise KansearchError(f"{path}: cannot be read: {reason}; install kansearch again") from None
     if version != SCHEMA:
         raise KansearchError(f"{path}: has schema {version}; this version of kansearch reads schema {SCHEMA}")
-    return dict(about)
+    return {"blocks": 1, **about}  # early recordings say nothing of blocks
 
 
 def _runs(path: Path, data: bytes) -> list[RecordedRun]:

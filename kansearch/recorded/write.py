@@ -21,7 +21,7 @@ from kansearch.recorded.table import COLUMNS, CURVES, FOLDER, SCHEMA, load_recor
 
 __all__ = ["read_lines", "write_benchmark", "write_table"]
 
-_SAME = ("space", "overrides", "sequence_seed", "least_parameters")
+_SAME = ("space", "overrides", "sequence_seed", "least_parameters", "blocks")
 _BY_CALL = ("hardware", "cpus", "workers", "mps", "versions", "started")
 
 
@@ -52,7 +52,7 @@ def _from_lines(file: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from None
     whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may have been cut off
-    return whole[:1], whole[1:]
+    return [{"blocks": 1, **head} for head in whole[:1]], whole[1:]  # early recorders wrote nothing of blocks
 
 
 def _from_table(file: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

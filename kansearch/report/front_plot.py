@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["front_png"]
 
 _COUNTS = frozenset({"parameters", "flops", "peak_memory_mib"})
-_COLOURS = {"none": "#6b6b6b", "bspline": "#0b5cad", "rbf": "#c8500a", "gram": "#19764a"}
-_OTHER_COLOURS = ("#7a3fa0", "#b5123e", "#7d6a00", "#00818a", "#a04b8c", "#4a5d23", "#5a4632")
+_COLOURS = {
+    "none": "#6b6b6b", "spline_activation": "#8f8f8f", "power_mlp": "#b3b3b3",
+    "bspline": "#0b5cad", "rbf": "#c8500a", "gram": "#19764a",
+}  # fmt: skip
+"""Of the controls, greys, and of the common bases."""
+_OTHER_COLOURS = (
+    "#7a3fa0", "#b5123e", "#7d6a00", "#00818a", "#a04b8c", "#4a5d23", "#5a4632", "#2f4b7c", "#d45087"
+)  # fmt: skip
 
 
 def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction], path: Path) -> None:
@@ -64,7 +70,7 @@ def _draw(axes: Axes, complete: Sequence[TrialRecord], front: Sequence[TrialReco
         rest = [r for r in complete if _basis(r) == basis and r.number not in on_front]
         best = [r for r in front if _basis(r) == basis]
         axes.scatter([_value(r, across) for r in rest], [_value(r, up) for r in rest], s=14, color=colour, alpha=0.3)
-        label = "plain convolution" if basis == "none" else basis
+        label = "plain convolution" if basis == "none" else basis.replace("_", " ")
         axes.scatter(
             [_value(r, across) for r in best], [_value(r, up) for r in best], s=44, color=colour, label=label, zorder=2
         )

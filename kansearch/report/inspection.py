@@ -59,7 +59,9 @@ def _draw(name: str, config: TrialConfig, weights: Path, out: Path, data_dir: Pa
     except (DataError, ValueError) as error:  # WeightsError is one
         raise KansearchError(str(error)) from error
     if not layers:
-        raise InputError(f"{name}: a plain network, without a KAN layer whose functions could be drawn")
+        raise InputError(
+            f"{name}: a network without a KAN layer or learnable activation whose functions could be drawn"
+        )
     try:
         return draw_layers(layers, out)
     except OSError as error:

@@ -32,6 +32,10 @@ _KNOWN = {
     "bernstein": Series("red", "hexagon"),
     "wavelet": Series("green", "bar"),
     "relu": Series("purple", "bow"),
+    "sine": Series("orange", "pentagon"),
+    "rational": Series("sky", "wedge"),
+    "spline_activation": Series("ink", "left"),
+    "power_mlp": Series("ink", "right"),
 }
 
 
@@ -48,4 +52,4 @@ def basis_of(record: TrialRecord) -> str:
 
 def name_of(basis: str) -> str:
     """As it is shown."""
-    return "plain" if basis == "none" else basis
+    return "plain" if basis == "none" else basis.replace("_", " ")

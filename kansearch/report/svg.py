@@ -24,6 +24,10 @@ SHAPES = {
     "hexagon": "M-5 0L-2.5-4.4H2.5L5 0L2.5 4.4H-2.5Z",
     "bar": "M-1.9-5.4H1.9V5.4H-1.9Z",
     "bow": "M-5-4.4L5 4.4V-4.4L-5 4.4Z",
+    "left": "M-5.4 0L3.8-5V5Z",
+    "right": "M5.4 0L-3.8-5V5Z",
+    "pentagon": "M0-5.4L5.1-1.7L3.2 4.4H-3.2L-5.1-1.7Z",
+    "wedge": "M-4.4-4.4H4.4L-4.4 4.4Z",
     "ring": "M-2.6 0A2.6 2.6 0 1 0 2.6 0A2.6 2.6 0 1 0-2.6 0Z",
 }
 """Paths about the origin, some 10 units wide. A cross is drawn by its line alone, the others are filled."""

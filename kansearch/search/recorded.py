@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kansearch.errors import KansearchError
+from kansearch.recorded.counting import BLOCKS
 from kansearch.recorded.surrogate import Surrogate, hyperparameters_of, load_surrogate
 from kansearch.recorded.table import FOLDER, Recording, load_recording, recordings
 from kansearch.search.feasibility import Feasibility
@@ -66,6 +67,7 @@ class RecordedProblem:
         held_out, call = about["surrogate"]["held_out"], about["calls"][0]
         changed = ", ".join(each for each in about["overrides"] if not each.startswith("epochs="))
         where = f"{recording.space.study} with {changed}" if changed else recording.space.study
+        where += "" if recording.blocks == BLOCKS else ", networks built of the blocks of an earlier version"
         return (
             f"{self.name}: {about['runs']:,} runs of {about['configurations']:,} configurations of {where}, "
             f"{about['epochs']} epochs, {call['hardware']}, {call['workers']} at once; surrogate, on "

@@ -61,6 +61,7 @@ def parse_config(text: str, file: str) -> TrialConfig:
             for detail in error.errors(include_url=False):
                 issues.add(root.mark, ".".join(map(str, ("config", *detail["loc"]))), detail["msg"])
     _check_version(root, file)
+    _check_blocks(root, file)
     raise SpaceError(issues.found)
 
 
@@ -71,6 +72,18 @@ def _check_version(root: MapNode, file: str) -> None:
     written = versions.get("kansearch") if isinstance(versions, dict) else None
     if isinstance(written, str) and _parts(written) > _parts(__version__):
         raise InputError(f"{file}: written by kansearch {written[:40]}, this is {__version__}; upgrade to read it")
+
+
+def _check_blocks(root: MapNode, file: str) -> None:
+    """A file from before KANs and plain networks had the same blocks is told apart: `affine` could be null then. Raises
+    InputError."""
+    config = plain(root).get("config")
+    model = config.get("model") if isinstance(config, dict) else None
+    if isinstance(model, dict) and model.get("affine", True) is None:
+        raise InputError(
+            f"{file}: written by an earlier kansearch, whose networks had other blocks: model.affine is null; "
+            "set it to true or false to build the network of this version"
+        )
 
 
 def _parts(version: str) -> list[int]:

@@ -25,7 +25,7 @@ __all__ = ["Leaf", "ListOf", "OneOf", "Record", "Shape", "config_grammar", "spac
 ONE_SPLIT = "one study is one data set and one split, so nothing is drawn here"
 ONE_STUDY = "this holds for the whole study, so nothing is drawn here"
 ENQUEUED = "a configuration to try first has one value for each setting, or leaves it out"
-_DRAWN = ("batch_size", "augment")  # of a data set; the rest would make trials incomparable if it varied
+_DRAWN = ("batch_size", "augment", "pixels")  # of a data set; the rest would make trials incomparable if it varied
 FIXED = tuple(
     sorted(
         {f"data.{name}" for model in get_args(get_args(DatasetConfig)[0]) for name in model.model_fields}

@@ -52,6 +52,7 @@ def _basis(basis: Mapping[str, Any]) -> str:
     sizes = [
         str(value)
         for key, value in basis.items()
-        if key != "name" and isinstance(value, (int, str)) and not isinstance(value, bool)
+        if key != "name" and isinstance(value, (int, str)) and not isinstance(value, bool) and value != "gauss"
     ]
+    sizes += ["learnable"] if basis.get("learnable") else []
     return "plain" if basis["name"] == "none" else f"{basis['name']}({','.join(sizes)})"

@@ -52,6 +52,10 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "gram, mixture": {"model": {"basis": {"name": "gram"}, "experts": 3, "width": 8}},
     "relu, mixture, bottleneck": {"model": {"basis": {"name": "relu"}, "experts": 2, "bottleneck": 2}},
+    "rational": {"model": {"basis": {"name": "rational"}, "width": 24}},
+    "spline activation": {"model": {"basis": {"name": "spline_activation"}, "width": 24}},
+    "power mlp, kan head": {"model": {"basis": {"name": "power_mlp"}, "width": 16, "classifier": "kan"}},
+    "sine": {"model": {"basis": {"name": "sine"}}},
     "weights above all": {
         "model": {"basis": {"name": "bspline"}, "head": "flatten", "classifier": "kan", "width": 48, "depth": 2},
         "batch_size": 8,

@@ -17,31 +17,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
-import platform
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TextIO
 
-from kansearch.search.mps import Mps
+from kansearch.recorded.counting import BLOCKS
 from kansearch.space import SearchSpace, find_space, load_space
 from tests.benchmarks.draws import Draw, Sequence, order
-from tests.benchmarks.record_worker import work
+from tests.benchmarks.side_by_side import Order, SideBySide, machine, parse_lines, started, write
 from trials.run import count_parameters
-
-_PROGRESS_SECONDS = 15.0
-_TRIES = 2
-"""Of a run whose process was lost, which under CUDA MPS may be another run's fault."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +55,7 @@ def read_earlier(paths: Iterable[Path], header: Mapping[str, Any]) -> Earlier:
     earlier = Earlier()
     files = [file for path in paths for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])]
     for file in files:
-        rows = _benchmark(file) if file.suffix in (".parquet", ".json") else _lines(file)
+        rows = _benchmark(file) if file.suffix in (".parquet", ".json") else parse_lines(file)
         if not rows:
             continue
         different = [key for key in ("space", "overrides", "sequence_seed") if rows[0].get(key) != header[key]]
@@ -80,11 +68,6 @@ def read_earlier(paths: Iterable[Path], header: Mapping[str, Any]) -> Earlier:
                 earlier.feasible.add(row["index"])
                 earlier.done.add((row["index"], row["seed"]))
     return earlier
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    lines = file.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # the last may have been cut off
 
 
 def _benchmark(file: Path) -> list[dict[str, Any]]:
@@ -134,127 +117,25 @@ class Plan:
         return False
 
 
-class Worker:
-    """A process, and the run that it is at."""
-
-    def __init__(self, device: str, pipes: str | None) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.orders, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=work, args=(theirs, device, pipes), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.run: Run | None = None
-        self.ready = False
-        self.since = time.monotonic()
-
-    def begin(self, run: Run, data_dir: str | None) -> None:
-        self.run, self.since = run, time.monotonic()
-        config = run.draw.config.model_dump(mode="json") | {"seed": run.seed}
-        with suppress(ConnectionError):  # a process that has ended is found by its closed connection
-            self.orders.send({"config": config, "data_dir": data_dir})
-
-    def end(self) -> None:
-        """At once, whatever it is at."""
-        self.process.kill()
-        self.process.join()
-        self.orders.close()
-
-
 class Recorder:
-    """Hands out runs, and writes what comes back."""
+    """Hands out the runs of a plan, and writes what comes back."""
 
     def __init__(self, arguments: argparse.Namespace, plan: Plan, output: TextIO, pipes: str | None) -> None:
         self._arguments, self._plan, self._output, self._pipes = arguments, plan, output, pipes
-        self._runs = plan.runs()
-        self._again: list[Run] = []
-        self._lost: Counter[tuple[int, int]] = Counter()
-        self._workers: list[Worker] = []
-        self._left = True
+        self._orders = map(_order, plan.runs())
         self.counts: Counter[str] = Counter()
         self.began = time.monotonic()
 
     def record(self) -> None:
         """Until there are no more runs, or no more time."""
-        given, told = self._arguments, 0.0
-        try:
-            self._workers = [self._worker() for _ in range(given.workers)]
-            while True:
-                elapsed = time.monotonic() - self.began
-                open_ = elapsed < given.seconds and (self._left or bool(self._again))
-                busy = [worker for worker in self._workers if worker.run is not None]
-                if (not open_ and not busy) or elapsed > given.seconds + given.grace:
-                    return
-                self._hand_out(open_)
-                for connection in wait([worker.orders for worker in self._workers], timeout=0.5):
-                    self._answer(next(worker for worker in self._workers if worker.orders is connection))
-                self._give_up_hanging()
-                if elapsed - told >= _PROGRESS_SECONDS:
-                    told = elapsed
-                    print(self.line(), flush=True)
-        finally:
-            for worker in self._workers:
-                worker.end()
+        SideBySide(
+            self._arguments, lambda: next(self._orders, None), self._write, lambda seconds: self.line(), self._pipes
+        ).run()
 
-    def _worker(self) -> Worker:
-        return Worker(self._arguments.device, self._pipes)
-
-    def _hand_out(self, open_: bool) -> None:
-        for worker in self._workers:
-            if open_ and worker.ready and worker.run is None and (run := self._next()) is not None:
-                worker.begin(run, self._arguments.data_dir)
-
-    def _next(self) -> Run | None:
-        if self._again:
-            return self._again.pop()
-        run = next(self._runs, None)
-        self._left = run is not None
-        return run
-
-    def _answer(self, worker: Worker) -> None:
-        try:
-            message = worker.orders.recv()
-        except (EOFError, ConnectionError):
-            self._replace(worker, f"its process ended with exit code {worker.process.exitcode}")
-            return
-        if message == "ready":
-            worker.ready = True
-            return
-        if message.pop("lost"):
-            self._replace(worker, message["reason"])
-        elif worker.run is not None:
-            self._write(worker.run, message)
-            worker.run = None
-
-    def _replace(self, worker: Worker, reason: str) -> None:
-        """Another process instead; the run that it was at is tried again, at most once."""
-        if not worker.ready:
-            raise SystemExit(f"a worker could not start: {reason}")
-        worker.end()
-        self._workers[self._workers.index(worker)] = self._worker()
-        run = worker.run
-        if run is None:
-            return
-        key = (run.draw.index, run.seed)
-        self._lost[key] += 1
-        if self._lost[key] < _TRIES:
-            self._again.append(run)
-        else:
-            self._write(run, {"state": "fail", "reason": reason, "curve": {}})
-
-    def _give_up_hanging(self) -> None:
-        limit = self._arguments.run_limit
-        for worker in list(self._workers):
-            if worker.run is not None and time.monotonic() - worker.since > limit:
-                self._write(worker.run, {"state": "fail", "reason": f"not done after {limit:g} s", "curve": {}})
-                worker.run = None
-                self._replace(worker, "")
-
-    def _write(self, run: Run, row: Mapping[str, Any]) -> None:
+    def _write(self, order: Order, row: Mapping[str, Any]) -> None:
         self.counts[row["state"]] += 1
         self.counts["epochs"] += len(row["curve"].get("accuracy", ()))
-        config = run.draw.config.model_dump(mode="json") | {"seed": run.seed}
-        own = {"index": run.draw.index, "number": run.number, "seed": run.seed}
-        write(self._output, {**own, "hyperparameters": dict(run.draw.hyperparameters), "config": config, **row})
+        write(self._output, {**order.labels, "config": dict(order.config), **row})
 
     def line(self) -> str:
         """How far it is."""
@@ -270,34 +151,23 @@ class Recorder:
         )
 
 
-def write(output: TextIO, row: Mapping[str, Any]) -> None:
-    """One line, which is in the file when this returns."""
-    output.write(json.dumps(row) + "\n")
-    output.flush()
+def _order(run: Run) -> Order:
+    config = run.draw.config.model_dump(mode="json") | {"seed": run.seed}
+    own = {"index": run.draw.index, "number": run.number, "seed": run.seed}
+    return Order({**own, "hyperparameters": dict(run.draw.hyperparameters)}, config)
 
 
 def describe(space: SearchSpace, arguments: argparse.Namespace, mps: bool) -> dict[str, Any]:
     """The first line of a file."""
-    versions = {"python": platform.python_version(), "torch": metadata.version("torch")}
     return {
         "recording": 1,
         "space": space.source,
         "overrides": list(space.overrides),
         "sequence_seed": arguments.sequence_seed,
         "least_parameters": arguments.least,
-        "workers": arguments.workers,
-        "mps": mps,
-        "hardware": _gpu() if arguments.device == "cuda" else platform.processor() or platform.machine(),
-        "cpus": os.cpu_count(),
-        "versions": versions,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "blocks": BLOCKS,
+        **machine(arguments, mps),
     }
-
-
-def _gpu() -> str:
-    """Asked of the driver's program: this process must not use the GPU before MPS runs."""
-    words = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[0].strip()
 
 
 def main() -> None:
@@ -320,10 +190,7 @@ def main() -> None:
     parser.add_argument("--earlier", nargs="+", type=Path, default=[], metavar="FILE|FOLDER")
     arguments = parser.parse_args()
     space = load_space(find_space(arguments.space), [*arguments.set, f"epochs={arguments.epochs}"])
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    with Mps(arguments.out) as mps:
-        if arguments.device == "cuda":
-            mps.start()
+    with started(arguments) as mps:
         header = describe(space, arguments, mps.pipes is not None)
         earlier = read_earlier([arguments.out, *arguments.earlier], header)
         print(f"{header['hardware']}; CUDA MPS: {mps.pipes is not None} {mps.problem or ''}", flush=True)

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from trials.compress.prune import LayerEdges, remove_edges
 from trials.edges import LINEAR
+from trials.kan.activation import ChannelActivation
 from trials.kan.bottleneck import BottleneckKANConv
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv
+from trials.kan.power import PowerLayer
 from trials.models.alexnet import AlexNet
 from trials.models.kanc import Kanc
 from trials.models.layers import GlobalAverage
@@ -24,7 +26,7 @@ from trials.models.vgg import VGG
 
 __all__ = ["cut_channels", "narrow_network", "prune_channels"]
 
-_LAYERS = (KANLayer, *LINEAR, BottleneckKANConv, MixtureKANConv)
+_LAYERS = (KANLayer, *LINEAR, BottleneckKANConv, MixtureKANConv, PowerLayer)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.GroupNorm)
 _CHAINS: dict[type[nn.Module], tuple[str, ...]] = {
     AlexNet: ("features", "", "classifier"), Kanc: ("blocks", "", "head"), Plain: ("blocks", "head"),
@@ -86,6 +88,8 @@ def cut_channels(network: nn.Module, keep: Mapping[str, Tensor]) -> None:
             _take_outputs(module, kept)
         elif isinstance(module, _NORMS) and width:
             _take_norm(module, followed(_features(module)), spatial)
+        elif isinstance(module, ChannelActivation) and width:
+            module.keep(followed(module.channels))
         elif isinstance(module, (nn.Flatten, GlobalAverage)):
             spatial = False
 
@@ -126,7 +130,7 @@ def _reads(edges: str, reader: str) -> bool:
     if edges == reader:
         return True
     inner = edges.removeprefix(f"{reader}.")
-    return inner != edges and (inner in ("down", "base_conv") or inner.startswith("experts."))
+    return inner != edges and (inner in ("down", "base_conv", "rectified", "base") or inner.startswith("experts."))
 
 
 def _read_share(edges: LayerEdges, width: int) -> Tensor:
@@ -148,6 +152,8 @@ def _inputs(layer: nn.Module) -> int:
         return layer.down.in_channels
     if isinstance(layer, MixtureKANConv):
         return _inputs(layer.experts[0])
+    if isinstance(layer, PowerLayer):
+        return _inputs(layer.base)
     size = getattr(layer, "in_channels", None)
     return int(layer.in_features if size is None else size)  # type: ignore[arg-type]
 
@@ -158,6 +164,8 @@ def _width(layer: nn.Module) -> int:
         return layer.up.out_channels
     if isinstance(layer, MixtureKANConv):
         return _width(layer.experts[0])
+    if isinstance(layer, PowerLayer):
+        return _width(layer.base)
     return len(layer.get_parameter("weight"))
 
 
@@ -189,6 +197,12 @@ def _(layer: MixtureKANConv, chosen: Tensor) -> None:
         _take_inputs(part, chosen)
 
 
+@_take_inputs.register
+def _(layer: PowerLayer, chosen: Tensor) -> None:
+    for part in (layer.rectified, layer.base):
+        _take_inputs(part, chosen)
+
+
 @singledispatch
 def _take_outputs(layer: nn.Module, chosen: Tensor) -> None:
     """Leave these outputs of a layer."""
@@ -209,6 +223,12 @@ def _(layer: BottleneckKANConv, chosen: Tensor) -> None:
 def _(layer: MixtureKANConv, chosen: Tensor) -> None:
     for expert in layer.experts:
         _take_outputs(expert, chosen)
+
+
+@_take_outputs.register
+def _(layer: PowerLayer, chosen: Tensor) -> None:
+    for part in (layer.rectified, layer.base):
+        _take_outputs(part, chosen)
 
 
 def _take_norm(norm: nn.Module, chosen: Tensor, spatial: bool) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from trials.compress.fast import TabulatedKAN, can_be_integer, can_be_tabulated, table
 from trials.compress.integers import integers_available
-from trials.compress.prune import edged_layers
 from trials.compress.stored import Fast, build_fast
+from trials.edges import edged_layers
 from trials.kan.basis import Basis
 from trials.kan.layer import KANLayer
 from trials.kan.mixture import MixtureKANConv

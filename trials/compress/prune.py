@@ -11,24 +11,18 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from trials.edges import LINEAR, edge_means, edge_spreads, planes_at, seen_inputs, weights_by_edge
+from trials.edges import EDGED, edge_means, edge_spreads, edged_layers, planes_at, seen_inputs, weights_by_edge
 from trials.kan.bottleneck import BottleneckKANConv
 from trials.kan.layer import KANLayer
-from trials.kan.mixture import MixtureKANConv
 
 __all__ = [
-    "EDGED",
     "LayerEdges",
     "count_edges",
-    "edged_layers",
     "network_edges",
     "prune_edges",
     "remove_edges",
     "zeros_held",
 ]
-
-EDGED = (KANLayer, *LINEAR)
-"""Layers that have edges."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +86,6 @@ def remove_edges(edges: LayerEdges, chosen: Tensor) -> None:
         edges.bias.add_((edges.mean * chosen).sum((1, 2)))
     weight = edges.layer.get_parameter("weight")
     weight.mul_(~_spread_out(edges.layer, chosen))
-
-
-def edged_layers(network: nn.Module) -> dict[str, nn.Module]:
-    """The layers that have edges, by name; experts among them, a mixture's gate not."""
-    gates = {id(module.gate) for module in network.modules() if isinstance(module, MixtureKANConv)}
-    return {name: each for name, each in network.named_modules() if isinstance(each, EDGED) and id(each) not in gates}
 
 
 def count_edges(network: nn.Module) -> tuple[int, int]:

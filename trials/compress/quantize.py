@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from trials.compress.prune import edged_layers
+from trials.edges import edged_layers
 from trials.kan.layer import KANLayer
 from trials.weights import WeightsError
 

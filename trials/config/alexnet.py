@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from trials.config.basis import BasisConfig, PlainConfig
+from trials.config.basis import ACTIVATIONS_BEFORE_PLAIN_LAYERS, BasisConfig, PlainConfig
 from trials.config.layer import LayerConfig
 from trials.config.start import Weights
 
@@ -60,6 +60,8 @@ class AlexNetConfig(LayerConfig):
         if self.features == "frozen" and self.pretrained is None:
             raise ValueError("features=frozen needs `pretrained`, the weights that they keep")
         basis = self.classifier_basis or self.basis
-        if self.classifier == "kan" and "none" in (basis.name, (self.output_basis or basis).name):
+        if self.classifier == "kan" and not {basis.name, (self.output_basis or basis).name}.isdisjoint(
+            ACTIVATIONS_BEFORE_PLAIN_LAYERS
+        ):
             raise ValueError("classifier=kan needs a basis: name one in `classifier_basis`")
         return self

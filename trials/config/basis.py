@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from trials.config.base import Config
 
-__all__ = ["BasisConfig"]
+__all__ = [
+    "ACTIVATIONS_BEFORE_PLAIN_LAYERS",
+    "CONTROLS",
+    "BasisConfig",
+    "expands",
+    "in_published_form",
+    "is_control",
+]
+
+_UNIT_VARIANCE = "divide each polynomial by its standard deviation for normal inputs; false: the published polynomials"
 
 
 class BSplineConfig(Config):
@@ -24,11 +34,17 @@ class BSplineConfig(Config):
 
 
 class RBFConfig(Config):
-    """Gaussian bumps on a uniform grid: grid_size features (arXiv 2405.06721)."""
+    """Bumps on a uniform grid: grid_size features (FastKAN, arXiv 2405.06721)."""
 
     name: Literal["rbf"]
     grid_size: int = Field(default=8, ge=2, le=100, description="number of centres")
     grid_range: float = Field(default=2.0, gt=0, le=100, description="centres lie on [-grid_range, grid_range]")
+    kernel: Literal["gauss", "tanh2", "sech"] = Field(
+        default="gauss", description="the bump: exp(-t²), 1 - tanh² t (FasterKAN) or 1/cosh t"
+    )
+    learnable: bool = Field(
+        default=False, description="learn the centres and widths, which every channel of a layer shares"
+    )
 
 
 class FourierConfig(Config):
@@ -36,6 +52,7 @@ class FourierConfig(Config):
 
     name: Literal["fourier"]
     grid_size: int = Field(default=4, ge=1, le=64, description="highest frequency, in half turns over the domain")
+    raw: bool = Field(default=False, description="cos(kz) and sin(kz) of the input itself, whatever its range")
 
 
 class ChebyshevConfig(Config):
@@ -44,6 +61,7 @@ class ChebyshevConfig(Config):
     name: Literal["chebyshev"]
     degree: int = Field(default=3, ge=1, le=16, description="highest degree")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class LegendreConfig(Config):
@@ -52,6 +70,7 @@ class LegendreConfig(Config):
     name: Literal["legendre"]
     degree: int = Field(default=3, ge=1, le=16, description="highest degree")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class JacobiConfig(Config):
@@ -62,13 +81,18 @@ class JacobiConfig(Config):
     a: float = Field(default=1.0, gt=-1, le=10, description="exponent of 1-u in the weight; a = b = 0: Legendre")
     b: float = Field(default=1.0, gt=-1, le=10, description="exponent of 1+u in the weight")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class BernsteinConfig(Config):
-    """Bernstein polynomials of (tanh z + 1)/2: degree + 1 features that sum to 1 (arXiv 2407.01092)."""
+    """Bernstein polynomials of (tanh z + 1)/2 but the first: degree features (arXiv 2407.01092)."""
 
     name: Literal["bernstein"]
     degree: int = Field(default=3, ge=1, le=32, description="degree of every one of them")
+    constant: bool = Field(
+        default=False, description="keep the first one too: all degree + 1 sum to 1, which repeats the bias"
+    )
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
 
 
 class WaveletConfig(Config):
@@ -82,7 +106,7 @@ class WaveletConfig(Config):
 
 
 class ReLUConfig(Config):
-    """Squared products of two ReLUs with learnable ends: grid_size + spline_order bumps (ReLU-KAN)."""
+    """Squared products of two ReLUs with learnable middles and widths: grid_size + spline_order bumps (ReLU-KAN)."""
 
     name: Literal["relu"]
     grid_size: int = Field(default=5, ge=1, le=100, description="intervals of the grid the bumps start on")
@@ -96,6 +120,42 @@ class GramConfig(Config):
     name: Literal["gram"]
     degree: int = Field(default=3, ge=1, le=16, description="highest degree")
     constant: bool = Field(default=False, description="keep the constant polynomial as a feature (it repeats the bias)")
+    unit_variance: bool = Field(default=True, description=_UNIT_VARIANCE)
+
+
+class SineConfig(Config):
+    """Sines of learnable frequencies, shared by every channel of a layer: grid_size features (SineKAN)."""
+
+    name: Literal["sine"]
+    grid_size: int = Field(default=8, ge=1, le=64, description="number of sines; frequencies start at k/(grid_size+1)")
+
+
+class RationalConfig(Config):
+    """A learnable rational activation for each group of channels, before a plain layer (GR-KAN, arXiv 2409.10594)."""
+
+    name: Literal["rational"]
+    groups: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="groups of channels with a denominator of their own; all share the numerator",
+    )
+
+
+class SplineActivationConfig(Config):
+    """A learnable spline activation for each channel, before a plain layer: a control (KANbeFair, arXiv 2407.16674)."""
+
+    name: Literal["spline_activation"]
+    grid_size: int = Field(default=5, ge=1, le=100, description="intervals of the grid")
+    spline_order: int = Field(default=3, ge=1, le=5, description="polynomial order of each piece")
+    grid_range: float = Field(default=2.0, gt=0, le=100, description="the grid covers [-grid_range, grid_range]")
+
+
+class PowerMLPConfig(Config):
+    """ReLU(Wx + b)^power + V SiLU(x): a control of a KAN's shape without a basis (PowerMLP, arXiv 2412.13571)."""
+
+    name: Literal["power_mlp"]
+    power: int = Field(default=3, ge=1, le=5, description="exponent of the rectified map")
 
 
 class PlainConfig(Config):
@@ -115,6 +175,38 @@ BasisConfig = Annotated[
     | BernsteinConfig
     | WaveletConfig
     | ReLUConfig
+    | SineConfig
+    | RationalConfig
+    | SplineActivationConfig
+    | PowerMLPConfig
     | PlainConfig,
     Field(discriminator="name"),
 ]
+
+ACTIVATIONS_BEFORE_PLAIN_LAYERS = ("none", "rational", "spline_activation")
+"""Names of what is no expansion, but an activation before a plain layer; "none" is the fixed activation."""
+CONTROLS = ("none", "spline_activation", "power_mlp")
+"""Names of what is no KAN, and is there for KANs to be measured against."""
+
+
+def is_control(name: str) -> bool:
+    """Whether the basis of this name is a control, and a network of it no KAN."""
+    return name in CONTROLS
+
+
+def expands(name: str) -> bool:
+    """Whether the basis of this name expands inputs into features: `trials.kan.BASES` has those."""
+    return name not in (*ACTIVATIONS_BEFORE_PLAIN_LAYERS, "power_mlp")
+
+
+_POLYNOMIALS = ("chebyshev", "legendre", "gram", "jacobi", "bernstein")
+
+
+def in_published_form(basis: Mapping[str, Any]) -> dict[str, Any]:
+    """A basis' document with the scale and the constant that were published, where it does not say otherwise.
+
+    So documents are to be read that were written complete before there were `unit_variance` and bernstein's `constant`.
+    """
+    form: dict[str, Any] = {"unit_variance": False} if basis.get("name") in _POLYNOMIALS else {}
+    form |= {"constant": True} if basis.get("name") == "bernstein" else {}
+    return {**form, **basis}

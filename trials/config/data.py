@@ -32,6 +32,8 @@ _Augment = Literal[
     "autoaugment_svhn",
     "randaugment",
     "trivialaugment",
+    "flip_policies",
+    "affine20_colour",
     "shift_scale",
 ]
 
@@ -62,7 +64,14 @@ class DataConfig(Config):
         default="none",
         description="how training samples are varied; crop_flip: random shift by up to 1/8 of the side, and horizontal "
         "flip; affine, affine_jitter: for digits; cutout, random_erasing, autoaugment_cifar, randaugment, "
-        "trivialaugment: after crop_flip; autoaugment_svhn: alone; shift_scale: for signals",
+        "trivialaugment: after crop_flip; autoaugment_svhn: alone; flip_policies: horizontal flip, then AutoAugment's "
+        "policy of CIFAR-10, ImageNet or SVHN, or TrivialAugment, at random; affine20_colour: turn by up to 20°, "
+        "scale, shift, brightness and contrast; shift_scale: for signals",
+    )
+    pixels: Literal["standard", "unit", "symmetric"] = Field(
+        default="standard",
+        description="what the network is given; standard: mean 0 and standard deviation 1 over the training split, in "
+        "each channel; unit: bytes as [0, 1]; symmetric: bytes as [-1, 1], where published grids stand",
     )
 
     @property

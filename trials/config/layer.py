@@ -26,22 +26,29 @@ class LayerConfig(Config):
     normalization: Literal["batch", "instance", "layer", "group", "none"] = Field(
         default="batch", description="normalisation of each layer's input; group: in up to 8 groups of channels"
     )
-    affine: bool | None = Field(
-        default=None,
-        description="learnable scale and shift in the normalisation; null: only in a plain network, "
-        "because a KAN layer learns them itself",
+    normalize_input: bool = Field(
+        default=True,
+        description="normalise the samples before the first layer; no effect in the families alexnet, kanc and simple",
     )
+    affine: bool = Field(default=True, description="learnable scale and shift in the normalisation")
     bias: bool = Field(
-        default=True, description="a bias in each KAN layer; no effect on plain ones, nor on a linear classifier"
+        default=True,
+        description="a bias in each convolution and in a KAN classifier; plain convolutions of the families alexnet, "
+        "kanc and simple and a linear classifier always have one",
     )
     bottleneck: int | None = Field(
         default=None,
         ge=2,
         le=64,
-        description="divide the width that the basis works on by this, between two 1x1 "
+        description="divide the width that the convolution works on by this, between two 1x1 "
         "projections; null: no bottleneck. The first layer never has one",
     )
     bottleneck_minimum: int = Field(default=4, ge=1, le=1024, description="channels that a bottleneck has at least")
+    bottleneck_base: Literal["narrow", "full"] = Field(
+        default="narrow",
+        description="where the base branch of a KAN layer with a bottleneck is; narrow: in the narrow KAN convolution; "
+        "full: a convolution of its own beside the bottleneck, as Bottleneck KAGN (arXiv 2407.01092) has it",
+    )
     experts: int | None = Field(
         default=None,
         ge=2,
@@ -55,8 +62,12 @@ class LayerConfig(Config):
     init: Literal["variance", "power_law"] = Field(
         default="variance", description="first weights: variance-preserving, or the power law of arXiv 2509.03417"
     )
-    basis_share: float = Field(
-        default=0.5, gt=0, lt=1, description="share of a layer's first output variance that is the basis branch's"
+    basis_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of a layer's first output variance that is the basis branch's; null: half of it, or what "
+        "keeps gradients from growing by more than 1.3 a layer",
     )
     spline_scaler: bool = Field(
         default=False, description="one more weight for each edge, times its basis branch, as Efficient-KAN has"

@@ -14,12 +14,17 @@ __all__ = ["AdamWConfig", "LBFGSConfig", "LionConfig", "OptimizerConfig", "Regul
 class RegularizationConfig(Config):
     """Penalties added to the loss."""
 
-    l1_weight: float = Field(default=0.0, ge=0, le=1, description="times the sum of |w| over every basis weight")
+    l1_weight: float = Field(
+        default=0.0, ge=0, le=1, description="times the sum of |w| over every weight of a convolution or linear layer"
+    )
     l1_activation: float = Field(
-        default=0.0, ge=0, le=1, description="times the mean |output|, summed over the KAN layers"
+        default=0.0, ge=0, le=1, description="times the mean |output|, summed over the convolutions and linear layers"
     )
     l2_activation: float = Field(
-        default=0.0, ge=0, le=1, description="times the mean squared output, summed over the KAN layers"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="times the mean squared output, summed over the convolutions and linear layers",
     )
     load_balance: float = Field(
         default=0.01, ge=0, le=1, description="times the load-balance loss of each mixture of experts (1 when balanced)"

@@ -10,6 +10,7 @@ from trials.config.layer import LayerConfig
 
 __all__ = ["DenseNetConfig", "ResNetConfig"]
 
+_BIAS = "a bias in each convolution, which the normalisation of the next layer takes out again, and in a KAN classifier"
 _STEM = "first layer; cifar: 3x3 of stride 1; imagenet: 7x7 of stride 2 and a 3x3 max pooling of stride 2"
 
 
@@ -17,6 +18,7 @@ class ResNetConfig(LayerConfig):
     """ResNet in its pre-activation form (arXiv 1603.05027): four stages of residual blocks."""
 
     family: Literal["resnet"] = Field(description="model family")
+    bias: bool = Field(default=False, description=_BIAS)
     depth: Literal[18, 34, 50, 101, 152] = Field(
         default=18, description="which ResNet; from 50 on its blocks have 1x1, 3x3 and 1x1"
     )
@@ -31,6 +33,7 @@ class DenseNetConfig(LayerConfig):
     """DenseNet-BC (arXiv 1608.06993): four blocks whose layers each see all before them, with transitions between."""
 
     family: Literal["densenet"] = Field(description="model family")
+    bias: bool = Field(default=False, description=_BIAS)
     depth: Literal[121, 169, 201] = Field(default=121, description="which DenseNet")
     width: int = Field(default=64, ge=1, le=512, description="channels of the stem")
     growth: int = Field(default=32, ge=1, le=256, description="channels that each layer adds")

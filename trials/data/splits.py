@@ -26,7 +26,9 @@ __all__ = ["IGNORED", "Split", "load_statistics", "load_test", "load_training", 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples (N, C, *size), bytes or floats, and labels, both on the device; mean and std (C,) of the training split.
+    """Samples (N, C, *size), bytes or floats, and labels, both on the device.
+
+    mean, std: (C,), what is subtracted from a sample and what divides it before the network.
 
     labels: (N,), int64; or a mask for each sample, (N, *size), bytes, where `IGNORED` is no class: int64 in a batch.
     A split that is streamed has `rows`, (N,), on the host: its samples are those rows of `images`, which is on the host
@@ -63,8 +65,7 @@ class Split:
                 yield images, self.labels[chosen]
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Samples (N, C, *size) -> floats of mean 0 and standard deviation 1 over the training split, images on CUDA
-        with the channels last in memory."""
+        """Samples (N, C, *size) -> (samples - mean) / std, floats, images on CUDA with the channels last in memory."""
         shape = (1, -1, *(1 for _ in images.shape[2:]))
         layout = torch.channels_last if images.is_cuda and images.dim() == 4 else torch.preserve_format
         return (images.to(torch.float32, memory_format=layout) - self.mean.view(shape)) / self.std.view(shape)
@@ -79,10 +80,10 @@ def load_training(
 ) -> tuple[Split, Split | None]:
     """The training split, less the held-out part, and that part: stratified, drawn by `split_seed`.
 
-    Mean and std are those of the data set's whole training split, so that they do not depend on what is held out.
+    Mean and std are `load_statistics`, which do not depend on what is held out.
     Without `hold_out` all is trained on and the second is None. streamed: leave the samples where they are and read
     them batch by batch, with the same numbers; None: where they do not fit.
-    Raises DataError, and ValueError where a split would leave a class without an image.
+    Raises DataError, and ValueError where a split would leave a class without an image or `pixels` needs bytes.
 
     The last one is kept on its device: a worker trains many configurations on the same split. Nobody may change it.
     """
@@ -91,15 +92,16 @@ def load_training(
         count = len(everything) if config.limit is None else min(config.limit, len(everything))
         streamed = does_not_fit(everything.size(count), device)
     place = torch.empty(0, device=device).device  # "cuda" is another device after `torch.cuda.set_device`
-    wanted = (config.validation, config.limit, config.split_seed, hold_out, streamed, place)
+    wanted = (config.validation, config.limit, config.split_seed, config.pixels, hold_out, streamed, place)
     for images, made, splits in _KEPT:
         if images is everything and made == wanted:
             return splits
     _KEPT.clear()  # before the next one needs memory
     train, held_out = _indices(everything.labels, config, hold_out)
+    statistics = _statistics(config, everything)
     splits = (
-        _split(everything, train, everything.statistics, device, streamed),
-        _split(everything, held_out, everything.statistics, device, streamed) if held_out is not None else None,
+        _split(everything, train, statistics, device, streamed),
+        _split(everything, held_out, statistics, device, streamed) if held_out is not None else None,
     )
     _KEPT.append((everything, wanted, splits))
     return splits
@@ -112,13 +114,17 @@ def load_test(
     everything, test = _read(config, data_dir)
     if streamed is None:
         streamed = does_not_fit(test.size(len(test)), device)
-    return _split(test, np.arange(len(test)), everything.statistics, device, streamed)
+    return _split(test, np.arange(len(test)), _statistics(config, everything), device, streamed)
 
 
 def load_statistics(config: DataConfig, data_dir: Path | None = None) -> Statistics:
-    """Mean and standard deviation (C,) of each channel of the whole training split. Raises DataError."""
+    """What `config.pixels` subtracts from each channel, and what divides it, (C,) each.
+
+    "standard": mean and standard deviation of the whole training split. Raises DataError, and ValueError where bytes
+    are needed.
+    """
     everything, _ = _read(config, data_dir)
-    return everything.statistics
+    return _statistics(config, everything)
 
 
 def random_split(shape: DataShape, count: int, device: torch.device, dtype: torch.dtype = torch.uint8) -> Split:
@@ -140,6 +146,16 @@ def _read(config: DataConfig, data_dir: Path | None) -> tuple[Images, Images]:
         _READ.clear()
         _READ[key] = read(config, folder)
     return _READ[key]
+
+
+def _statistics(config: DataConfig, everything: Images) -> Statistics:
+    if config.pixels == "standard":
+        return everything.statistics
+    if everything.images.dtype != np.uint8:
+        raise ValueError(f"data.pixels={config.pixels} needs images of bytes, not floats; use standard")
+    centre, half = {"unit": (0.0, 255.0), "symmetric": (127.5, 127.5)}[config.pixels]
+    channels = everything.images.shape[1]
+    return np.full(channels, centre, np.float32), np.full(channels, half, np.float32)
 
 
 def _identity(config: DataConfig) -> str:

@@ -1,4 +1,4 @@
-"""KAN convolutions whose basis works on few channels."""
+"""KAN convolutions whose basis works on few channels, beside a base branch that works on all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.kan.basis.basis import gaussian_moments
 from trials.kan.conv import KANConv, KANConv1d, KANConv2d, KANConv3d, Size
-from trials.kan.layer import LayerOptions
+from trials.kan.layer import KANLayer, LayerOptions, balanced_share, base_integrals
 
 __all__ = ["BottleneckKANConv1d", "BottleneckKANConv2d", "BottleneckKANConv3d", "bottleneck_width"]
 
@@ -31,7 +30,8 @@ class BottleneckKANConv(nn.Module):
     branch is a native convolution C -> O. `bias` is the KAN convolution's and that of up. `norm` builds the affine-free
     normalisation of the r channels; None: none. `inner` makes the KAN convolution; default: the KANConv of this
     dimension. The weights start so that z ~ N(0, 1) gives outputs of variance 1 (without norm: as far as down's outputs
-    are normal). r: `bottleneck_width`. Source of the shape: Bottleneck KAGN, arXiv 2407.01092.
+    are normal). r: `bottleneck_width`. The published form, Bottleneck KAGN of arXiv 2407.01092, which no plain layer is
+    like; `bottleneck_base: narrow` means another one, whose base branch is narrow too.
     """
 
     conv_type: ClassVar[type[KANConv]]
@@ -58,7 +58,7 @@ class BottleneckKANConv(nn.Module):
         convolution = _NATIVE[self.conv_type.dims]
         where: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         self.base = options.get("base", F.silu)
-        self.basis_share = options.get("basis_share", 0.5) if self.base is not None else 1.0
+        self.basis_share = options.get("basis_share") if self.base is not None else 1.0
         narrow: Any = {**options, "base": None}
         self.down = convolution(in_channels, width, 1, groups=groups, bias=False)
         self.norm = norm(width) if norm else nn.Identity()
@@ -74,19 +74,25 @@ class BottleneckKANConv(nn.Module):
         if self.down.weight.is_meta:
             return
         _normal(self.down.weight, 1.0)
-        _normal(self.up.weight, self.basis_share)
+        _normal(self.up.weight, share := self._share())
         if self.up.bias is not None:
             nn.init.zeros_(self.up.bias)
         if self.base is None or self.base_conv is None:
             return
-        base = self.base
-        moments = gaussian_moments(lambda z: base(z.float()), self.down.weight.device)
-        mean, variance = (float(moment) for moment in moments)
+        mean, variance, _ = map(float, base_integrals(self.base, self.down.weight.device))
         spread = variance if self.up.bias is not None else variance + mean**2
-        _normal(self.base_conv.weight, (1 - self.basis_share) / spread)
+        _normal(self.base_conv.weight, (1 - share) / spread)
         if self.up.bias is not None:
             with torch.no_grad():
                 self.up.bias.sub_(mean * self.base_conv.weight.flatten(1).sum(1))
+
+    def _share(self) -> float:
+        """α, of `balanced_share` where it is not given."""
+        if self.base is None or self.basis_share is not None:
+            return self.basis_share or 1.0
+        layer = next(each for each in self.conv.modules() if isinstance(each, KANLayer))
+        base = base_integrals(self.base, self.down.weight.device)
+        return float(balanced_share(layer.basis.integrals(), base, self.up.bias is not None))
 
     def forward(self, z: Tensor) -> Tensor:
         y: Tensor = self.up(self.conv(self.norm(self.down(z))))

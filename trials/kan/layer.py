@@ -10,16 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trials.kan.basis import BASES, Basis
-from trials.kan.basis.basis import autocast_enabled, gaussian_moments, widened
+from trials.kan.basis.basis import Integrals, autocast_enabled, gaussian_integrals, widened
 from trials.kan.perturbation import Perturbation
 from trials.kan.recompute import Expansion, Product, Recomputed, learns
 
-__all__ = ["Activation", "KANLayer", "LayerOptions"]
+__all__ = ["Activation", "KANLayer", "LayerOptions", "balanced_share", "base_integrals"]
 
 Activation = Callable[[Tensor], Tensor]
 
 POWERS = (0.25, 1.75)
 """Exponents of the power-law initial weights: of the base branch and of the basis branch (arXiv 2509.03417)."""
+GAIN = 1.3
+"""The most that the variance of gradients grows by in a new layer; SiLU alone gives 1.21."""
+OVER_BASE = 1.075
+"""The same in units of the base branch's own gain, where that is the more."""
 
 
 class LayerOptions(TypedDict, total=False):
@@ -29,8 +33,8 @@ class LayerOptions(TypedDict, total=False):
     """Default "bspline". A name means the basis with its default hyperparameters."""
     base: Activation | None
     """b of the base branch, default SiLU; None: no base branch."""
-    basis_share: float
-    """α: the share of the output's first variance that comes from the basis branch. Default 1/2."""
+    basis_share: float | None
+    """α: the share of the output's first variance that comes from the basis branch. Default None: `balanced_share`."""
     init: Literal["variance", "power_law"]
     """How the weights start, default "variance"."""
     spline_scaler: bool
@@ -50,7 +54,7 @@ class KANLayer(nn.Module):
 
     init="variance": z ~ N(0, 1) gives outputs of mean 0 and variance 1 whatever the basis is. With fan = in/groups ·
     kernel elements, std(w_k) = √(α / (fan · Σ_k Var φ_k)), std(w_b) = √((1-α) / (fan · Var b)), and bias = -Σ w E[φ];
-    α = `basis_share`, 1 without base branch. Without a bias E[φ²] stands for Var φ.
+    α = `basis_share`, 1 without base branch; None: `balanced_share`. Without a bias E[φ²] stands for Var φ.
     init="power_law": std(w_b) = (fan · P)^-0.25, std(w_k) = (fan · P)^-1.75, bias = 0 (arXiv 2509.03417).
     """
 
@@ -63,7 +67,7 @@ class KANLayer(nn.Module):
         self,
         basis: Basis | str = "bspline",
         base: Activation | None = F.silu,
-        basis_share: float = 0.5,
+        basis_share: float | None = None,
         init: Literal["variance", "power_law"] = "variance",
         spline_scaler: bool = False,
         recompute: bool = True,
@@ -72,13 +76,13 @@ class KANLayer(nn.Module):
         super().__init__()
         if isinstance(basis, str) and basis not in BASES:
             raise ValueError(f"no basis is named {basis!r}; there are {', '.join(sorted(BASES))}")
-        if not 0 < basis_share < 1:
+        if basis_share is not None and not 0 < basis_share < 1:
             raise ValueError(f"0 < basis_share < 1 must hold, got {basis_share}")
         if init not in ("variance", "power_law"):
             raise ValueError(f"init must be variance or power_law, got {init!r}")
         self.basis = BASES[basis]() if isinstance(basis, str) else basis
         self.base, self.init, self.perturbation = base, init, perturbation
-        self.basis_share = basis_share if base is not None else 1.0
+        self.basis_share = basis_share if base is not None else 1.0  # None: balanced
         self.scaled, self.recompute = spline_scaler, recompute
         self.planes = self.basis.n_features + (base is not None)
 
@@ -204,13 +208,43 @@ class KANLayer(nn.Module):
     def _variance_preserving(self) -> tuple[Tensor, Tensor]:
         """Mean of each plane, and the standard deviation of its weights; each of shape (P,)."""
         fan = self.weight[0].numel() / self.planes
-        mean, variance = self.basis.moments()
-        spread = variance if self.bias is not None else variance + mean.square()
-        scale = (self.basis_share / spread.sum() / fan).sqrt().expand_as(mean)
+        basis = self.basis.integrals()
+        spread = _spread(basis, self.bias is not None)
         if self.base is None:
-            return mean, scale
-        base = self.base
-        base_mean, base_variance = gaussian_moments(lambda z: base(z.float()), mean.device)
-        base_spread = base_variance if self.bias is not None else base_variance + base_mean.square()
-        base_scale = ((1 - self.basis_share) / base_spread / fan).sqrt()
-        return torch.cat([mean, base_mean[None]]), torch.cat([scale, base_scale[None]])
+            return basis.mean, (1 / spread.sum() / fan).sqrt().expand_as(basis.mean)
+        base = base_integrals(self.base, basis.mean.device)
+        base_spread = _spread(base, self.bias is not None)
+        share = balanced_share(basis, base, self.bias is not None) if self.basis_share is None else self.basis_share
+        scale = (share / spread.sum() / fan).sqrt().expand_as(basis.mean)
+        base_scale = ((1 - share) / base_spread / fan).sqrt()
+        return torch.cat([basis.mean, base.mean[None]]), torch.cat([scale, base_scale[None]])
+
+
+def balanced_share(basis: Integrals, base: Integrals, bias: bool = True) -> Tensor | float:
+    """The share α of the basis branch with which a new layer's gradients grow by `GAIN` at most; 1/2 where it may be.
+
+    With one scale of weights for each branch, and normalised inputs, the variance of a gradient grows backward by
+
+        G = v Σ E[φ_k'²] / Σ Var φ_k + (1 - v) E[b'²] / Var b
+
+    where v is the basis branch's share of the output's variance: α with a bias, which takes the means out. Where the
+    base branch alone has a greater gain than `GAIN`, as a ReLU, G is at most `OVER_BASE` times that.
+    """
+    steep, flat = basis.slope.sum() / basis.variance.sum(), base.slope / base.variance
+    most = (OVER_BASE * flat).clamp(min=GAIN)
+    share = torch.where((steep + flat) / 2 <= most, 0.5, (most - flat) / (steep - flat))
+    if bias:
+        return share
+    ours = share * _spread(basis, False).sum() / basis.variance.sum()
+    others = (1 - share) * _spread(base, False) / base.variance
+    return ours / (ours + others)
+
+
+def base_integrals(base: Activation, device: torch.device) -> Integrals:
+    """The integrals of a base branch."""
+    return gaussian_integrals(lambda z: base(z.float()), device)
+
+
+def _spread(integrals: Integrals, bias: bool) -> Tensor:
+    """Variances, or second moments where no bias takes the means out."""
+    return integrals.variance if bias else integrals.variance + integrals.mean.square()

@@ -59,7 +59,7 @@ def _classifier(config: AlexNetConfig, features: int, classes: int) -> nn.Sequen
         if config.classifier_dropout and (kan or not last):
             parts.append(nn.Dropout(config.classifier_dropout))
         if kan:
-            parts.append(build_normalization(config.classifier_normalization, inputs, bool(config.affine), dims=0))
+            parts.append(build_normalization(config.classifier_normalization, inputs, config.affine, dims=0))
         own = config.model_copy(update={"basis": config.output_basis or basis if last else basis})
         parts.append(build_linear(own, inputs, outputs, kan))
         if not kan and not last:

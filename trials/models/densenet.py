@@ -34,7 +34,7 @@ class DenseNet(Network):
         channels = config.width
         for index, count in enumerate(BLOCKS[config.depth]):
             if index:
-                transition = build_block(config, channels, channels // 2, kernel_size=1, plain_bias=False)
+                transition = build_block(config, channels, channels // 2, kernel_size=1)
                 channels //= 2
                 if min(size) >= 2:
                     transition.append(nn.AvgPool2d(2))
@@ -57,8 +57,8 @@ class Dense(nn.Module):
     def __init__(self, config: DenseNetConfig, channels: int) -> None:
         super().__init__()
         middle = WIDENING * config.growth
-        narrow = build_block(config, channels, middle, kernel_size=1, plain_bias=False)
-        self.branch = nn.Sequential(narrow, build_block(config, middle, config.growth, kernel_size=3, plain_bias=False))
+        narrow = build_block(config, channels, middle, kernel_size=1)
+        self.branch = nn.Sequential(narrow, build_block(config, middle, config.growth, kernel_size=3))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, self.branch(x)], dim=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from trials.config import PlainModelConfig
@@ -48,7 +50,11 @@ class Plain(Network):
         channels, out = shape.channels, config.width
         for layer in range(config.depth):
             factor = 2 ** halvings.count(layer)
-            where = {"kernel_size": config.kernel_size, "stride": factor if strided else 1, "dims": dims}
+            where: dict[str, Any] = {
+                "kernel_size": config.kernel_size,
+                "stride": factor if strided else 1,
+                "dims": dims,
+            }
             block = build_block(config, channels, out, first=layer == 0, **where)
             if factor > 1 and not strided:
                 block.append(_POOLS[config.downsampling, dims](factor))

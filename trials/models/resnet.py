@@ -59,13 +59,13 @@ class Residual(nn.Module):
             plan = [(width, 1, 1), (width, 3, stride), (self.channels, 1, 1)]
         layers, inputs = [], channels
         for out, kernel_size, by in plan:
-            layers.append(build_block(config, inputs, out, kernel_size=kernel_size, stride=by, plain_bias=False))
+            layers.append(build_block(config, inputs, out, kernel_size=kernel_size, stride=by))
             inputs = out
         self.branch = nn.Sequential(*layers)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or channels != self.channels:
             projection = partial(build_block, config, channels, self.channels, kernel_size=1)
-            self.shortcut = projection(stride=stride, plain_bias=False)
+            self.shortcut = projection(stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.shortcut(x) + self.branch(x)

@@ -1,4 +1,4 @@
-"""The model family `simple`: torch-conv-kan's baselines of four and eight convolutions."""
+"""The model family `simple`: torch-conv-kan's networks of four, eight, twelve and sixteen convolutions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from trials.models.network import Network
 
 __all__ = ["Simple"]
 
-FACTORS = {4: (1, 2, 4, 8), 8: (1, 2, 4, 8, 16, 16, 32, 32)}
-"""Channels of each convolution over those of the first, by depth."""
-STRIDES = {4: (1, 2, 2, 1), 8: (1, 2, 2, 1, 1, 2, 1, 1)}
+FACTORS = {
+    4: (1, 2, 4, 8),
+    8: (1, 2, 4, 8, 16, 16, 32, 32),
+    12: (1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 32, 32),
+    16: (1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 16, 16, 32, 32, 32, 32),
+}
+"""Channels of each convolution over those of the first, by depth. The public code has 4, 8 and 16; 12 lies between."""
+_HALVED = {4: (2, 3), 8: (2, 3, 6), 12: (2, 4, 8), 16: (2, 4, 8)}
+"""Convolutions of stride 2, counted from 1."""
+STRIDES = {depth: tuple(2 if i in _HALVED[depth] else 1 for i in range(1, depth + 1)) for depth in FACTORS}
 
 
 class Simple(Network):

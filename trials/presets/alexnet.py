@@ -22,9 +22,11 @@ PRESETS = (
         {
             "family": "alexnet",
             "classifier": "kan",
-            "classifier_basis": {"name": "fourier", "grid_size": 7},
-            "output_basis": {"name": "fourier", "grid_size": 5},
+            "classifier_basis": {"name": "fourier", "grid_size": 7, "raw": True},
+            "output_basis": {"name": "fourier", "grid_size": 5, "raw": True},
+            "classifier_normalization": "none",
             "base_branch": False,
+            "affine": False,
             "hidden": 100,
             "hidden_layers": 1,
         },
@@ -33,7 +35,6 @@ PRESETS = (
         SOURCE,
         {"accuracy": 0.8185, "parameters": 7_996_094},
         "the published features come from a trained AlexNet and stay frozen: set `features: frozen` and `pretrained`, "
-        "after which the 5,744,510 parameters of the classifier alone are counted; the published classifier takes "
-        "cosines and sines of its raw input, this one of its normalised input on one period",
+        "after which the 5,744,510 parameters of the classifier alone are counted",
     ),
 )

@@ -12,13 +12,14 @@ __all__ = ["PRESETS"]
 IMAGENET, CIFAR = (3, 224, 224, 1000), (3, 32, 32, 10)
 VGG: dict[str, Any] = {
     "family": "vgg", "depth": 11, "width": 32, "basis": {"name": "gram", "degree": 5, "constant": True}, "bias": False,
+    "affine": False,
 }  # fmt: skip
 BEFORE = "here each layer's input is normalised, there its output, which SiLU follows"
 UNPUBLISHED = "no figure is published for this one"
 
 
 def _deep(family: str, depth: int, basis: str) -> Preset:
-    model = {"family": family, "depth": depth, "basis": {"name": basis}, "stem": "cifar"}
+    model = {"family": family, "depth": depth, "basis": {"name": basis}, "affine": False, "bias": True, "stem": "cifar"}
     parts = [UNPUBLISHED, "here blocks are in their pre-activation form, without the constant polynomial"]
     parts += ["its transitions are KAN layers too, there plain ones"] if family == "densenet" else []
     return Preset(f"{family}{depth}-{basis}", model, "cifar10", CIFAR, SOURCE, explanation="; ".join(parts))
@@ -45,7 +46,7 @@ PRESETS = (
     ),
     Preset(
         "vgg11-gram-bottleneck",
-        {**VGG, "sixth_stage": 2, "bottleneck": 4, "bottleneck_minimum": 16},
+        {**VGG, "sixth_stage": 2, "bottleneck": 4, "bottleneck_minimum": 16, "bottleneck_base": "full"},
         "imagenet",
         IMAGENET,
         SOURCE,

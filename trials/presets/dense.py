@@ -16,12 +16,12 @@ BASED = "no figure is published for this one; after torch-conv-kan's U-Nets and 
 
 
 def _plain(family: str, size: str, **more: Any) -> dict[str, Any]:
-    basis = {"basis": {"name": "none"}, "base_activation": "relu"}
-    return {"family": family, "size": size, "width": 64, **basis, **more}
+    own = {"basis": {"name": "none"}, "base_activation": "relu", "normalize_input": False}
+    return {"family": family, "size": size, "width": 64, **own, **more}
 
 
 def _gram(family: str) -> dict[str, Any]:
-    return {"family": family, "size": "small", "width": 16, "basis": {"name": "gram", "degree": 3}}
+    return {"family": family, "size": "small", "width": 16, "basis": {"name": "gram", "degree": 3}, "affine": False}
 
 
 PRESETS = (

@@ -10,6 +10,8 @@ __all__ = ["PRESETS"]
 
 SOURCE = "arXiv 2406.13155; github.com/AntonioTepsich/Convolutional-KANs"
 LINEAR_HEAD = "the published head has no activation between its two linear layers, and neither has this one"
+SHAPE, PIXELS = (1, 28, 28, 10), "symmetric"
+"""All were published with pixels in [-1, 1], which the splines of the first convolution cover."""
 SIZES = {"small": 1, "medium": 2, "big": 2}
 """Channels of the second convolution over the first's 5."""
 
@@ -30,7 +32,7 @@ def _kan(grid_size: int, **more: Any) -> dict[str, Any]:
 
 def _preset(name: str, accuracy: float, parameters: int, explanation: str = "", **model: Any) -> Preset:
     published = {"accuracy": accuracy, "parameters": parameters}
-    return Preset(name, {"family": "kanc", **model}, "fashion_mnist", (1, 28, 28, 10), SOURCE, published, explanation)
+    return Preset(name, {"family": "kanc", **model}, "fashion_mnist", SHAPE, SOURCE, published, explanation, PIXELS)
 
 
 def _mlp(size: str, grid_size: int, accuracy: float, parameters: int) -> Preset:
@@ -59,8 +61,9 @@ CKAN_BN = Preset(
     {"family": "kanc", **_kan(10, growth=5, hidden=256, hidden_activation="identity"), "normalization": "batch",
      "affine": True},
     "fashion_mnist",
-    (1, 28, 28, 10),
+    SHAPE,
     SOURCE,
+    pixels=PIXELS,
     explanation="no figure is published; the published second convolution applies the same five kernels to each of its "
     "input channels by itself, this one sums over them with kernels for each",
 )  # fmt: skip

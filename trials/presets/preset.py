@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from trials.config import ModelConfig
+from trials.config.basis import in_published_form
 
 __all__ = ["Preset"]
 
@@ -33,13 +34,19 @@ class Preset:
     """What was published: `parameters`; `accuracy`, on the test split, in [0, 1]."""
     explanation: str = ""
     """Why our parameters, or what is computed, differ from what was published; empty where they do not."""
+    pixels: str = "standard"
+    """`data.pixels` of a retraining: what the network was published with."""
     epochs: int = 20
     """Passes over the training images that a retraining takes unless it is told."""
 
     @cached_property
     def config(self) -> Any:
-        """The model's configuration, complete."""
-        return _MODEL.validate_python(dict(self.model))
+        """The model's configuration, complete: bases in their published form, and half of each layer's first variance
+        for the basis branch, unless `model` says otherwise."""
+        model: dict[str, Any] = {"basis_share": 0.5, **self.model}
+        for name in {"basis", "classifier_basis", "output_basis"} & model.keys():
+            model[name] = in_published_form(model[name])
+        return _MODEL.validate_python(model)
 
     def document(self) -> dict[str, Any]:
         """The complete configuration as plain values."""

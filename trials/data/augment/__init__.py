@@ -14,9 +14,9 @@ from typing import TypeAlias
 from torch import Generator, Tensor
 
 from trials.data.augment.erase import cutout, random_erasing
-from trials.data.augment.geometry import crop_flip, random_affine
-from trials.data.augment.jitter import jitter
-from trials.data.augment.policies import AutoAugment, RandAugment, TrivialAugment
+from trials.data.augment.geometry import affine20, crop_flip, flip, random_affine
+from trials.data.augment.jitter import colour_jitter, jitter
+from trials.data.augment.policies import AnyPolicy, AutoAugment, RandAugment, TrivialAugment
 from trials.data.augment.signals import shift_scale
 from trials.data.splits import Split
 
@@ -27,7 +27,7 @@ Augmentation: TypeAlias = Callable[[Tensor, Tensor | None, Generator], tuple[Ten
 
 
 def _erased(erase: Callable[..., tuple[Tensor, Tensor | None]]) -> Callable[[Split], list[Augmentation]]:
-    """`erase` after `crop_flip`, with the mean colour of the training split."""
+    """`erase` after `crop_flip`, with the colour that the network sees as 0."""
     return lambda split: [crop_flip, partial(erase, colour=split.mean)]
 
 
@@ -38,10 +38,12 @@ AUGMENTATIONS: dict[str, Callable[[Split], list[Augmentation]]] = {
     "affine_jitter": lambda split: [random_affine, jitter],
     "cutout": _erased(cutout),
     "random_erasing": _erased(random_erasing),
-    "autoaugment_cifar": lambda split: [crop_flip, AutoAugment("cifar10", split)],
-    "autoaugment_svhn": lambda split: [AutoAugment("svhn", split)],
+    "autoaugment_cifar": lambda split: [crop_flip, AutoAugment(split, "cifar10")],
+    "autoaugment_svhn": lambda split: [AutoAugment(split, "svhn")],
     "randaugment": lambda split: [crop_flip, RandAugment(split)],
     "trivialaugment": lambda split: [crop_flip, TrivialAugment(split)],
+    "flip_policies": lambda split: [flip, AnyPolicy(split)],
+    "affine20_colour": lambda split: [affine20, colour_jitter],
     "shift_scale": lambda split: [shift_scale],
 }
 """The steps of each, for a split: one after the other."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from trials.data.images import IGNORED
 
-__all__ = ["affine_map", "crop_flip", "random_affine", "uniform", "warp"]
+__all__ = ["affine20", "affine_map", "crop_flip", "flip", "random_affine", "uniform", "warp"]
 
 _DEGREES, _SHEAR, _SCALE, _SHIFT = 15.0, 10.0, 0.1, 0.1
 
@@ -32,6 +32,13 @@ def crop_flip(images: Tensor, masks: Tensor | None, generator: Generator) -> tup
     return moved, None if masks is None else F.pad(masks, border, value=IGNORED)[index]
 
 
+def flip(images: Tensor, masks: Tensor | None, generator: Generator) -> tuple[Tensor, Tensor | None]:
+    """Mirror half of the images: (N, C, H, W)."""
+    chosen = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+    moved = torch.where(chosen[:, None, None, None], images.flip(3), images)
+    return moved, None if masks is None else torch.where(chosen[:, None, None], masks.flip(2), masks)
+
+
 def random_affine(images: Tensor, masks: Tensor | None, generator: Generator) -> tuple[Tensor, Tensor | None]:
     """Turn by up to 15°, shear by up to 10°, scale by 0.9 to 1.1 and shift by up to a tenth of the side, zeros coming
     in."""
@@ -42,6 +49,19 @@ def random_affine(images: Tensor, masks: Tensor | None, generator: Generator) ->
     x = uniform(images, -_SHIFT * width, _SHIFT * width, generator)
     y = uniform(images, -_SHIFT * height, _SHIFT * height, generator)
     return warp(images, masks, affine_map(angle, shear, scale, x, y))
+
+
+def affine20(images: Tensor, masks: Tensor | None, generator: Generator) -> tuple[Tensor, Tensor | None]:
+    """Turn by up to 20°, scale by 0.9 to 1.1 and shift by up to a tenth of the side in whole pixels, zeros coming in.
+
+    The nearest pixel is taken, as torchvision's `RandomAffine(20, (0.1, 0.1), (0.9, 1.1))` does.
+    """
+    height, width = images.shape[2:]
+    angle = uniform(images, -20.0, 20.0, generator)
+    scale = uniform(images, 1 - _SCALE, 1 + _SCALE, generator)
+    x = torch.round(uniform(images, -_SHIFT * width, _SHIFT * width, generator))
+    y = torch.round(uniform(images, -_SHIFT * height, _SHIFT * height, generator))
+    return warp(images, masks, affine_map(angle, torch.zeros_like(angle), scale, x, y), nearest=True)
 
 
 def uniform(images: Tensor, low: float, high: float, generator: Generator) -> Tensor:

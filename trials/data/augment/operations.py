@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trials.data.augment.geometry import warp
 
-__all__ = ["OPERATIONS", "SIGNED", "operate"]
+__all__ = ["OPERATIONS", "SIGNED", "grey", "operate"]
 
 OPERATIONS = (
     "Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate",
@@ -59,7 +59,7 @@ def _table(images: Tensor, chosen: Mapping[str, Tensor], strength: Tensor) -> Te
     value = torch.arange(256, device=images.device, dtype=torch.float32).expand(count, channels, 256)
     strength = strength[:, None, None]
     factor, step = 1 + strength, torch.exp2(8 - torch.trunc(strength))
-    mean = _grey(images).floor().mean((1, 2, 3))[:, None, None]
+    mean = grey(images).floor().mean((1, 2, 3))[:, None, None]
     histogram = _histogram(images)
     tables = {
         "Brightness": factor * value,
@@ -103,7 +103,7 @@ def _equalised(histogram: Tensor, value: Tensor) -> Tensor:
     return torch.where(step == 0, value, spread.clamp(0, 255).float())
 
 
-def _grey(images: Tensor) -> Tensor:
+def grey(images: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, 1, H, W), floats: red, green and blue by their brightness, other channels alike."""
     if images.shape[1] != 3:
         return images.float().mean(1, keepdim=True)
@@ -114,7 +114,7 @@ def _grey(images: Tensor) -> Tensor:
 def _blended(images: Tensor, chosen: Mapping[str, Tensor], factor: Tensor) -> Tensor:
     """Away from the grey image, or from the blurred one, where `factor` is above 1; towards it below."""
     each, values = (slice(None), None, None, None), images.float()
-    other = torch.where(chosen["Color"][each], _grey(images).floor(), values)
+    other = torch.where(chosen["Color"][each], grey(images).floor(), values)
     other = torch.where(chosen["Sharpness"][each], _blurred(values), other)
     blend = other + factor[each] * (values - other)
     changed = (chosen["Color"] | chosen["Sharpness"])[each]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import TypeAlias
 
 import torch
 from torch import Generator, Tensor
@@ -10,8 +12,10 @@ from torch import Generator, Tensor
 from trials.data.augment.operations import OPERATIONS, SIGNED, operate
 from trials.data.splits import Split
 
-__all__ = ["AutoAugment", "RandAugment", "TrivialAugment", "strengths"]
+__all__ = ["AnyPolicy", "AutoAugment", "RandAugment", "TrivialAugment", "strengths"]
 
+_Step: TypeAlias = tuple[Tensor, Tensor]
+"""The index of the operation of each image, and its strength, (N,) each."""
 _WITHOUT_INVERT = OPERATIONS[:-1]
 
 
@@ -39,7 +43,10 @@ def strengths(
 
 
 class _Policy:
-    """Holds on the device of `split` what its draws are looked up in: no copy is left to make in a batch."""
+    """Draws operations for a batch, and does them.
+
+    It holds on the device of `split` what its draws are looked up in: no copy is left to make in a batch.
+    """
 
     def __init__(self, split: Split, table: Tensor) -> None:
         if split.images.dtype != torch.uint8:
@@ -47,40 +54,45 @@ class _Policy:
         self.strengths = table.to(split.device)
         self.signed = torch.tensor([name in SIGNED for name in OPERATIONS], device=split.device)
 
-    def operate(
-        self, images: Tensor, masks: Tensor | None, operation: Tensor, level: Tensor, generator: Generator
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, images: Tensor, masks: Tensor | None, generator: Generator) -> tuple[Tensor, Tensor | None]:
+        for operation, strength in self.steps(len(images), generator):
+            images, masks = operate(images, masks, operation, strength)
+        return images, masks
+
+    def steps(self, count: int, generator: Generator) -> Iterator[_Step]:
+        """What is done to so many images, one after the other."""
+        raise NotImplementedError
+
+    def step(self, operation: Tensor, level: Tensor, generator: Generator) -> _Step:
         """The operation of each image, (N,), at the level of each, (N,), towards either side."""
         strength = self.strengths[operation, level]
-        negative = torch.rand(len(images), generator=generator, device=images.device) < 0.5
-        strength = torch.where(self.signed[operation] & negative, -strength, strength)
-        return operate(images, masks, operation, strength)
+        negative = torch.rand(len(operation), generator=generator, device=operation.device) < 0.5
+        return operation, torch.where(self.signed[operation] & negative, -strength, strength)
 
 
 class AutoAugment(_Policy):
-    """One of 25 pairs of operations, each with a probability and a strength that were learnt on `name`, cifar10 or svhn
-    (arXiv 1805.09501). The pairs are torchvision's."""
+    """One of 25 pairs of operations, each with a probability and a strength that were learnt on a data set: cifar10,
+    imagenet or svhn (arXiv 1805.09501). The pairs are torchvision's. Of several `names` any pair is drawn."""
 
-    def __init__(self, name: str, split: Split) -> None:
+    def __init__(self, split: Split, *names: str) -> None:
         from torchvision.transforms import AutoAugment as Published
         from torchvision.transforms import AutoAugmentPolicy
 
         table = strengths(10, split.images.shape[2:], shear=0.3, shift=None, turn=30, blend=0.9, bits=4)
         super().__init__(split, table)
-        pairs = Published(AutoAugmentPolicy(name)).policies
+        pairs = [pair for name in names for pair in Published(AutoAugmentPolicy(name)).policies]
         device = split.device
         self.operations = torch.tensor([[OPERATIONS.index(step[0]) for step in pair] for pair in pairs], device=device)
         self.chances = torch.tensor([[step[1] for step in pair] for pair in pairs], device=device)
         self.levels = torch.tensor([[step[2] or 0 for step in pair] for pair in pairs], device=device)
 
-    def __call__(self, images: Tensor, masks: Tensor | None, generator: Generator) -> tuple[Tensor, Tensor | None]:
-        count, device = len(images), images.device
+    def steps(self, count: int, generator: Generator) -> Iterator[_Step]:
+        device = generator.device
         pair = torch.randint(len(self.operations), (count,), generator=generator, device=device)
         for step in range(2):
             done = torch.rand(count, generator=generator, device=device) <= self.chances[:, step][pair]
             operation = self.operations[:, step][pair].masked_fill(~done, 0)
-            images, masks = self.operate(images, masks, operation, self.levels[:, step][pair], generator)
-        return images, masks
+            yield self.step(operation, self.levels[:, step][pair], generator)
 
 
 class RandAugment(_Policy):
@@ -92,13 +104,10 @@ class RandAugment(_Policy):
         )
         self.count, self.level = count, level
 
-    def __call__(self, images: Tensor, masks: Tensor | None, generator: Generator) -> tuple[Tensor, Tensor | None]:
-        shape, device = (len(images),), images.device
+    def steps(self, count: int, generator: Generator) -> Iterator[_Step]:
         for _ in range(self.count):
-            operation = torch.randint(len(_WITHOUT_INVERT), shape, generator=generator, device=device)
-            level = torch.full(shape, self.level, device=device)
-            images, masks = self.operate(images, masks, operation, level, generator)
-        return images, masks
+            operation = _any_operation(count, generator)
+            yield self.step(operation, torch.full_like(operation, self.level), generator)
 
 
 class TrivialAugment(_Policy):
@@ -109,8 +118,27 @@ class TrivialAugment(_Policy):
             split, strengths(31, split.images.shape[2:], shear=0.99, shift=32, turn=135, blend=0.99, bits=6)
         )
 
-    def __call__(self, images: Tensor, masks: Tensor | None, generator: Generator) -> tuple[Tensor, Tensor | None]:
-        shape, device = (len(images),), images.device
-        operation = torch.randint(len(_WITHOUT_INVERT), shape, generator=generator, device=device)
-        level = torch.randint(self.strengths.shape[1], shape, generator=generator, device=device)
-        return self.operate(images, masks, operation, level, generator)
+    def steps(self, count: int, generator: Generator) -> Iterator[_Step]:
+        operation = _any_operation(count, generator)
+        level = torch.randint(self.strengths.shape[1], (count,), generator=generator, device=generator.device)
+        yield self.step(operation, level, generator)
+
+
+class AnyPolicy(_Policy):
+    """One of AutoAugment's three policies or TrivialAugment, at random for each image, each as often (arXiv
+    2407.01092)."""
+
+    def __init__(self, split: Split) -> None:
+        self.auto, self.trivial = AutoAugment(split, "cifar10", "imagenet", "svhn"), TrivialAugment(split)
+
+    def steps(self, count: int, generator: Generator) -> Iterator[_Step]:
+        trivial = torch.randint(4, (count,), generator=generator, device=generator.device) == 3
+        nothing = torch.zeros_like(trivial, dtype=torch.int64), torch.zeros_like(trivial, dtype=torch.float32)
+        both = zip_longest(self.auto.steps(count, generator), self.trivial.steps(count, generator), fillvalue=nothing)
+        for learnt, wide in both:
+            yield torch.where(trivial, wide[0], learnt[0]), torch.where(trivial, wide[1], learnt[1])
+
+
+def _any_operation(count: int, generator: Generator) -> Tensor:
+    """An operation of each image, (N,): any but `Invert`."""
+    return torch.randint(len(_WITHOUT_INVERT), (count,), generator=generator, device=generator.device)

@@ -13,6 +13,7 @@ from trials.kan.basis.jacobi import Jacobi
 from trials.kan.basis.legendre import Legendre
 from trials.kan.basis.rbf import RBF
 from trials.kan.basis.relu import ReLUPair
+from trials.kan.basis.sine import Sine
 from trials.kan.basis.wavelet import Wavelet
 
 __all__ = ["BASES", "Basis", "build_basis"]
@@ -27,6 +28,7 @@ BASES: dict[str, type[Basis]] = {
     "legendre": Legendre,
     "rbf": RBF,
     "relu": ReLUPair,
+    "sine": Sine,
     "wavelet": Wavelet,
 }
 
@@ -34,7 +36,7 @@ BASES: dict[str, type[Basis]] = {
 def build_basis(config: BasisConfig) -> Basis:
     """The basis that a configuration describes; its fields but `name` are the constructor's arguments.
 
-    Raises ValueError for a name that is no basis ("none" among them).
+    Raises ValueError for a name that is no basis: "none", and what `trials.config.basis.expands` says no of.
     """
     if config.name not in BASES:
         raise ValueError(f"no basis is named {config.name!r}; there are {', '.join(sorted(BASES))}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,23 @@ from torch.func import functional_call
 from trials.config import BasisConfig
 from trials.kan.basis.domain import Domain
 
-__all__ = ["Basis", "Pullback", "autocast_enabled", "full_precision", "gaussian_moments"]
+__all__ = ["Basis", "Integrals", "Pullback", "autocast_enabled", "full_precision", "gaussian_integrals", "widened"]
 
 Pullback = Callable[[Tensor], tuple[Tensor, ...]]
 """Gradient of the features -> gradients of the input and of each parameter."""
 MOMENT_POINTS = 8001
-"""Points at which the moments of a function are integrated."""
+"""Points at which a function and its slope are integrated."""
+
+
+class Integrals(NamedTuple):
+    """Integrals of f(z), z ~ N(0, 1), float64: to be read, not to be changed."""
+
+    mean: Tensor
+    """E[f]."""
+    variance: Tensor
+    """Var f."""
+    slope: Tensor
+    """E[f'²], by central differences."""
 
 
 class Basis(nn.Module):
@@ -112,17 +123,21 @@ class Basis(nn.Module):
         """The same basis with its grid this far to both sides of its middle. Raises ValueError where it has none."""
         raise ValueError(f"{type(self).__name__} has no grid to move")
 
-    def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance of φ_k(z) for z ~ N(0, 1), each of shape (F,), float64: to be read, not to be changed.
+    def integrals(self) -> Integrals:
+        """Mean, variance and mean squared slope of each φ_k(z) for z ~ N(0, 1), each of shape (F,).
 
         Integrated once for each configuration: a basis without parameters is what its configuration says.
         """
         device = next(iter(self.state_dict().values()), torch.empty(0)).device
         if self.config is None or device.type != "cpu" or any(True for _ in self.parameters()):
-            return gaussian_moments(self.expand, device)
-        if self.config not in _MOMENTS:
-            _MOMENTS[self.config] = gaussian_moments(self.expand, device)
-        return _MOMENTS[self.config]
+            return gaussian_integrals(self.expand, device)
+        if self.config not in _INTEGRALS:
+            _INTEGRALS[self.config] = gaussian_integrals(self.expand, device)
+        return _INTEGRALS[self.config]
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance of φ_k(z) for z ~ N(0, 1), each of shape (F,), float64."""
+        return self.integrals()[:2]
 
     def _vjp_by_autograd(self, u: Tensor) -> tuple[Tensor, Pullback]:
         with torch.enable_grad():
@@ -175,20 +190,23 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False) if autocast_enabled(device) else nullcontext()
 
 
-_MOMENTS: dict[BasisConfig, tuple[Tensor, Tensor]] = {}
+_INTEGRALS: dict[BasisConfig, Integrals] = {}
 
 
 @torch.no_grad()
-def gaussian_moments(function: Callable[[Tensor], Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and variance of f(z), z ~ N(0, 1), float64: trapezoidal rule on [-8, 8]. f: (n,) -> (n, ...)."""
+def gaussian_integrals(function: Callable[[Tensor], Tensor], device: torch.device) -> Integrals:
+    """The integrals of f: (n,) -> (n, ...), by the trapezoidal rule on [-8, 8]."""
     z, density = _normal_density(device)
     values = function(z.clone()).double()
     mean = torch.tensordot(density, values, 1)
-    return mean, torch.tensordot(density, (values - mean).square(), 1)
+    variance = torch.tensordot(density, (values - mean).square(), 1)
+    rises = torch.diff(values, dim=0).mul_((MOMENT_POINTS - 1) / 16).square_()
+    between = (density[1:] + density[:-1]) / 2
+    return Integrals(mean, variance, torch.tensordot(between, rises, 1))
 
 
 @cache
 def _normal_density(device: torch.device) -> tuple[Tensor, Tensor]:
-    """The points at which `gaussian_moments` integrates, and the weight of each."""
+    """The points at which `gaussian_integrals` integrates, and the weight of each."""
     z = torch.linspace(-8, 8, MOMENT_POINTS, dtype=torch.float64, device=device)
     return z, torch.exp(-z.square() / 2) * (16 / (MOMENT_POINTS - 1) / math.sqrt(2 * math.pi))

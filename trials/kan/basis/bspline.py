@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from trials.kan.basis.basis import Basis, Pullback
+from trials.kan.basis.basis import Basis, Integrals, Pullback
 
 __all__ = ["BSpline"]
 
@@ -20,6 +21,8 @@ class BSpline(Basis):
 
     is the cardinal B-spline in the one form of its truncated powers that is safe in float32: nothing large cancels.
     The grid [m-R, m+R] is extended by s intervals on each side; the φ_k sum to 1 inside it and decay to 0 outside.
+    They are not scaled to one variance. A spline at the end of the grid is high on few inputs: scaled, it would be the
+    steepest of all there, and learn from the fewest. Unscaled, a weight is the value of the function near its c_k.
     """
 
     centres: Tensor
@@ -36,13 +39,11 @@ class BSpline(Basis):
         self.grid_size, self.spline_order = grid_size, spline_order
         self.grid_range, self.grid_centre = grid_range, grid_centre
         self.n_features = grid_size + spline_order
-        middle = (self.n_features - 1) / 2 - grid_centre * grid_size / (2 * grid_range)
-        centres = torch.arange(self.n_features)[:, None] - middle
-        self.register_buffer("centres", centres)  # in intervals from 0: exact in any dtype where grid_centre is 0
+        self.register_buffer("centres", self._centres())
 
     def features(self, u: Tensor) -> Tensor:
         if self.spline_order == 0:
-            offset = u * (self.grid_size / (2 * self.grid_range)) - self.centres.to(u.dtype)
+            offset = (u - self.grid_centre) * (self.grid_size / (2 * self.grid_range)) - self.centres.to(u.dtype)
             return ((offset >= -0.5) & (offset < 0.5)).to(u.dtype)
         pieces = self._pieces(self._offsets(u).abs_())
         return self._alternating([piece.pow_(self.spline_order) for piece in pieces])
@@ -63,15 +64,31 @@ class BSpline(Basis):
 
         return features, pull
 
+    def integrals(self) -> Integrals:
+        found = super().integrals()
+        if self.spline_order:
+            return found
+        return found._replace(slope=torch.zeros_like(found.slope))  # of a step, as `vjp` has it
+
+    def _centres(self) -> Tensor:
+        """c_k, shape (F, 1), in intervals from the middle of the grid: exact in any dtype."""
+        return torch.arange(self.n_features)[:, None] - (self.n_features - 1) / 2
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Load, but keep the centres: older files have them in intervals from 0, rounded to float32."""
+        super()._load_from_state_dict(*args, **kwargs)
+        self.centres.copy_(self._centres())
+
     def _scale(self, i: int) -> float:
         """(C(s+1, i)/s!)^(1/s): taken into the power, it costs nothing."""
         s = self.spline_order
         return float((math.comb(s + 1, i) / math.factorial(s)) ** (1 / s))
 
     def _offsets(self, u: Tensor) -> Tensor:
-        """(u/h - c_k) times the first piece's scale: (A, 1, B) -> (A, F, B)."""
+        """((u - m)/h - c_k) times the first piece's scale: (A, 1, B) -> (A, F, B)."""
         scale = self._scale(0)
-        return u * (scale * self.grid_size / (2 * self.grid_range)) - self.centres.to(u.dtype) * scale
+        away = u - self.grid_centre if self.grid_centre else u
+        return away * (scale * self.grid_size / (2 * self.grid_range)) - self.centres.to(u.dtype) * scale
 
     def _pieces(self, distance: Tensor) -> list[Tensor]:
         """The i-th: its scale times ((s+1)/2 - i - d)₊. The first overwrites `distance`."""

@@ -8,9 +8,10 @@ __all__ = ["Gram"]
 
 
 class Gram(Recurrence):
-    """p_{n+1} = u p_n - β_n p_{n-1} with β_n = n²(m² - n²) / (m²(4n² - 1)): monic, orthogonal on m nodes.
+    """p_{n+1} = u p_n - β_n p_{n-1} with β_n = n²(m² - n²) / (m²(4n² - 1)): orthogonal on m nodes.
 
     The nodes u_i = (2i + 1)/m - 1, i < m, are evenly spaced on [-1, 1], m = degree + 1. Polynomials on u = tanh(z).
+    Without `unit_variance` they are monic: their standard deviations fall from .63 at degree 1 to .037 at degree 6.
     """
 
     def coefficients(self, n: int) -> tuple[float, float, float]:

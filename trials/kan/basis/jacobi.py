@@ -13,11 +13,13 @@ class Jacobi(Recurrence):
     a = b = 0 are Legendre's polynomials. Source: SpaceLearner/JacobiKAN.
     """
 
-    def __init__(self, degree: int = 3, a: float = 1.0, b: float = 1.0, constant: bool = False) -> None:
+    def __init__(
+        self, degree: int = 3, a: float = 1.0, b: float = 1.0, constant: bool = False, unit_variance: bool = True
+    ) -> None:
         if a <= -1 or b <= -1:
             raise ValueError(f"a > -1 and b > -1 must hold, got {a} and {b}")
         self.a, self.b = a, b
-        super().__init__(degree, constant)
+        super().__init__(degree, constant, unit_variance)
 
     def coefficients(self, n: int) -> tuple[float, float, float]:
         a, b = self.a, self.b

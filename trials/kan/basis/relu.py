@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -11,11 +13,11 @@ __all__ = ["ReLUPair"]
 
 
 class ReLUPair(Basis):
-    """φ_j(z) = ((z - l_j)₊ (h_j - z)₊ · 4/(h_j - l_j)²)², F = G + s, with learnable l_j and h_j shared by every
-    channel.
+    """φ_j(z) = ((z - l_j)₊ (h_j - z)₊ · 4/(h_j - l_j)²)² = ((1 - v²)₊)² with v = (z - c_j)/r_j, F = G + s.
 
-    They start as the supports of B-splines of order s on the grid: h_j - l_j is s + 1 intervals of [-R, R]/G. Each φ_j
-    is a bump of height 1. Source: quiqi/relu_kan.
+    c_j, the middle of the support [l_j, h_j], and ln r_j, r_j half of its width, are learnable and shared by every
+    channel: its ends can't cross. They start as the supports of B-splines of order s on the grid: 2r_j is s + 1
+    intervals of [-R, R]/G. Each φ_j is a bump of height 1. Source: quiqi/relu_kan, which learns l_j and h_j.
     """
 
     def __init__(self, grid_size: int = 5, spline_order: int = 3, grid_range: float = 2.0) -> None:
@@ -28,30 +30,26 @@ class ReLUPair(Basis):
         self.grid_size, self.spline_order, self.grid_range = grid_size, spline_order, grid_range
         self.n_features = grid_size + spline_order
         interval = 2 * grid_range / grid_size
-        low = (torch.arange(self.n_features) - spline_order) * interval - grid_range
-        self.low = nn.Parameter(low)
-        self.high = nn.Parameter(low + (spline_order + 1) * interval)
+        self.centre = nn.Parameter((torch.arange(self.n_features) - (self.n_features - 1) / 2) * interval)
+        half = (spline_order + 1) * interval / 2
+        self.log_half_width = nn.Parameter(torch.full((self.n_features,), math.log(half)))
 
     def features(self, u: Tensor) -> Tensor:
-        left, right, scale, _ = self._parts(u)
-        return left.mul_(right).mul_(scale).square_()
+        position, _ = self._position(u)
+        return position.square_().neg_().add_(1).relu_().square_()
 
     def vjp(self, u: Tensor) -> tuple[Tensor, Pullback]:
-        left, right, scale, width = self._parts(u)
-        root = (left * right).mul_(scale)
+        position, half = self._position(u)
+        root = (1 - position.square()).relu_()
 
         def pull(grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            outer = (root * grad).mul_(2 * scale)  # zero outside the support: left and right stand for their own slopes
-            widening = (outer * root).sum((0, 2)) * (2 / (scale * width))[:, 0]
-            rising, falling = outer * right, outer.mul_(left)
-            at_low = widening - rising.sum((0, 2))
-            at_high = falling.sum((0, 2)) - widening
-            return rising.sub_(falling).sum(1, keepdim=True), at_low, at_high
+            by_position = (root * grad).mul_(position).mul_(-4)  # zero outside the support
+            slope = by_position / half
+            return slope.sum(1, keepdim=True), -slope.sum((0, 2)), -(by_position * position).sum((0, 2))
 
         return root.square(), pull
 
-    def _parts(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(u - l)₊ and (h - u)₊, shape (A, F, B), 4/(h - l)² and h - l, shape (F, 1)."""
-        low, high = self.low.to(u.dtype)[:, None], self.high.to(u.dtype)[:, None]
-        width = high - low
-        return (u - low).relu_(), (high - u).relu_(), 4 / width.square(), width
+    def _position(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """(z - c)/r, shape (A, F, B), and r, shape (F, 1)."""
+        half = self.log_half_width.to(u.dtype).exp()[:, None]
+        return (u - self.centre.to(u.dtype)[:, None]) / half, half

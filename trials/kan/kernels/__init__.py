@@ -24,7 +24,7 @@ from trials.kan.basis import Basis
 from trials.kan.kernels.kernel import Kernel
 from trials.kan.kernels.program import base_number, program_of
 
-__all__ = ["Kernel", "find", "force", "log_twin", "wanted"]
+__all__ = ["Kernel", "find", "find_elementwise", "force", "log_twin", "wanted"]
 
 _log = logging.getLogger(__name__)
 _forced: bool | None = None
@@ -52,6 +52,22 @@ def find(
     else:
         return Kernel(program, number, basis.n_features, groups)
     return None
+
+
+def find_elementwise(x: Tensor, *parameters: Tensor) -> bool:
+    """Whether kernels compute a learnable activation of x at these parameters; False: use the twin."""
+    if not wanted(x):
+        return False
+    dtypes = (torch.float32, torch.bfloat16, torch.float16)
+    if not (_forced or _triton_is_installed()):
+        log_twin("Triton is not installed")
+    elif x.dtype not in dtypes or any(each.dtype != torch.float32 for each in parameters):
+        log_twin(f"there is none for {x.dtype} and {parameters[0].dtype}")
+    elif x.numel() >= 2**31:
+        log_twin("a batch has more than 2**31 elements")
+    else:
+        return True
+    return False
 
 
 def wanted(z: Tensor) -> bool:

@@ -18,9 +18,11 @@ from trials.kan.kernels import program
 _BSPLINE, _RADIAL = tl.constexpr(program.BSPLINE), tl.constexpr(program.RADIAL)
 _FOURIER, _RECURRENCE = tl.constexpr(program.FOURIER), tl.constexpr(program.RECURRENCE)
 _BERNSTEIN, _RELU_PAIR = tl.constexpr(program.BERNSTEIN), tl.constexpr(program.RELU_PAIR)
+_FREE_RADIAL, _SINE = tl.constexpr(program.FREE_RADIAL), tl.constexpr(program.SINE)
 _MEXICAN_HAT, _MORLET = tl.constexpr(program.MEXICAN_HAT), tl.constexpr(program.MORLET)
 _SILU, _RELU, _GELU = tl.constexpr(program.SILU), tl.constexpr(program.RELU), tl.constexpr(program.GELU)
 _PI = tl.constexpr(3.141592653589793)
+_ONE_OVER_PI = tl.constexpr(0.3183098861837907)
 _HAT = tl.constexpr(0.8673250705840776)  # 2/(√3 π^¼)
 
 
@@ -56,14 +58,13 @@ def value(a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER: t
     if KIND == _BSPLINE:
         return bspline(a * scale - (k - (functions - 1) * 0.5), ORDER)
     elif KIND == _RADIAL:
-        t = a * scale - (k - (functions - 1) * 0.5)
-        return tl.exp(-t * t)
+        return radial(a * scale - (k - (functions - 1) * 0.5), ORDER)
+    elif KIND == _FREE_RADIAL:
+        return radial((a * scale - tl.load(first + k)) * tl.exp(-tl.load(second + k)), ORDER)
+    elif KIND == _SINE:
+        return sine((a * tl.load(first + k)) * _ONE_OVER_PI + tl.load(second + k))
     elif KIND == _BERNSTEIN:
-        return tl.load(first + k) * tl.exp2(k * a + (functions - 1 - k) * b)
-    elif KIND == _RELU_PAIR:
-        low, high = tl.load(first + k), tl.load(second + k)
-        root = tl.maximum(a - low, 0.0) * tl.maximum(high - a, 0.0) * (4 / ((high - low) * (high - low)))
-        return root * root
+        return tl.load(first + k) * tl.exp2((k + ORDER) * a + (functions - 1 - k) * b)
     else:
         return wavelet((a - tl.load(first + k)) * tl.exp(-tl.load(second + k)), KIND)
 
@@ -96,17 +97,19 @@ def slope(z, a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER
     if KIND == _BSPLINE:
         return scale * bspline_slope(z * scale - (k - (functions - 1) * 0.5), ORDER), 0.0, 0.0
     elif KIND == _RADIAL:
-        t = z * scale - (k - (functions - 1) * 0.5)
-        return -2 * scale * t * tl.exp(-t * t), 0.0, 0.0
+        return scale * radial_slope(z * scale - (k - (functions - 1) * 0.5), ORDER), 0.0, 0.0
+    elif KIND == _FREE_RADIAL:
+        narrowing = tl.exp(-tl.load(second + k))
+        t = (z * scale - tl.load(first + k)) * narrowing
+        by_t = radial_slope(t, ORDER)
+        return by_t * narrowing * scale, -by_t * narrowing, -by_t * t
+    elif KIND == _SINE:
+        frequency = tl.load(first + k)
+        by_angle = sine(z * frequency * _ONE_OVER_PI + tl.load(second + k) + 0.5)
+        return by_angle * frequency, by_angle * z, 0.0
     elif KIND == _BERNSTEIN:
         here = value(a, b, k, functions, scale, first, second, KIND, ORDER)
-        return 2 * here * (k - (functions - 1) * tl.exp2(a)), 0.0, 0.0
-    elif KIND == _RELU_PAIR:
-        low, high = tl.load(first + k), tl.load(second + k)
-        left, right, width = tl.maximum(z - low, 0.0), tl.maximum(high - z, 0.0), high - low
-        outer = left * right * (32 / (width * width * width * width))
-        widening = outer * left * right * (2 / width)
-        return outer * (right - left), widening - outer * right, outer * left - widening
+        return 2 * here * (k + ORDER - (functions - 1 + ORDER) * tl.exp2(a)), 0.0, 0.0
     else:
         narrowing = tl.exp(-tl.load(second + k))
         v = (z - tl.load(first + k)) * narrowing
@@ -233,9 +236,37 @@ def bspline_slope(t, S: tl.constexpr):
 
 
 @triton.jit
+def radial(t, KERNEL: tl.constexpr):
+    """exp(-t²), 1 - tanh² t or 1/cosh t."""
+    if KERNEL == 0:
+        return tl.exp(-t * t)
+    else:
+        falling = tl.exp(-tl.abs(t))
+        sech = 2 * falling / (1 + falling * falling)
+        if KERNEL == 1:
+            return sech * sech
+        else:
+            return sech
+
+
+@triton.jit
+def radial_slope(t, KERNEL: tl.constexpr):
+    if KERNEL == 0:
+        return -2 * t * tl.exp(-t * t)
+    elif KERNEL == 1:
+        return -2 * tanh(t) * radial(t, KERNEL)
+    else:
+        return -tanh(t) * radial(t, KERNEL)
+
+
+@triton.jit
 def wavelet(v, KIND: tl.constexpr):
+    """A wavelet, or the bump of two ReLUs."""
     bell = tl.exp(-0.5 * v * v)
-    if KIND == _MEXICAN_HAT:
+    if KIND == _RELU_PAIR:
+        root = tl.maximum(1 - v * v, 0.0)
+        return root * root
+    elif KIND == _MEXICAN_HAT:
         return (1 - v * v) * bell * _HAT
     elif KIND == _MORLET:
         return sine(v * (5 / _PI) + 0.5) * bell
@@ -246,7 +277,9 @@ def wavelet(v, KIND: tl.constexpr):
 @triton.jit
 def wavelet_slope(v, KIND: tl.constexpr):
     bell = tl.exp(-0.5 * v * v)
-    if KIND == _MEXICAN_HAT:
+    if KIND == _RELU_PAIR:
+        return -4 * v * tl.maximum(1 - v * v, 0.0)
+    elif KIND == _MEXICAN_HAT:
         return v * (v * v - 3) * bell * _HAT
     elif KIND == _MORLET:
         return -(5 * sine(v * (5 / _PI)) + v * sine(v * (5 / _PI) + 0.5)) * bell

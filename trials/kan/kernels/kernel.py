@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from trials.kan.kernels.once import compiled_once
-from trials.kan.kernels.program import MEXICAN_HAT, NO_BASE, RELU_PAIR, Program
+from trials.kan.kernels.program import NO_BASE, Program
 
-__all__ = ["Kernel"]
+__all__ = ["Kernel", "first_use"]
 
 _EIGHT = 8  # neighbours of a lane: of bfloat16 what one instruction loads or stores
 _LANES, _WARPS = 128, 4
@@ -37,11 +37,6 @@ class Kernel:
         """P, the planes of one channel."""
         return self.features + (self.base != NO_BASE)
 
-    @property
-    def learnt(self) -> bool:
-        """Whether the basis has parameters."""
-        return self.program.kind >= MEXICAN_HAT or self.program.kind == RELU_PAIR
-
     def planes(self, z: Tensor, inner: Tensor | None, outer: Tensor | None, dtype: torch.dtype) -> Tensor:
         """φ_k(z) and b(z), computed in float32 and rounded to `dtype`."""
         from trials.kan.kernels.programs import narrow_planes_program, planes_program
@@ -62,12 +57,13 @@ class Kernel:
         last, grad = z.movedim(1, -1).contiguous(), grad.movedim(1, -1).contiguous()
         result = torch.empty_like(last)
         vector = 1 if self._span(last) % _EIGHT else _EIGHT
-        lanes, warps = (_LANES, _WARPS) if not self.learnt else (128 if vector == 1 else 32, 1)  # sums want one warp
+        learnt = self.program.learnt
+        lanes, warps = (_LANES, _WARPS) if not learnt else (128 if vector == 1 else 32, 1)  # sums want one warp
         programs = -(-last.numel() // (vector * lanes))
-        partial = torch.empty(programs if self.learnt else 0, 2, self.features, device=z.device)
-        compiled = {"VECTOR": vector, "LANES": lanes, "num_warps": warps, "LEARNT": self.learnt}
+        partial = torch.empty(programs if learnt else 0, 2, self.features, device=z.device)
+        compiled = {"VECTOR": vector, "LANES": lanes, "num_warps": warps, "LEARNT": learnt > 0}
         self._launch(pullback_program, programs, last, inner, outer, [grad, result, partial], vector, compiled)
-        return result.movedim(-1, 1), *(partial.sum(0) if self.learnt else ())
+        return result.movedim(-1, 1), *(partial.sum(0)[:learnt] if learnt else ())
 
     def _span(self, last: Tensor) -> int:
         """Channels of a group."""
@@ -87,17 +83,17 @@ class Kernel:
             self.program.kind, self.program.order, self.program.constant, self.base, inner is None, outer is None,
             *(tensor.dtype for tensor in (last, *tensors)), *compiled.items(),
         )  # fmt: skip
-        first_use = _first_use(program, last, key) if last.is_cuda else nullcontext()
-        with first_use, torch.cuda.device_of(last):  # type: ignore[no-untyped-call]
+        compiling = first_use(program, last, key) if last.is_cuda else nullcontext()
+        with compiling, torch.cuda.device_of(last):  # type: ignore[no-untyped-call]
             program[(programs,)](
                 last, *factors, first, second, *tensors, rows, self._span(last) // unit, self.features, self.groups,
-                rows // len(last), self.program.scale,
+                rows // len(last), self.program.scale, self.program.centre,
                 KIND=self.program.kind, ORDER=self.program.order, CONSTANT=self.program.constant, BASE=self.base,
                 INNER=inner is not None, OUTER=outer is not None, **compiled,
             )  # fmt: skip
 
 
-def _first_use(program: Any, z: Tensor, key: Hashable) -> AbstractContextManager[None]:
+def first_use(program: Any, z: Tensor, key: Hashable) -> AbstractContextManager[None]:
     """Within it a program is compiled, by this process or another: not by each of them."""
     from trials.kan.kernels.programs import cache_folder, version_of
 

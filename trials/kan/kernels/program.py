@@ -18,13 +18,15 @@ from trials.kan.basis.fourier import Fourier
 from trials.kan.basis.gram import Gram
 from trials.kan.basis.jacobi import Jacobi
 from trials.kan.basis.legendre import Legendre
+from trials.kan.basis.rbf import RADIAL as RADIAL_KERNELS
 from trials.kan.basis.rbf import RBF
 from trials.kan.basis.relu import ReLUPair
+from trials.kan.basis.sine import Sine
 from trials.kan.basis.wavelet import Wavelet
 
 __all__ = ["Program", "base_number", "program_of"]
 
-BSPLINE, RADIAL, FOURIER, RECURRENCE, BERNSTEIN, RELU_PAIR, MEXICAN_HAT, MORLET, DOG = range(9)
+BSPLINE, RADIAL, FOURIER, RECURRENCE, BERNSTEIN, RELU_PAIR, MEXICAN_HAT, MORLET, DOG, FREE_RADIAL, SINE = range(11)
 NO_BASE, SILU, RELU, GELU, IDENTITY = range(5)
 
 
@@ -34,13 +36,17 @@ class Program:
 
     kind: int
     order: int = 0
-    """Of a spline: compiled in."""
+    """Of a spline; of Bernstein polynomials the first one's index; a radial kernel's number: compiled in."""
     constant: int = 0
     """Whether a recurrence begins at p_0: compiled in."""
     scale: float = 1.0
     """Intervals of the grid in one unit of z."""
+    centre: float = 0.0
+    """Middle of the grid."""
     tables: tuple[Tensor, ...] = ()
     """Float32, in device memory: the basis' parameters or constants."""
+    learnt: int = 0
+    """How many of the tables are parameters; those are the first."""
 
 
 def program_of(basis: Basis, parameters: Sequence[Tensor]) -> Program | None:
@@ -65,18 +71,18 @@ def base_number(base: Callable[[Tensor], Tensor] | None) -> int | None:
     return IDENTITY if isinstance(base, nn.Identity) else None
 
 
-def _bspline(basis: Any, parameters: tuple[Tensor, ...]) -> Program | None:
-    if basis.grid_centre:
-        return None
-    return Program(BSPLINE, basis.spline_order, scale=basis.grid_size / (2 * basis.grid_range))
+def _bspline(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
+    scale = basis.grid_size / (2 * basis.grid_range)
+    return Program(BSPLINE, basis.spline_order, scale=scale, centre=float(basis.grid_centre))
 
 
 def _rbf(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(RADIAL, scale=basis.per_unit)
+    kind, kernel = FREE_RADIAL if basis.learnable else RADIAL, list(RADIAL_KERNELS).index(basis.kernel)
+    return Program(kind, kernel, scale=basis.per_unit, tables=parameters, learnt=len(parameters))
 
 
-def _fourier(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(FOURIER)
+def _fourier(basis: Any, parameters: tuple[Tensor, ...]) -> Program | None:
+    return Program(FOURIER) if basis.domain else None
 
 
 def _recurrence(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
@@ -84,16 +90,20 @@ def _recurrence(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
 
 
 def _bernstein(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(BERNSTEIN, tables=(basis.binomials,))
+    return Program(BERNSTEIN, order=0 if basis.constant else 1, tables=(basis.binomials,))
 
 
 def _relu_pair(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
-    return Program(RELU_PAIR, tables=parameters)
+    return Program(RELU_PAIR, tables=parameters, learnt=2)
+
+
+def _sine(basis: Any, parameters: tuple[Tensor, ...]) -> Program:
+    return Program(SINE, tables=(*parameters, basis.phases), learnt=1)
 
 
 def _wavelet(basis: Any, parameters: tuple[Tensor, ...]) -> Program | None:
     kind = {"mexican_hat": MEXICAN_HAT, "morlet": MORLET, "dog": DOG}.get(basis.kind)
-    return None if kind is None else Program(kind, tables=parameters)
+    return None if kind is None else Program(kind, tables=parameters, learnt=2)
 
 
 _PROGRAMS: dict[type[Basis], Callable[[Any, tuple[Tensor, ...]], Program | None]] = {
@@ -106,5 +116,6 @@ _PROGRAMS: dict[type[Basis], Callable[[Any, tuple[Tensor, ...]], Program | None]
     Jacobi: _recurrence,
     Bernstein: _bernstein,
     ReLUPair: _relu_pair,
+    Sine: _sine,
     Wavelet: _wavelet,
 }

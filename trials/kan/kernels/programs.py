@@ -46,6 +46,7 @@ def version_of(compiled: triton.JITFunction) -> str:
 @triton.jit(do_not_specialize=_SIZES)
 def planes_program(
     z_at, inner_at, outer_at, first, second, planes_at, rows, units, functions, groups, rows_of_sample, scale,
+    centre,
     KIND: tl.constexpr, ORDER: tl.constexpr, CONSTANT: tl.constexpr, BASE: tl.constexpr, INNER: tl.constexpr,
     OUTER: tl.constexpr, VECTOR: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
@@ -68,6 +69,7 @@ def planes_program(
             z *= tl.load(inner_at + neighbours(lane + (group - row) * units, VECTOR), inside, 0.0)
         if OUTER:
             factor = outer_at + neighbours(lane + (group * functions - row) * units, VECTOR)
+    z -= centre
     a, b = prepare(z, KIND)
     here, other = tl.zeros_like(z) + 1, tl.zeros_like(z)
     if CONSTANT:
@@ -89,6 +91,7 @@ def planes_program(
 @triton.jit(do_not_specialize=_SIZES)
 def narrow_planes_program(
     z_at, inner_at, outer_at, first, second, planes_at, rows, units, functions, groups, rows_of_sample, scale,
+    centre,
     KIND: tl.constexpr, ORDER: tl.constexpr, CONSTANT: tl.constexpr, BASE: tl.constexpr, INNER: tl.constexpr,
     OUTER: tl.constexpr, VECTOR: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
@@ -117,7 +120,7 @@ def narrow_planes_program(
         if INNER:
             z *= tl.load(inner_at + group * units + channel, inside, 0.0)
     feature = tl.minimum(k, functions - 1)
-    result = any_value(z, feature, functions, scale, first, second, KIND, ORDER, CONSTANT)
+    result = any_value(z - centre, feature, functions, scale, first, second, KIND, ORDER, CONSTANT)
     if OUTER:
         result *= tl.load(outer_at + (group * functions + feature) * units + channel, inside, 0.0)
     if BASE != _NO_BASE:
@@ -128,7 +131,7 @@ def narrow_planes_program(
 @triton.jit(do_not_specialize=_SIZES)
 def pullback_program(
     z_at, inner_at, outer_at, first, second, grad_at, grad_z_at, partial_at, rows, units, functions, groups,
-    rows_of_sample, scale,
+    rows_of_sample, scale, centre,
     KIND: tl.constexpr, ORDER: tl.constexpr, CONSTANT: tl.constexpr, BASE: tl.constexpr, INNER: tl.constexpr,
     OUTER: tl.constexpr, LEARNT: tl.constexpr, VECTOR: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
@@ -154,7 +157,7 @@ def pullback_program(
             inner = tl.load(inner_at + neighbours(lane + (group - row) * units, VECTOR), inside, 0.0)
         if OUTER:
             factor = outer_at + neighbours(lane + (group * functions - row) * units, VECTOR)
-    x = z * inner
+    x = z * inner - centre
     a, b = prepare(x, KIND)
     total = tl.zeros_like(z)
     here, other = tl.zeros_like(z) + 1, tl.zeros_like(z)
