@@ -14,7 +14,7 @@ from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.svg import marker, polyline, text
 from kansearch.study.confirmed import Confirmed, knee_of
-from kansearch.study.confirmed_table import cells, headings
+from kansearch.study.confirmed_table import caveats, cells, headings
 from kansearch.study.figures import describe
 from kansearch.study.selection import selection_bias
 
@@ -42,6 +42,7 @@ def confirmation(data: StudyData) -> dict[str, Any] | None:
             for row in data.confirmed
         ],
         "notes": [
+            *caveats(rows, data.name),
             *selection_bias(rows, data.objectives),
             *(f"trial {row.trial.number}: {row.reason}" for row in data.confirmed if row.reason),
         ],
