@@ -1,4 +1,4 @@
-"""The spread of seeds, told by all trials: against written-out formulas, scipy.stats, and by how often intervals hold."""
+"""The spread of seeds, told by all trials: against formulas written out, scipy.stats, and by how often it holds."""
 
 from __future__ import annotations
 

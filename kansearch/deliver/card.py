@@ -109,8 +109,8 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield "\nThe interval is that of the mean, by Student's t; the seeds vary weights, batches and augmentation."
     if metrics["accuracy_sampling"] is not None:
         yield (
-            f"\nOther test samples may move the accuracy by ± {metrics['accuracy_sampling']:.4f} (95 %, Wilson's interval "
-            f"of {metrics['images']:,} samples), which an interval over seeds does not hold."
+            f"\nOther test samples may move the accuracy by ± {metrics['accuracy_sampling']:.4f} (95 %, Wilson's "
+            f"interval of {metrics['images']:,} samples), which an interval over seeds does not hold."
         )
     yield "\n![training curves](curves.png)\n![confusion matrix](confusion.png)"
 

@@ -125,8 +125,8 @@ def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[dict[s
 
 
 def _summary(runs: Sequence[dict[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
-    """The mean of each scalar figure, its sample standard deviation and half of the mean's 95 % interval over the seeds;
-    the rest as each seed has it, under `runs`. Fewer than `LEAST_SEEDS` seeds have no interval.
+    """The mean of each scalar figure, its standard deviation and half of the mean's 95 % interval over the seeds; the
+    rest as each seed has it, under `runs`. Fewer than `LEAST_SEEDS` seeds have no interval.
 
     `accuracy_sampling` is how far off the accuracy may be (95 %) because the test split is a sample.
     """
