@@ -11,10 +11,12 @@ from kansearch.study.statistics import front_probabilities, undominated
 TRIALS, STUDIES, DRAWS = 12, 150, 500
 
 
-def judged(seeds: int, apart: float, differing: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def judged(
+    seeds: int, apart: float, differing: float, gain: float = 0.5
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """What was said of each trial of many studies, and whether it is on the true front.
 
-    Each size is half a spread of the seeds better than the one before, in the mean; `apart` is how far true values lie
+    Each size is `gain` spreads of the seeds better than the one before, in the mean; `apart` is how far true values lie
     from that line, in spreads; `differing` is how much spreads differ (standard deviation of their logarithms). The
     smallest trials, always on the front, are left out.
     """
@@ -22,7 +24,7 @@ def judged(seeds: int, apart: float, differing: float) -> tuple[NDArray[np.float
     sizes = np.arange(TRIALS, dtype=float)
     said, true = [], []
     for study in range(STUDIES):
-        errors = -0.5 * sizes + generator.normal(0, apart, TRIALS)
+        errors = -gain * sizes + generator.normal(0, apart, TRIALS)
         spreads = np.exp(generator.normal(0, differing, TRIALS))
         measured = errors[:, None] + spreads[:, None] * generator.normal(size=(TRIALS, seeds))
         points = [np.stack([values, np.full(seeds, size)], -1) for values, size in zip(measured, sizes, strict=True)]

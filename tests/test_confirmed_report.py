@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kansearch.report.confirmation import confirmation
-from kansearch.report.data import StudyData, read_study
+from kansearch.report.data import Reference, StudyData, read_study
 from kansearch.report.html import render
 from kansearch.space import Direction
 from kansearch.study.confirmed import confirmed
@@ -73,6 +73,28 @@ def test_too_few_seeds_have_no_bar_and_no_chance(data: StudyData, seeds: int) ->
     assert any("--seeds 3 --picks " in note for note in found["notes"])
     assert "95 % interval of the mean" not in [name for _, name in found["legend"]]
     assert bars(render(with_seeds(data, seeds))) == 0
+
+
+def test_a_published_run_is_compared_with_one_more_run_of_the_best_trial_at_selection(data: StudyData) -> None:
+    """By t of 4 degrees of freedom, times 0.01, times the root of 4/3."""
+    confirmed_data = with_seeds(data, 3)
+    best = max(data.complete[:2], key=lambda record: record.values["accuracy"]).number
+    published = {"far below": 0.87, "near": 0.9, "far above": 0.95}
+    references = [Reference(name, {"accuracy": each, "parameters": 900}, "paper") for name, each in published.items()]
+    references.append(Reference("too small", {"accuracy": 0.9, "parameters": 50}, "paper"))
+    found = confirmation(replace(confirmed_data, references=references))
+    assert found is not None
+    own = f"{100 + best}"
+    assert found["published"] == [
+        ("far below", "900", "0.8700", str(best), own, "0.9100 ± 0.0321", "below"),
+        ("near", "900", "0.9000", str(best), own, "0.9100 ± 0.0321", "within"),
+        ("far above", "900", "0.9500", str(best), own, "0.9100 ± 0.0321", "above"),
+    ]
+    page = render(replace(confirmed_data, references=references))
+    assert "Beside what was published" in page and "0.9100 ± 0.0321" in page
+    assert "Beside what was published" not in render(confirmed_data)
+    few = confirmation(replace(with_seeds(data, 2), references=references))
+    assert few is not None and few["published"] == [], "two seeds predict nothing"
 
 
 @pytest.mark.parametrize(

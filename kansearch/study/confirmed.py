@@ -69,6 +69,14 @@ class Confirmed:
         known exactly."""
         return {name: 0.0 if name in _EXACT else self._half_width(name) for name in self.samples}
 
+    @property
+    def predicted(self) -> dict[str, float]:
+        """Half widths of the intervals about the means in which one more seed lies (95 %), of what is not exact; empty
+        with fewer than `LEAST_SEEDS` seeds. A single run of others is compared with these."""
+        seeds = len(self.complete)
+        known = {name: spread for name, spread in self.spreads.items() if name not in _EXACT and seeds >= LEAST_SEEDS}
+        return {name: spread.prediction_half_width(seeds) for name, spread in known.items()}
+
     def _half_width(self, name: str) -> float | None:
         seeds, spread = len(self.complete), self.spreads.get(name)
         return None if spread is None or seeds < LEAST_SEEDS else spread.half_width(seeds)

@@ -60,8 +60,11 @@ def front_probabilities(seeds: Sequence[_Floats], draws: int = 10_000, seed: int
     `kansearch.study.spread`, independently of the other trials; objectives are correlated as seeds are within trials.
     A percentile bootstrap of a few seeds claims too much: its spread is too small by √((n - 1) / n) and has no t.
 
-    The draws take every true value for equally likely before. Where trials truly differ by a third of the spread of
-    their seeds or less, the shares are too sure all the same: `tests/test_calibration.py` measures how much.
+    The draws take every true value for equally likely before. In simulations of 12 trials with 3 or 5 seeds
+    (`tests/test_calibration.py`) 0.95 to 0.98 of what is called 0.9 or more is true where each size is half a spread of
+    the seeds better than the one before. Where size brings nothing it is 0.91 to 0.96 if trials differ by a whole
+    spread, and 0.69 to 0.90 if they differ by half of it or less. A low share is no proof: of what is called 0.1 or
+    less up to 0.7 is true where neighbours are that close.
 
     Args:
         seeds: of each trial an array (n, m): m objectives of n seeds, n >= 1, signed so that less is better.
