@@ -1,10 +1,10 @@
 """Intervals of a document's confirmed trials, made of a spread that all of them tell together.
 
-`python -m tests.benchmarks.pooled docs/fashion_mnist.md` reads its tables: the mean of each confirmed trial with half of
-its own 95 % interval, t · s / √n, which holds s; and what was published. It prints the spread of the seeds; for each
+`python -m tests.benchmarks.pooled docs/fashion_mnist.md` reads its tables: the mean of each confirmed trial with half
+of its own 95 % interval, t · s / √n, which holds s; and what was published. It prints the spread of the seeds; for each
 published network the most accurate trial at selection with no more parameters, of KANs and of plain networks, as mean
-± t · s̃ · √(1 + 1/n), in which one more run lies (95 %); and every trial as mean ± t · s̃ / √n. s is read from half widths
-of four decimals: it is off by 5 % where it is smallest.
+± t · s̃ · √(1 + 1/n), in which one more run lies (95 %); and every trial as mean ± t · s̃ / √n. s is read from half
+widths of four decimals: it is off by 5 % where it is smallest.
 """
 
 from __future__ import annotations
