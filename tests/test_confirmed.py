@@ -372,11 +372,26 @@ def test_scores_that_were_too_good_at_selection_are_told() -> None:
     lines = selection_bias(rows_of(trials, runs), OBJECTIVES)
     assert lines[0] == (
         "trial 0: accuracy 0.9500 at selection, 0.9010 ± 0.0014 confirmed: "
-        "0.0490 worse than at selection, which is beyond the interval"
+        "0.0490 worse than at selection, beyond another seed and other images"
     )
     assert lines[3:] == [
         "3 trials: accuracy 0.0490 worse than at selection on average (± 0.0000): "
         "selection bias, so go by the confirmed figures"
+    ]
+
+
+def test_a_score_at_selection_is_a_single_run_on_other_images() -> None:
+    """It is told where it lies beyond both: here by t of 2 degrees of freedom, and Wilson's interval of 360 images."""
+    lines = {}
+    for accuracy in (0.945, 0.925):
+        trial = selected(0, accuracy, 10)
+        (row,) = rows_of([trial], [trained(trial, seed, 0.891 + seed / 1000) for seed in (8, 9, 10)])
+        assert row.half["accuracy"] == pytest.approx(0.0025, abs=5e-5)
+        lines[accuracy] = selection_bias([row], OBJECTIVES)
+    assert lines[0.925] == [], "0.0250 away, and one seed and the images of the test split move it by 0.0313"
+    assert lines[0.945] == [
+        "trial 0: accuracy 0.9450 at selection, 0.9000 ± 0.0025 confirmed: "
+        "0.0450 worse than at selection, beyond another seed and other images"
     ]
 
 
