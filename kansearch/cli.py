@@ -395,6 +395,22 @@ def predict(
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `retrain` or `compress` wrote.")],
+    second: Annotated[Path, typer.Argument(metavar="DIR", help="Another one, of the same data set.")],
+    data_dir: DataDir = None,
+    trust_data: TrustData = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two trained models on the same test images, image by image; seeds that both have are pairs."""
+    from kansearch.commands import using
+    from trials.data import functions
+
+    functions.trust_data(*(trust_data or ()))
+    using.run_compare(first, second, data_dir, as_json)
+
+
+@app.command()
 def compress(
     model: ModelFolder,
     output: NewFolder,

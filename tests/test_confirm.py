@@ -83,26 +83,29 @@ def test_a_confirmation_that_is_killed_loses_nothing_and_agrees_with_retrain(fol
     wait_until(lambda: "complete" in [record.state for record in kept(folder)] and bool(under_way(folder)))
     stop(driver, signal.SIGKILL)
     done, (begun,) = ended(folder), under_way(folder)
-    assert begun.key == (0, 1), "the kill came in the middle"
+    assert begun.key == (0, 2), "the kill came in the middle"
     first = checkpointed(folder, begun)
 
     rows = json.loads(succeed(*command, "--json", cwd=folder))
     assert all(path.read_bytes() == text for path, text in done.items()), "what was done was not touched"
     records = {record.key: record for record in kept(folder)}
-    curve = records[0, 1].curve
+    curve = records[0, 2].curve
     assert [each["epoch"] for each in curve] == list(range(1, EPOCHS + 1))
     assert [each["seconds"] for each in curve[: len(first)]] == [each["seconds"] for each in first]
     assert not list((folder / "studies/small").glob("confirm/*/*/checkpoint.pt"))
 
     assert [row["number"] for row in rows] == [0, 2]
     assert rows[1]["state"] == "fail"
-    assert rows[1]["reason"].startswith("seed 0: TrialDiverged: training loss is ")
-    assert (folder / "studies/small/confirm/00002/00000/error.txt").read_text().startswith("Traceback")
+    assert rows[1]["reason"].startswith("seed 1: TrialDiverged: training loss is ")
+    assert (folder / "studies/small/confirm/00002/00001/error.txt").read_text().startswith("Traceback")
     row = rows[0]
-    assert (row["state"], row["reason"], row["epochs"], row["seeds"]) == ("complete", None, EPOCHS, [0, 1])
-    assert row["probability_on_front"] == 1.0
+    assert (row["state"], row["reason"], row["epochs"], row["seeds"]) == ("complete", None, EPOCHS, [1, 2])
+    assert row["probability_on_front"] is None, "two seeds tell too little"
     assert row["selection"]["validation"] == {"accuracy": 0.5}
     kansearch("export", "small", "--pick", "0", "-o", "0.yaml")
+    exported = Path("0.yaml").read_text()
+    assert exported.count("\n  seed: 0") == 1
+    Path("0.yaml").write_text(exported.replace("\n  seed: 0", "\n  seed: 1"))
     assert kansearch("retrain", "0.yaml", "--seeds", "2", "-o", "model").code == 0
     expected = json.loads((folder / "model/metrics.json").read_text())
     assert row["values"]["accuracy"] == expected["accuracy"]
@@ -115,7 +118,8 @@ def test_a_confirmation_that_is_killed_loses_nothing_and_agrees_with_retrain(fol
     assert again.code == 0
     assert "4 trainings finished before, 0 to do" in again.out
     assert "P(front)" in again.out and "±" in again.out
-    assert "trial 2: seed 0: TrialDiverged: training loss is " in again.out
+    assert "are not told: `kansearch confirm small --seeds 3 --picks 0` trains the rest" in again.out
+    assert "trial 2: seed 1: TrialDiverged: training loss is " in again.out
     assert ended(folder) == before
     assert_mlflow_agrees(folder)
 

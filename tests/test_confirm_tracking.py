@@ -142,8 +142,8 @@ def test_the_search_does_not_see_it(study: Study) -> None:
 
 def test_the_studys_run_has_the_table(study: Study, tmp_path: Path) -> None:
     write_all(study)
-    failed = replace(training(study, 1, 2), state="fail", reason="TrialDiverged: no")
-    scores = {(0, 0): 0.5, (0, 1): 0.6, (1, 0): 0.7, (1, 1): 0.9}
+    failed = replace(training(study, 1, 4), state="fail", reason="TrialDiverged: no")
+    scores = {(0, 1): 0.5, (0, 2): 0.6, (0, 3): 0.55, (1, 1): 0.7, (1, 2): 0.9, (1, 3): 0.8}
     write(study, *(completed(study, trial, seed, score) for (trial, seed), score in scores.items()), failed)
     client, parent = MlflowClient(study.tracking_uri), parent_of(study)
     folder = Path(client.download_artifacts(parent.info.run_id, "", str(tmp_path)))
@@ -152,12 +152,14 @@ def test_the_studys_run_has_the_table(study: Study, tmp_path: Path) -> None:
     rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["data"]}
     assert rows[1]["accuracy"] == pytest.approx(0.8)
     assert rows[1]["accuracy_at_selection"] == 0.8
-    assert rows[1]["probability_on_front"] == 1.0
-    assert rows[0]["probability_on_front"] == 0.0
+    assert rows[1]["accuracy_sampling"] == pytest.approx(0.0412, abs=5e-5)
+    assert rows[1]["probability_on_front"] == pytest.approx(0.99, abs=0.01)
+    assert rows[0]["probability_on_front"] == pytest.approx(1 - rows[1]["probability_on_front"])
     text = (folder / "confirm.md").read_text()
-    link = f"#/experiments/{parent.info.experiment_id}/runs/{confirmations(study)['1', '0'].info.run_id}"
-    assert f"| [1 (knee)]({link}) | 2 | 0.8000 ± 1.2706 | 321 | 1.00 | " in text
-    assert "- trial 1: seed 2: TrialDiverged: no\n" in text
+    link = f"#/experiments/{parent.info.experiment_id}/runs/{confirmations(study)['1', '1'].info.run_id}"
+    assert f"| [1 (knee)]({link}) | 3 | 0.8000 | 0.8000 ± " in text and " | ± 0.0412 | 321 | 0.99 | " in text
+    assert "- trial 1: seed 4: TrialDiverged: no\n" in text
+    assert "- the intervals are of other seeds; other test images" in text
 
 
 def test_a_search_that_mlflow_missed_is_written_too(study: Study) -> None:

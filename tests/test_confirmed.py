@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from kansearch.errors import InputError, KansearchError, ObstacleError
 from kansearch.search.trainable import TEST
 from kansearch.space import parse_space
 from kansearch.study.confirmed import Confirmed, confirmed, knee_of
+from kansearch.study.confirmed_table import caveats, cells, headings
 from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.selection import selection_bias
@@ -51,28 +53,28 @@ def failed(trial: TrialRecord, seed: int, reason: str, losses: tuple[str, ...] =
 # -- what is left --------------------------------------------------------------------------------------------------
 
 
-def test_each_trial_is_trained_with_the_seeds_that_retrain_counts() -> None:
+def test_each_trial_is_trained_with_new_seeds_and_never_with_the_one_of_the_search() -> None:
     left = unfinished([selected(3, 0.9, 50), selected(1, 0.8, 20)], 2, [])
-    assert [record.key for record in left] == [(3, 7), (1, 7), (3, 8), (1, 8)]
-    assert [record.config["seed"] for record in left] == [7, 7, 8, 8]
+    assert [record.key for record in left] == [(3, 8), (1, 8), (3, 9), (1, 9)]
+    assert [record.config["seed"] for record in left] == [8, 8, 9, 9]
     assert all(record.config["epochs"] == 2 for record in left)
 
 
 def test_what_is_done_is_not_done_again_and_what_was_begun_comes_first() -> None:
     trials = [selected(0, 0.9, 50), selected(1, 0.8, 20)]
-    begun = SeedRecord(1, "running", config={**trials[1].config, "seed": 8}, curve=[{**EPOCH, "epoch": 1}], seed=8)
-    kept = [trained(trials[0], 7, 0.9), begun, failed(trials[1], 7, "TrialDiverged: no")]
+    begun = SeedRecord(1, "running", config={**trials[1].config, "seed": 9}, curve=[{**EPOCH, "epoch": 1}], seed=9)
+    kept = [trained(trials[0], 8, 0.9), begun, failed(trials[1], 8, "TrialDiverged: no")]
     left = unfinished(trials, 3, kept)
-    assert [record.key for record in left] == [(1, 8), (0, 8), (0, 9), (1, 9)]
+    assert [record.key for record in left] == [(1, 9), (0, 9), (0, 10), (1, 10)]
     assert left[0] is begun
     assert unfinished(trials[:1], 1, kept) == []
 
 
 def test_a_failure_of_the_machine_is_tried_again_and_one_of_the_training_is_not() -> None:
     trial = selected(0, 0.9, 50)
-    kept = [failed(trial, 7, "worker lost: killed (4 times)", ("lost",) * 3), failed(trial, 8, "TrialDiverged: no")]
+    kept = [failed(trial, 8, "worker lost: killed (4 times)", ("lost",) * 3), failed(trial, 9, "TrialDiverged: no")]
     (again,) = unfinished([trial], 2, kept)
-    assert (again.seed, again.state, again.reason, again.losses) == (7, "running", None, ())
+    assert (again.seed, again.state, again.reason, again.losses) == (8, "running", None, ())
 
 
 # -- handing out ---------------------------------------------------------------------------------------------------
@@ -112,7 +114,7 @@ def test_as_many_run_as_may_and_each_result_is_on_disk_before_it_is_acknowledged
     first, second = work.ask(), work.ask()
     assert first is not None and second is not None
     assert work.ask() is None, "two at once"
-    assert first.config["seed"] == study.record(0).config["seed"]
+    assert first.config["seed"] == study.record(0).config["seed"] + 1
     assert [record.state for record in store.records()] == ["running", "running"]
     assert not work.tell(first.number, [epoch(1)], 1.0)
     assert not work.tell(first.number, [epoch(1)], 1.0), "told again by one that went on from its checkpoint"
@@ -123,7 +125,7 @@ def test_as_many_run_as_may_and_each_result_is_on_disk_before_it_is_acknowledged
     assert done.values == {"accuracy": 0.9, "parameters": 321}
     assert "trial_id" not in done.curve[0]
     assert work.live == {second.number}
-    assert [assignment.config["seed"] for assignment in (work.ask(),) if assignment] == [1]
+    assert [assignment.config["seed"] for assignment in (work.ask(),) if assignment] == [2]
 
 
 def test_a_driver_that_takes_over_goes_on_with_what_was_noted(study: Study, runs: Callable[..., SeedRuns]) -> None:
@@ -242,20 +244,27 @@ def test_means_intervals_and_chances_of_a_front() -> None:
     small, large, worse = selected(0, 0.80, 10), selected(1, 0.99, 90), selected(2, 0.95, 90)
     accuracies = {0: [0.80, 0.82, 0.81], 1: [0.90, 0.94, 0.92], 2: [0.70, 0.71, 0.72]}
     trials = [small, large, worse]
-    runs = [trained(trials[n], seed, a) for n, each in accuracies.items() for seed, a in enumerate(each, start=7)]
+    runs = [trained(trials[n], seed, a) for n, each in accuracies.items() for seed, a in enumerate(each, start=8)]
     rows = rows_of(trials, runs)
     assert [row.trial.number for row in rows] == [0, 1, 2], "smallest first"
     assert [row.on_front for row in rows] == [True, True, False]
-    assert [row.probability for row in rows] == [1.0, 1.0, 0.0]
+    assert [row.probability for row in rows] == pytest.approx([1.0, 1.0, 0.0], abs=1e-3)
     assert knee_of(rows, OBJECTIVES) in (0, 1)
     document = rows[1].document()
     assert document["values"] == {"accuracy": pytest.approx(0.92), "parameters": 90}
-    half = half_width(accuracies[1])
-    assert half is not None
+    pooled = math.sqrt((0.01**2 + 0.02**2 + 0.01**2) / 3)
+    half = 2.446912 * pooled / math.sqrt(3)  # t with 6 degrees of freedom
     assert document["interval"]["accuracy"] == pytest.approx([0.92 - half, 0.92 + half])
+    assert document["spread"]["accuracy"] == {
+        "own": pytest.approx(0.02),
+        "pooled": pytest.approx(pooled),
+        "degrees_of_freedom": 6,
+        "alone": False,
+    }
+    assert document["accuracy_sampling"] == pytest.approx(0.0282, abs=5e-5), "Wilson's, of 360 images"
     assert document["interval"]["parameters"] == [90, 90], "known without training"
     assert document["mean"]["test_f1"] == pytest.approx(0.8)
-    assert document["seeds"] == [7, 8, 9]
+    assert document["seeds"] == [8, 9, 10]
     assert document["selection"]["validation"] == {"accuracy": 0.99}
     assert document["selection"]["difference"]["accuracy"] == pytest.approx(0.07)
     assert document["metrics"]["train_loss"] == 0.5
@@ -265,41 +274,124 @@ def test_means_intervals_and_chances_of_a_front() -> None:
     json.dumps(document)
 
 
-def test_one_seed_says_nothing_of_chance() -> None:
-    trial = selected(0, 0.8, 10)
-    (row,) = rows_of([trial], [trained(trial, 7, 0.8)])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_too_few_seeds_are_told_nothing_and_what_to_run(seeds: int) -> None:
+    """Also beside a trial that has enough of them."""
+    few, many = selected(0, 0.8, 10), selected(1, 0.9, 20)
+    runs = [trained(few, seed, 0.8) for seed in range(8, 8 + seeds)]
+    runs += [trained(many, seed, 0.9 + seed / 1000) for seed in (8, 9, 10)]
+    row, other = rows_of([few, many], runs)
     document = row.document()
     assert document["probability_on_front"] is None
     assert document["interval"]["accuracy"] is None
     assert document["interval"]["parameters"] == [10, 10]
     assert row.written("accuracy") == "0.8000"
+    assert other.probability is not None and other.half["accuracy"] is not None
+    assert cells(row, OBJECTIVES)[-1] == "not told"
+    assert cells(other, OBJECTIVES)[-1] == "1.00"
+    *_, told = caveats([row, other], "shirts", " --home elsewhere")
+    assert told == (
+        "with fewer than 3 seeds intervals and P(front) are not told: "
+        "`kansearch confirm shirts --seeds 3 --picks 0 --home elsewhere` trains the rest"
+    )
     assert selection_bias([row], OBJECTIVES) == []
+
+
+def test_the_seed_of_the_search_does_not_count() -> None:
+    """As confirmations of earlier versions have it, whose first seed it was."""
+    trial, other = selected(0, 0.8, 10), selected(1, 0.8, 20)
+    runs = [trained(trial, seed, 0.8 + seed / 100) for seed in (7, 8, 9, 10)] + [trained(other, 7, 0.9)]
+    (row,) = rows_of([trial, other], runs)
+    assert row.document()["seeds"] == [8, 9, 10]
+    assert row.mean["accuracy"] == pytest.approx(0.89)
+
+
+def test_a_table_tells_the_sampling_of_the_test_split_beside_each_accuracy() -> None:
+    trial = selected(0, 0.95, 1000)
+    row, *_ = rows_of([trial], [trained(trial, seed, 0.94 + seed / 1000) for seed in (8, 9, 10)])
+    table = dict(zip(headings(OBJECTIVES), cells(row, OBJECTIVES), strict=True))
+    assert table == {
+        "trial": "0",
+        "seeds": "3",
+        "accuracy at selection": "0.9500",
+        "accuracy on test": "0.9490 ± 0.0025",
+        "test sampling": "± 0.0231",
+        "parameters": "1,000",
+        "P(front)": "1.00",
+    }
+    assert caveats([row], "shirts") == [
+        "the intervals are of other seeds; other test images may move an accuracy by its test sampling, too"
+    ]
+
+
+def test_pixels_are_no_sample_of_their_own() -> None:
+    trial = selected(0, 0.95, 10)
+    (row,) = rows_of([trial], [trained(trial, seed, 0.9, mean_iou=0.5) for seed in (8, 9, 10)])
+    assert row.sampling is None
+
+
+def test_a_trial_whose_seeds_differ_clearly_more_is_not_hidden_by_the_others() -> None:
+    trials = [selected(number, 0.9, 10 + number) for number in range(5)]
+    offsets = (-0.001, 0.0005, 0.0, 0.0012, -0.0007)
+    runs = [
+        trained(trial, seed, 0.9 + offset * (40 if trial.number == 3 else 1))
+        for trial in trials
+        for seed, offset in enumerate(offsets, start=8)
+    ]
+    rows = rows_of(trials, runs)
+    (wild,) = [row for row in rows if row.wide]
+    assert wild.trial.number == 3
+    assert wild.half["accuracy"] == pytest.approx(half_width([0.9 + 40 * offset for offset in offsets]))
+    assert caveats(rows, "shirts")[1:] == [
+        "trial 3: its seeds differ clearly more than those of the others in accuracy (standard deviation 0.0357), "
+        "so its interval is made of them alone"
+    ]
 
 
 def test_failed_seeds_are_told_and_left_out() -> None:
     good, bad = selected(0, 0.8, 10), selected(1, 0.9, 5)
-    runs = [trained(good, 7, 0.8), failed(good, 8, "TrialDiverged: no"), trained(good, 9, 0.9), failed(bad, 7, "lost")]
+    runs = [trained(good, 8, 0.8), failed(good, 9, "TrialDiverged: no"), trained(good, 10, 0.9), failed(bad, 8, "lost")]
     rows = rows_of([good, bad], runs)
     assert [(row.trial.number, row.state) for row in rows] == [(0, "complete"), (1, "fail")]
-    assert rows[0].document()["seeds"] == [7, 9]
-    assert rows[0].reason == "seed 8: TrialDiverged: no"
+    assert rows[0].document()["seeds"] == [8, 10]
+    assert rows[0].reason == "seed 9: TrialDiverged: no"
     empty = rows[1].document()
     assert (empty["values"], empty["probability_on_front"], empty["on_front"]) == ({}, None, False)
     assert rows[1].written("accuracy") == "-"
+    assert cells(rows[1], OBJECTIVES)[-1] == "-"
     assert knee_of(rows[1:], OBJECTIVES) is None
 
 
 def test_scores_that_were_too_good_at_selection_are_told() -> None:
     trials = [selected(0, 0.95, 10), selected(1, 0.97, 20), selected(2, 0.99, 30)]
-    runs = [trained(each, seed, each.values["accuracy"] - 0.05 + seed / 1000) for each in trials for seed in (0, 1, 2)]
+    runs = [
+        trained(each, seed, each.values["accuracy"] - 0.05 + (seed - 8) / 1000)
+        for each in trials
+        for seed in (8, 9, 10)
+    ]
     lines = selection_bias(rows_of(trials, runs), OBJECTIVES)
     assert lines[0] == (
-        "trial 0: accuracy 0.9500 at selection, 0.9010 ± 0.0025 confirmed: "
-        "0.0490 worse than at selection, which is beyond the interval"
+        "trial 0: accuracy 0.9500 at selection, 0.9010 ± 0.0014 confirmed: "
+        "0.0490 worse than at selection, beyond another seed and other images"
     )
     assert lines[3:] == [
         "3 trials: accuracy 0.0490 worse than at selection on average (± 0.0000): "
         "selection bias, so go by the confirmed figures"
+    ]
+
+
+def test_a_score_at_selection_is_a_single_run_on_other_images() -> None:
+    """It is told where it lies beyond both: here by t of 2 degrees of freedom, and Wilson's interval of 360 images."""
+    lines = {}
+    for accuracy in (0.945, 0.925):
+        trial = selected(0, accuracy, 10)
+        (row,) = rows_of([trial], [trained(trial, seed, 0.891 + seed / 1000) for seed in (8, 9, 10)])
+        assert row.half["accuracy"] == pytest.approx(0.0025, abs=5e-5)
+        lines[accuracy] = selection_bias([row], OBJECTIVES)
+    assert lines[0.925] == [], "0.0250 away, and one seed and the images of the test split move it by 0.0313"
+    assert lines[0.945] == [
+        "trial 0: accuracy 0.9450 at selection, 0.9000 ± 0.0025 confirmed: "
+        "0.0450 worse than at selection, beyond another seed and other images"
     ]
 
 

@@ -287,9 +287,9 @@ def test_confirmations_come_along_under_the_new_numbers(tmp_path: Path) -> None:
     shutil.copytree(first.folder, tmp_path / "copies/a")
     copy = Study.open(tmp_path, "a")
     copy.folder = tmp_path / "copies/a"
-    kept = [confirmed(first, 0, 0), confirmed(copy, 0, 1), confirmed(second, 1, 0)]
-    confirmed(copy, 0, 0, "fail", 1)
-    confirmed(second, 1, 1, "running", 1)
+    kept = [confirmed(first, 0, 1), confirmed(copy, 0, 2), confirmed(second, 1, 1)]
+    confirmed(copy, 0, 1, "fail", 1)
+    confirmed(second, 1, 2, "running", 1)
     lost = confirmed(second, 0, 3, "fail", 1)
     error = second.folder / "confirm/00000/00003/error.txt"
     error.parent.mkdir()

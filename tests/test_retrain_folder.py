@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from scipy.stats import binomtest
 
 from kansearch.deliver.claim import versions
 from kansearch.deliver.pictures import confusion_figure
@@ -35,9 +38,9 @@ SOURCE = {"study": "digits-study", "trial": 7, "pick": "knee", "data": {"sha256"
 
 @pytest.fixture(scope="module", name="out")
 def out_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of two seeds, with a validation part."""
+    """A model of three seeds, with a validation part."""
     out = tmp_path_factory.mktemp("model") / "m"
-    retrain(Retraining(CONFIG, out, 2, hold_out=True, source=SOURCE))
+    retrain(Retraining(CONFIG, out, 3, hold_out=True, source=SOURCE))
     return out
 
 
@@ -46,7 +49,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def test_the_same_configuration_and_seed_give_the_same_figures_twice(out: Path, tmp_path: Path) -> None:
-    retrain(Retraining(CONFIG, tmp_path / "again", 2, hold_out=True, source=SOURCE))
+    retrain(Retraining(CONFIG, tmp_path / "again", 3, hold_out=True, source=SOURCE))
     for name in ("metrics.json", "seed-0/metrics.json", "seed-1/metrics.json"):
         assert comparable(read(out / name)) == comparable(read(tmp_path / "again" / name))
     for name in ("seed-0/model.safetensors", "seed-1/model.safetensors", "seed-0/model.json", "confusion.png"):
@@ -55,8 +58,12 @@ def test_the_same_configuration_and_seed_give_the_same_figures_twice(out: Path, 
 
 def test_figures_have_an_interval_and_each_seed_its_throughput(out: Path) -> None:
     metrics = read(out / "metrics.json")
-    first, second = (run["accuracy"] for run in metrics["runs"])
-    assert metrics["interval"]["accuracy"] == pytest.approx(12.7062 * abs(first - second) / 2, rel=1e-4)
+    accuracies = [run["accuracy"] for run in metrics["runs"]]
+    expected = 4.302653 * statistics.stdev(accuracies) / math.sqrt(3)  # t with 2 degrees of freedom
+    assert metrics["interval"]["accuracy"] == pytest.approx(expected, rel=1e-6)
+    hits = round(metrics["accuracy"] * metrics["images"])
+    sampling = binomtest(hits, metrics["images"]).proportion_ci(method="wilson")
+    assert metrics["accuracy_sampling"] == pytest.approx((sampling.high - sampling.low) / 2, rel=1e-2)
     assert {"calibration_error", "f1", "validation_accuracy", "validation_loss"} <= metrics["interval"].keys()
     assert "timing" not in metrics, "no mean of what is measured in seconds stands beside the figures"
     for run in metrics["runs"]:
@@ -85,10 +92,12 @@ def test_the_card_tells_what_it_is_and_its_figures(out: Path) -> None:
     rows = re.findall(r"^\| (\d) \| [\d.]+ \| [\d.]+ \| [\d.]+ \| (\d+) \|$", card, re.MULTILINE)
     assert [label for label, _ in rows] == [str(label) for label in range(10)]
     assert sum(int(count) for _, count in rows) == metrics["images"]
-    assert "kansearch retrain config.yaml --seeds 2 --data training -o" in card
+    assert "kansearch retrain config.yaml --seeds 3 --data training -o" in card
     assert metrics["runs"][0]["data"]["sha256"] in card and "other data: its checksum differs" in card
     assert all(version in card for version in versions().values())
     assert yaml.safe_load(card.split("```yaml")[1].split("```")[0]) == CONFIG.model_dump(mode="json")
+    assert f"Other test samples may move the accuracy by ± {metrics['accuracy_sampling']:.4f} (95 %, Wilson's" in card
+    assert "as it was trained with seed 0; `kansearch confirm` measures it with others alone" in card
     for word in ("curves.png", "confusion.png", "Licence", "Limits", "load_model", "samples/s"):
         assert word in card
 

@@ -1,8 +1,10 @@
-"""What a trained model says of samples: a probability for each class."""
+"""What a trained model says of samples: a probability for each class; and of the test split: a class for each."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trials.config import TrialConfig
 from trials.data.samples import Sample
-from trials.step import autocast, working_precision
-from trials.trained import load_model
+from trials.data.splits import Split, load_test
+from trials.step import autocast, predict, working_precision
+from trials.trained import ModelError, load_model
 
-__all__ = ["Predictor"]
+__all__ = ["Answers", "Predictor", "answer_test"]
 
 
 class Predictor:
@@ -49,3 +53,38 @@ class Predictor:
 
 def _stacked(samples: Sequence[Sample]) -> NDArray[np.float32]:
     return np.stack([sample.values.astype(np.float32) for sample in samples])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model on the test split of its data set."""
+
+    config: TrialConfig
+    right: NDArray[np.bool_]
+    """(N,): whether it classifies each image rightly."""
+    sha256: str
+    """Of the images and their labels, in their order."""
+
+
+@torch.no_grad()
+def answer_test(folder: Path, data_dir: Path | None = None, device: torch.device | str | None = None) -> Answers:
+    """The model in a folder on each image of the test split, as `trials.run.evaluate` computes it.
+
+    Raises ModelError as `load_model` and for a model with a class for each pixel, and DataError.
+    """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model, config = load_model(folder, place)
+    if model.shape.dense:
+        raise ModelError(f"{folder}: has a class for each pixel, and no image that is right or wrong")
+    split = load_test(config.data, place, data_dir)
+    predicted = predict(model.network, split, working_precision(config.precision, place)).argmax(1)
+    return Answers(config, (predicted == split.labels).cpu().numpy(), _checksum(split))
+
+
+def _checksum(split: Split) -> str:
+    digest = hashlib.sha256()
+    for each in (split.images, split.labels):
+        array = each.cpu().numpy()
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

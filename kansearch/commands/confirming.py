@@ -19,11 +19,11 @@ from kansearch.report.writer import ReportWriter
 from kansearch.search.launch import SearchOptions
 from kansearch.space import Direction
 from kansearch.study.confirmed import Confirmed, confirmed, knee_of
-from kansearch.study.confirmed_table import cells, headings
+from kansearch.study.confirmed_table import caveats, cells, headings
 from kansearch.study.figures import describe, duration, values
 from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.selection import selection_bias
-from kansearch.study.study import PICTURES, Study
+from kansearch.study.study import PICTURES, Study, home_option
 from kansearch.tracking.confirming import ConfirmationStore
 from kansearch.tracking.writer import MlflowWriter
 
@@ -53,12 +53,15 @@ def run_confirm(name: str, picks: str, seeds: int, options: SearchOptions, as_js
 
 def _print(console: Console, study: Study, rows: Sequence[Confirmed], everything: Sequence[Confirmed]) -> None:
     table = confirmed_table(rows, study.objectives, knee_of(everything, study.objectives))
-    table.title = f"{study.name} on the test split, trained on all training images: mean ± 95 % interval"
+    table.title = (
+        f"{study.name} on the test split, trained on all training images: mean ± 95 % interval of the mean over seeds"
+    )
     console.print(table)
     if len(everything) > len(rows):
         others = f"{len(everything)} trials that are confirmed, those of earlier commands too"
         console.print(f"P(front) and the knee are among {others}", highlight=False)
-    for line in (*selection_bias(rows, study.objectives), *_failures(rows)):
+    told = caveats(rows, study.name, home_option(study.folder.parent))
+    for line in (*told, *selection_bias(rows, study.objectives), *_failures(rows)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"report: {study.folder / PICTURES[0]}", highlight=False, markup=False, soft_wrap=True)
 

@@ -15,6 +15,7 @@ from kansearch.commands.common import console_for, print_json
 from kansearch.commands.progress import TrainingDisplay
 from kansearch.console import per_class
 from kansearch.deliver import portable
+from kansearch.deliver.card import no_interval
 from kansearch.deliver.presets import preset_config
 from kansearch.deliver.retraining import Retraining
 from kansearch.errors import InputError, KansearchError, SearchInterrupted
@@ -142,6 +143,11 @@ def _tell(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) 
     spread = f" ± {metrics['interval']['accuracy']:.4f} (95 %)" if metrics["interval"] else ""
     figures = f"accuracy {metrics['accuracy']:.4f}{spread}, {second}, {metrics['parameters']:,} parameters"
     console.print(f"test split, {seeds} {'seed' if seeds == 1 else 'seeds'}: {figures}", highlight=False)
+    if not metrics["interval"]:
+        console.print(no_interval(seeds), highlight=False)
+    if metrics["accuracy_sampling"] is not None:
+        sampling = f"± {metrics['accuracy_sampling']:.4f} (95 %)"
+        console.print(f"test sampling: other test images may move the accuracy by {sampling}", highlight=False)
     console.print(
         f"{'IoU' if dense else 'accuracy'} of each class: {per_class(metrics['runs'])}", highlight=False, soft_wrap=True
     )

@@ -1,4 +1,4 @@
-"""`predict`: a trained model at work."""
+"""`predict` and `compare`: trained models at work."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.commands.common import print_json
+from kansearch.deliver.compare import compare
 from kansearch.deliver.predict import predict
+from kansearch.study.spread import LEAST_SEEDS
 
-__all__ = ["run_predict"]
+__all__ = ["run_compare", "run_predict"]
 
 
 def run_predict(
@@ -42,3 +44,40 @@ def _shares(row: dict[str, Any]) -> str:
     shares = sorted(row["shares"].items(), key=lambda pair: -pair[1])
     found = ", ".join(f"{name} {share:.1%}" for name, share in shares if share > 0)
     return f"{found}; mask in {row['mask']}" if row["mask"] else found
+
+
+def run_compare(first: Path, second: Path, data_dir: Path | None, as_json: bool) -> None:
+    found = compare(first, second, data_dir)
+    if as_json:
+        print_json(found)
+        return
+    for line in _compared(found):
+        print(line)
+
+
+def _compared(found: dict[str, Any]) -> list[str]:
+    count, interval = len(found["pairs"]), found["interval"]
+    models = [f"{each['folder']} {each['accuracy']:.4f}" for each in found["models"]]
+    half = interval["images"] if interval["both"] is None else interval["both"]
+    lines = [f"{found['dataset']}, {found['images']:,} test images, {_plural(count)}: {', '.join(models)}"]
+    beyond = "which is beyond chance" if abs(found["difference"]) > half else "which may be chance"
+    over = "other images" if interval["both"] is None else "other seeds and images"
+    lines.append(f"difference {found['difference']:+.4f} ± {half:.4f} (95 %, over {over}), {beyond}")
+    if interval["both"] is None:
+        lines.append(
+            f"the interval is of these models: with {LEAST_SEEDS} or more seeds each (`kansearch retrain --seeds "
+            f"{LEAST_SEEDS}`) it is of other trainings, too"
+        )
+    else:
+        lines.append(
+            f"of which other seeds alone ± {interval['seeds']:.4f}, other images alone ± {interval['images']:.4f}"
+        )
+    for pair in found["pairs"]:
+        seeds = "seed {}".format(" and ".join(map(str, dict.fromkeys(pair["seeds"]))))
+        alone = f"the first alone is right on {pair['first_alone']:,} images, the second on {pair['second_alone']:,}"
+        lines.append(f"{seeds}: {alone}: p = {pair['p']:.4f} (McNemar's exact test)")
+    return lines
+
+
+def _plural(count: int) -> str:
+    return "one pair" if count == 1 else f"{count} pairs of seeds"

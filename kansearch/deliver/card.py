@@ -15,9 +15,10 @@ from kansearch.deliver.retraining import Retraining
 from kansearch.deliver.seed import write_whole
 from kansearch.search.session import processor
 from kansearch.study.figures import describe
+from kansearch.study.spread import LEAST_SEEDS
 from trials.config.basis import is_control
 
-__all__ = ["card", "write_card"]
+__all__ = ["card", "no_interval", "write_card"]
 
 _FIGURES = {
     "accuracy": "accuracy",
@@ -46,6 +47,14 @@ def write_card(out: Path, retraining: Retraining, metrics: Mapping[str, Any]) ->
     """Write the card. Raises OSError, and ValueError where a file in the folder is damaged."""
     manifest = json.loads((out / f"seed-{retraining.numbers[0]}" / "model.json").read_text())
     write_whole(out / "README.md", card(retraining, metrics, manifest["classes"]))
+
+
+def no_interval(seeds: int) -> str:
+    """Why so few seeds have no interval."""
+    return (
+        f"No interval: {_plural(seeds, 'seed')} cannot tell how much others would differ; {LEAST_SEEDS} or more can "
+        f"(--seeds {LEAST_SEEDS})."
+    )
 
 
 def card(retraining: Retraining, metrics: Mapping[str, Any], classes: Sequence[str]) -> str:
@@ -89,24 +98,27 @@ def _what(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """A row for each figure, with its interval where there are several seeds."""
-    seeds = len(metrics["seeds"])
+    """A row for each figure, with its interval where there are seeds enough."""
+    seeds, interval = len(metrics["seeds"]), metrics["interval"]
     yield f"On the test split, {metrics['images']:,} samples that no training has seen; {_plural(seeds, 'seed')}."
-    yield "" if seeds > 1 else "One seed: how much another would differ is not known.\n"
-    interval = metrics["interval"] or {}
-    heading = "| figure | mean | 95 % interval | seeds |" if seeds > 1 else "| figure | value |"
-    yield heading
-    yield "|---" * (heading.count("|") - 1) + "|"
+    yield "" if interval else f"{no_interval(seeds)}\n"
+    columns = ["figure", *(["mean"] if seeds > 1 else ["value"]), *(["95 % interval"] if interval else [])]
+    columns += ["seeds"] if seeds > 1 else []
+    yield f"| {' | '.join(columns)} |"
+    yield "|---" * len(columns) + "|"
     for name, words in _FIGURES.items():
         if metrics.get(name) is None:
             continue
-        row = f"| {words} | {metrics[name]:.4f} |"
-        if seeds > 1:
-            each = ", ".join(f"{run[name]:.4f}" for run in metrics["runs"])
-            row += f" ± {interval[name]:.4f} | {each} |"
-        yield row
-    if seeds > 1:
+        row = [words, f"{metrics[name]:.4f}", *([f"± {interval[name]:.4f}"] if interval else [])]
+        row += [", ".join(f"{run[name]:.4f}" for run in metrics["runs"])] if seeds > 1 else []
+        yield f"| {' | '.join(row)} |"
+    if interval:
         yield "\nThe interval is that of the mean, by Student's t; the seeds vary weights, batches and augmentation."
+    if metrics["accuracy_sampling"] is not None:
+        yield (
+            f"\nOther test samples may move the accuracy by ± {metrics['accuracy_sampling']:.4f} (95 %, Wilson's "
+            f"interval of {metrics['images']:,} samples), which an interval over seeds does not hold."
+        )
     yield "\n![training curves](curves.png)\n![confusion matrix](confusion.png)"
 
 
@@ -180,7 +192,11 @@ def _limits(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]
     yield "- Its probabilities are not calibrated beyond what the calibration error above says."
     yield "- A sample of none of its classes is given one of them all the same."
     if retraining.study is not None:
-        yield "- The configuration was chosen by a search, on the validation part of the training split."
+        seed = retraining.config.seed
+        yield (
+            "- The configuration was chosen by a search, on the validation part of the training split, as it was "
+            f"trained with seed {seed}; `kansearch confirm` measures it with others alone."
+        )
     if retraining.processes > 1:
         yield (
             f"- Trained by {retraining.processes} processes, each with its part of every batch: batch normalisation "

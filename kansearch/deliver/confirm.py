@@ -39,7 +39,7 @@ def confirm(
     Args:
         name: of a study with a complete trial.
         picks: as `kansearch.deliver.pick.pick_trials` takes them.
-        seeds: how many, at least 1; the first is the configuration's own, as `kansearch retrain` counts them.
+        seeds: how many, at least 1; new ones, which the search did not have.
         options: where and how to run.
         observers: told how it goes; a record is a `SeedRecord`.
 

@@ -31,7 +31,8 @@ from kansearch.deliver.processes import train_in_processes
 from kansearch.deliver.retraining import Observer, Retraining
 from kansearch.deliver.seed import as_json, train_seed, write_whole
 from kansearch.errors import KansearchError
-from kansearch.study.statistics import half_width
+from kansearch.study.spread import LEAST_SEEDS
+from kansearch.study.statistics import half_width, sampling_half_width
 
 __all__ = ["retrain"]
 
@@ -124,20 +125,24 @@ def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[dict[s
 
 
 def _summary(runs: Sequence[dict[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
-    """Of each scalar figure the mean, sample standard deviation and half of the mean's 95 % interval; the rest as each
-    seed has it, under `runs`."""
+    """The mean of each scalar figure, its standard deviation and half of the mean's 95 % interval over the seeds; the
+    rest as each seed has it, under `runs`. Fewer than `LEAST_SEEDS` seeds have no interval.
+
+    `accuracy_sampling` is how far off the accuracy may be (95 %) because the test split is a sample.
+    """
     scalars = [name for name in runs[0] if all(isinstance(run[name], (int, float)) for run in runs)]
     mean: dict[str, Any] = {name: statistics.fmean(run[name] for run in runs) for name in scalars}
     for name in ("parameters", "flops", "epochs", "images"):
         mean[name] = runs[0][name]
-    several = len(runs) > 1
-    deviation = {name: statistics.stdev(run[name] for run in runs) for name in scalars} if several else None
-    interval = {name: half_width([run[name] for run in runs]) for name in scalars} if several else None
+    deviation = {name: statistics.stdev(run[name] for run in runs) for name in scalars} if len(runs) > 1 else None
+    told = len(runs) >= LEAST_SEEDS
+    interval = {name: half_width([run[name] for run in runs]) for name in scalars} if told else None
     return {
         **mean,
         "split": "test",
         "seeds": list(seeds),
         "standard_deviation": deviation,
         "interval": interval,
+        "accuracy_sampling": None if "mean_iou" in mean else sampling_half_width(mean["accuracy"], mean["images"]),
         "runs": list(runs),
     }

@@ -25,13 +25,14 @@ __all__ = ["SeedRuns", "unfinished"]
 
 
 def unfinished(trials: Sequence[TrialRecord], seeds: int, kept: Sequence[SeedRecord]) -> list[SeedRecord]:
-    """What is still to be trained of `trials` with `seeds` seeds each: `config.seed`, `config.seed + 1`, and so on.
+    """What is still to be trained of `trials` with `seeds` new seeds each: `config.seed + 1`, `config.seed + 2`, and so
+    on. The seed that the search had is none of them: it is the one with which the trial was good enough to be chosen.
 
     Those that were begun come first; of the others the first seed of every trial, then the second. One that failed
     because the machine lost its workers is tried again, with new retries; other failures are results.
     """
     known = {record.key: record for record in kept}
-    wanted = [_new(trial, offset) for offset in range(seeds) for trial in trials]
+    wanted = [_new(trial, offset) for offset in range(1, seeds + 1) for trial in trials]
     found = [known.get(record.key, record) for record in wanted]
     again = [replace(each, state="running", reason=None, losses=()) if each.lost else each for each in found]
     left = [each for each in again if each.state == "running"]

@@ -14,7 +14,7 @@ from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.svg import marker, polyline, text
 from kansearch.study.confirmed import Confirmed, knee_of
-from kansearch.study.confirmed_table import cells, headings
+from kansearch.study.confirmed_table import caveats, cells, headings
 from kansearch.study.figures import describe
 from kansearch.study.selection import selection_bias
 
@@ -34,6 +34,7 @@ def confirmation(data: StudyData) -> dict[str, Any] | None:
         return None
     knee = knee_of(rows, data.objectives)
     return {
+        "published": list(_published(data, rows)),
         "plot": _plot(data, rows, knee),
         "legend": list(_legend(rows)),
         "headings": headings(data.objectives),
@@ -42,10 +43,28 @@ def confirmation(data: StudyData) -> dict[str, Any] | None:
             for row in data.confirmed
         ],
         "notes": [
+            *caveats(rows, data.name),
             *selection_bias(rows, data.objectives),
             *(f"trial {row.trial.number}: {row.reason}" for row in data.confirmed if row.reason),
         ],
     }
+
+
+def _published(data: StudyData, rows: list[Confirmed]) -> Iterator[tuple[str, ...]]:
+    """For each published network the confirmed trial, with no more parameters, that was most accurate at selection: the
+    test split did not choose it. A published accuracy is a single run, and lies above, below, or within the interval
+    in which one more run of that trial lies."""
+    told = [row for row in rows if "accuracy" in row.differences and "accuracy" in row.predicted]
+    for reference in data.references:
+        small = [row for row in told if row.value("parameters") <= reference.values["parameters"]]
+        if not small:
+            continue
+        best = max(small, key=lambda row: row.trial.values["accuracy"])
+        published, mean, half = reference.values["accuracy"], best.mean["accuracy"], best.predicted["accuracy"]
+        place = "below" if published < mean - half else "above" if published > mean + half else "within"
+        sizes = [f"{each:,.0f}" for each in (reference.values["parameters"], best.value("parameters"))]
+        number = str(best.trial.number)
+        yield reference.name, sizes[0], f"{published:.4f}", number, sizes[1], f"{mean:.4f} ± {half:.4f}", place
 
 
 def _plot(data: StudyData, rows: list[Confirmed], knee: int | None) -> Markup:

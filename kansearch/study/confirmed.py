@@ -1,7 +1,8 @@
 """`Confirmed`: what a trial is worth after several more trainings, beside what the search had measured.
 
 A trial of a front was chosen because it measured well, by luck too: its validation score at selection is likely to be
-better than it is. The seeds here are new trainings on all training images, and the test split chose nothing.
+better than it is. The seeds here are new trainings on all training images, none with the seed that the search had, and
+the test split chose nothing.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from kansearch.space import Direction
@@ -20,7 +21,8 @@ from kansearch.study.front import front_of, knee
 from kansearch.study.objectives import signed
 from kansearch.study.records import State, TrialRecord
 from kansearch.study.seeds import ON_TEST, SeedRecord
-from kansearch.study.statistics import front_probabilities, half_width
+from kansearch.study.spread import LEAST_SEEDS, Spread, pooled_spreads
+from kansearch.study.statistics import front_probabilities, sampling_half_width
 
 __all__ = ["Confirmed", "confirmed", "knee_of"]
 
@@ -35,12 +37,14 @@ class Confirmed:
     trial: TrialRecord
     """As the search left it."""
     runs: Sequence[SeedRecord]
-    """By seed, failed ones too."""
+    """By seed, failed ones too; none has the seed that the search had."""
     objectives: Mapping[str, Direction]
     probability: float | None = None
-    """Of being on the front of the confirmed trials; None with fewer than two seeds, which say nothing of chance."""
+    """Of being on the front of the confirmed trials, on these test images; None with fewer than `LEAST_SEEDS` seeds."""
     on_front: bool = False
     """Whether its means are on the front of the confirmed trials' means."""
+    spreads: Mapping[str, Spread] = field(default_factory=dict)
+    """How much its seeds differ in each of `samples`, told by all confirmed trials; empty where nothing tells it."""
 
     @cached_property
     def complete(self) -> list[SeedRecord]:
@@ -61,8 +65,34 @@ class Confirmed:
 
     @cached_property
     def half(self) -> dict[str, float | None]:
-        """Half widths of the 95 % intervals of the means; None with one seed, unless the value is known exactly."""
-        return {name: 0.0 if name in _EXACT else half_width(values) for name, values in self.samples.items()}
+        """Half widths of the 95 % intervals of the means; None with fewer than `LEAST_SEEDS` seeds, unless the value is
+        known exactly."""
+        return {name: 0.0 if name in _EXACT else self._half_width(name) for name in self.samples}
+
+    @property
+    def predicted(self) -> dict[str, float]:
+        """Half widths of the intervals about the means in which one more seed lies (95 %), of what is not exact; empty
+        with fewer than `LEAST_SEEDS` seeds. A single run of others is compared with these."""
+        seeds = len(self.complete)
+        known = {name: spread for name, spread in self.spreads.items() if name not in _EXACT and seeds >= LEAST_SEEDS}
+        return {name: spread.prediction_half_width(seeds) for name, spread in known.items()}
+
+    def _half_width(self, name: str) -> float | None:
+        seeds, spread = len(self.complete), self.spreads.get(name)
+        return None if spread is None or seeds < LEAST_SEEDS else spread.half_width(seeds)
+
+    @cached_property
+    def sampling(self) -> float | None:
+        """How far off the accuracy may be because the test images are a sample (95 %), which no interval over seeds
+        holds; None where accuracy is no objective, or is one of pixels."""
+        if "accuracy" not in self.values or any("mean_iou" in run.test for run in self.complete):
+            return None
+        return sampling_half_width(self.mean["accuracy"], min(int(run.test["images"]) for run in self.complete))
+
+    @property
+    def wide(self) -> list[str]:
+        """Objectives in which its seeds differ clearly more than those of the other trials."""
+        return [name for name in self.objectives if name in self.spreads and self.spreads[name].own]
 
     @property
     def values(self) -> dict[str, float]:
@@ -120,6 +150,8 @@ class Confirmed:
             "seeds": [run.seed for run in self.complete],
             "mean": self.mean,
             "interval": {name: self._interval(name) for name in self.mean},
+            "spread": {name: self._spread(name) for name in self.mean if name in self.spreads},
+            "accuracy_sampling": self.sampling,
             "probability_on_front": self.probability,
             "on_front": self.on_front,
             "selection": {"validation": selected, "difference": self.differences},
@@ -129,6 +161,12 @@ class Confirmed:
     def _interval(self, name: str) -> list[float] | None:
         mean, half = self.mean[name], self.half[name]
         return None if half is None else [mean - half, mean + half]
+
+    def _spread(self, name: str) -> dict[str, Any]:
+        """Its own standard deviation, and the pooled one with its degrees of freedom that the interval is made of."""
+        values, spread = self.samples[name], self.spreads[name]
+        own = stdev(values) if len(values) > 1 else None
+        return {"own": own, "pooled": spread.deviation, "degrees_of_freedom": spread.freedom, "alone": spread.own}
 
 
 def _run(run: SeedRecord) -> dict[str, Any]:
@@ -143,18 +181,27 @@ def confirmed(
 
     Args:
         trials: of the study, by number.
-        runs: its trainings for confirmation.
+        runs: its trainings for confirmation. One with the seed that its trial had in the search, which chose the trial,
+            does not count; earlier versions began with it.
         objectives: direction of each.
     """
     by_trial: dict[int, list[SeedRecord]] = defaultdict(list)
     for run in runs:
-        by_trial[run.number].append(run)
+        if run.seed != trials[run.number].config["seed"]:
+            by_trial[run.number].append(run)
     found = [Confirmed(trials[trial], sorted(own, key=_seed), objectives) for trial, own in sorted(by_trial.items())]
     measured = [each for each in found if each.complete]
     on_front = {record.number for record in _front(measured, objectives)}
     sure = _probabilities(measured, objectives)
+    spreads = _spreads(measured)
     compared = [
-        replace(each, on_front=each.trial.number in on_front, probability=sure.get(each.trial.number)) for each in found
+        replace(
+            each,
+            on_front=each.trial.number in on_front,
+            probability=sure.get(each.trial.number),
+            spreads=spreads.get(each.trial.number, {}),
+        )
+        for each in found
     ]
     return sorted(compared, key=lambda each: _rank(each, objectives))
 
@@ -174,12 +221,24 @@ def _front(rows: Sequence[Confirmed], objectives: Mapping[str, Direction]) -> li
     return front_of([replace(row.trial, state="complete", values=row.values) for row in ordered], objectives)
 
 
+def _spreads(rows: Sequence[Confirmed]) -> dict[int, dict[str, Spread]]:
+    """For each trial, by its number, the spread of each of its samples, pooled over the trials that have it."""
+    found: dict[int, dict[str, Spread]] = defaultdict(dict)
+    for name in dict.fromkeys(name for row in rows for name in row.samples):
+        having = [row for row in rows if name in row.samples]
+        for row, spread in zip(having, pooled_spreads([row.samples[name] for row in having]), strict=True):
+            if spread is not None:
+                found[row.trial.number][name] = spread
+    return found
+
+
 def _probabilities(rows: Sequence[Confirmed], objectives: Mapping[str, Direction]) -> dict[int, float]:
-    """Of each trial with two seeds or more, by its number."""
-    if not rows:
+    """Of each trial with enough seeds, by its number."""
+    if not any(len(row.complete) >= LEAST_SEEDS for row in rows):
         return {}
     shares = front_probabilities([signed(objectives, [run.values for run in row.complete]) for row in rows])
-    return {row.trial.number: float(share) for row, share in zip(rows, shares, strict=True) if len(row.complete) > 1}
+    found = zip(rows, shares, strict=True)
+    return {row.trial.number: float(share) for row, share in found if len(row.complete) >= LEAST_SEEDS}
 
 
 def _rank(row: Confirmed, objectives: Mapping[str, Direction]) -> tuple[bool, float, int]:

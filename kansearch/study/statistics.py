@@ -1,4 +1,5 @@
-"""What several seeds say of a trial: the interval of a mean, and how sure its place on the front is. No I/O."""
+"""What several seeds say of a trial: the interval of a mean, and how sure its place on the front is; what the size of a
+test split says of an accuracy. No I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["front_probabilities", "half_width", "undominated"]
+from kansearch.study.spread import Spread, pooled_spreads
+
+__all__ = ["front_probabilities", "half_width", "sampling_half_width", "undominated"]
 
 _Floats = NDArray[np.float64]
 _DIGITS = 12  # the same seeds drawn in another order have the same mean
@@ -17,15 +20,24 @@ _DIGITS = 12  # the same seeds drawn in another order have the same mean
 def half_width(values: Sequence[float], confidence: float = 0.95) -> float | None:
     """Half the width of the confidence interval of a mean, by Student's t distribution: t · s / √n.
 
-    s is the sample standard deviation of the n values, t the (1 + confidence) / 2 quantile with n - 1 degrees of
-    freedom. The values are taken for independent and normal. None for fewer than two.
+    s is the sample standard deviation of the n values, with n - 1 degrees of freedom. The values are taken for
+    independent and normal. None for fewer than two.
     """
-    from scipy.special import stdtrit  # type: ignore[import-untyped] # scipy.stats takes a second to load
-
     if len(values) < 2:
         return None
-    deviation = float(np.std(values, ddof=1))
-    return float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * deviation / math.sqrt(len(values))
+    return Spread(float(np.std(values, ddof=1)), len(values) - 1).half_width(len(values), confidence)
+
+
+def sampling_half_width(share: float, images: int, confidence: float = 0.95) -> float:
+    """Half the width of Wilson's interval of a share of `images` images: how far off an accuracy may be because the
+    test split is a sample. With several seeds on the same images it is an upper bound for their mean.
+
+    (Wilson 1927, Journal of the American Statistical Association 22, 209)
+    """
+    from scipy.special import ndtri  # type: ignore[import-untyped] # scipy.stats takes a second to load
+
+    z = float(ndtri((1 + confidence) / 2))
+    return z / (1 + z * z / images) * math.sqrt(share * (1 - share) / images + (z / (2 * images)) ** 2)
 
 
 def undominated(points: _Floats) -> NDArray[np.bool_]:
@@ -41,22 +53,49 @@ def undominated(points: _Floats) -> NDArray[np.bool_]:
     return kept
 
 
-def front_probabilities(seeds: Sequence[_Floats], resamples: int = 10_000, seed: int = 0) -> _Floats:
-    """For each of p trials, the share of bootstrap resamples in which its mean point is on the front.
+def front_probabilities(seeds: Sequence[_Floats], draws: int = 10_000, seed: int = 0) -> _Floats:
+    """For each of p trials, how likely its true point is on the front, given its seeds.
 
-    A resample draws each trial's seeds anew, as many as it has, with replacement, and independently of the other
-    trials' (Efron 1979). A trial with one seed is a point that stays where it is.
+    Each objective of each trial is drawn as mean + t · s̃ / √n, with the pooled spread and the degrees of freedom of
+    `kansearch.study.spread`, independently of the other trials; objectives are correlated as seeds are within trials.
+    A percentile bootstrap of a few seeds claims too much: its spread is too small by √((n - 1) / n) and has no t.
+
+    The draws take every true value for equally likely before. In simulations of 12 trials with 3 or 5 seeds
+    (`tests/test_calibration.py`) 0.95 to 0.98 of what is called 0.9 or more is true where each size is half a spread of
+    the seeds better than the one before. Where size brings nothing it is 0.91 to 0.96 if trials differ by a whole
+    spread, and 0.69 to 0.90 if they differ by half of it or less. A low share is no proof: of what is called 0.1 or
+    less up to 0.7 is true where neighbours are that close.
 
     Args:
         seeds: of each trial an array (n, m): m objectives of n seeds, n >= 1, signed so that less is better.
-        resamples: how often to draw; the standard error of a share q is √(q (1 - q) / resamples).
+        draws: how often to draw; the standard error of a share q is √(q (1 - q) / draws).
         seed: of the generator. Same arguments, same shares.
 
     Returns:
         An array (p,) in [0, 1].
     """
     generator = np.random.default_rng(seed)
-    drawn = [points[generator.integers(len(points), size=(resamples, len(points)))] for points in seeds]
-    means = np.stack([each.mean(axis=1) for each in drawn], axis=1)  # p of (resamples, n, m) -> (resamples, p, m)
-    shares: _Floats = undominated(means.round(_DIGITS)).mean(axis=0)
+    trials, objectives = len(seeds), seeds[0].shape[1]
+    means = np.stack([points.mean(axis=0) for points in seeds])  # (p, m)
+    columns = [pooled_spreads([points[:, column].tolist() for points in seeds]) for column in range(objectives)]
+    errors, freedoms = np.zeros((trials, objectives)), np.ones((trials, objectives))
+    for column, spreads in enumerate(columns):
+        for row, spread in enumerate(spreads):
+            if spread is not None:
+                errors[row, column] = spread.deviation / math.sqrt(len(seeds[row]))
+                freedoms[row, column] = spread.freedom
+    size = (draws, trials)
+    normal = generator.multivariate_normal(np.zeros(objectives), _correlation(seeds), size, method="eigh")
+    t = normal / np.sqrt(generator.chisquare(freedoms, (*size, objectives)) / freedoms)  # (draws, p, m)
+    shares: _Floats = undominated((means + t * errors).round(_DIGITS)).mean(axis=0)
     return shares
+
+
+def _correlation(seeds: Sequence[_Floats]) -> _Floats:
+    """How objectives vary together between the seeds of a trial, (m, m); one that does not vary is independent."""
+    residuals = np.concatenate([points - points.mean(axis=0) for points in seeds])
+    scale = np.sqrt((residuals**2).sum(axis=0))
+    residuals = residuals / np.where(scale > 0, scale, 1.0)
+    found: _Floats = residuals.T @ residuals
+    np.fill_diagonal(found, 1.0)
+    return found

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.confirmed import Confirmed, confirmed, knee_of
+from kansearch.study.confirmed_table import caveats, cells, headings
 from kansearch.study.figures import describe
 from kansearch.study.seeds import SeedRecord
 from kansearch.study.selection import selection_bias
@@ -64,7 +65,7 @@ class ConfirmationStore:
     def close(self, records: Sequence[SeedRecord], outcome: str) -> None:
         """What is confirmed so far: the table confirm.json, in words confirm.md, and the report that shows it."""
         rows = confirmed(self._study.records(), records, self._study.objectives)
-        columns = ["trial", "seeds", *self._columns(), "probability_on_front", "config"]
+        columns = ["trial", "seeds", *self._columns(), "accuracy_sampling", "probability_on_front", "config"]
         log_table(self._client, self._parent, "confirm.json", columns, [self._row(row) for row in rows])
         self._client.log_text(self._parent, self._text(rows), "confirm.md")
         for path in self._study.pictures():
@@ -80,22 +81,18 @@ class ConfirmationStore:
     def _row(self, row: Confirmed) -> list[Any]:
         figures = [each.get(name) for name in self._study.objectives for each in (row.mean, row.half, row.trial.values)]
         config = json.dumps(dict(row.trial.config))
-        return [row.trial.number, len(row.complete), *figures, row.probability, config]
+        return [row.trial.number, len(row.complete), *figures, row.sampling, row.probability, config]
 
     def _text(self, rows: Sequence[Confirmed]) -> str:
         """Markdown; trials are links to the runs of their first seeds."""
         objectives = self._study.objectives
-        best = knee_of(rows, objectives)
-        headings = ["trial", "seeds", *(name.replace("_", " ") for name in objectives), "P(front)", "configuration"]
-        lines = ["Measured on the test split after training on all training images.", ""]
-        lines += [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
+        best, names = knee_of(rows, objectives), [*headings(objectives), "configuration"]
+        lines = ["Measured on the test split after training on all training images, with new seeds.", ""]
+        lines += [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
         for row in rows:
-            cells = [row.written(name) for name in objectives]
-            label = f"{row.trial.number} (knee)" if row.trial.number == best else str(row.trial.number)
-            link = self._runs.link(row.runs[0].key, label)
-            sure = "-" if row.probability is None else f"{row.probability:.2f}"
-            described = describe(row.trial.config)
-            lines.append(f"| {' | '.join([link, str(len(row.complete)), *cells, sure, described])} |")
+            number, *figures = cells(row, objectives)
+            link = self._runs.link(row.runs[0].key, f"{number} (knee)" if row.trial.number == best else number)
+            lines.append(f"| {' | '.join([link, *figures, describe(row.trial.config)])} |")
         failures = [f"trial {row.trial.number}: {row.reason}" for row in rows if row.reason]
-        notes = [*selection_bias(rows, objectives), *failures]
+        notes = [*caveats(rows, self._study.name), *selection_bias(rows, objectives), *failures]
         return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
