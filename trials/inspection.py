@@ -110,8 +110,8 @@ class LearnedLayer:
 def inspect_weights(config: TrialConfig, weights: Path, data_dir: Path | None = None) -> list[LearnedLayer]:
     """The KAN layers of the network in a safetensors file, in the order of the network, on the CPU.
 
-    Its first weights are drawn again from `config.seed`, as they were when it was trained, on the first grids. Raises DataError,
-    WeightsError where the file does not fit the configuration.
+    Its first weights, on its first grids, are drawn again from `config.seed`, as they were when it was trained. Raises
+    DataError, WeightsError where the file does not fit the configuration.
     """
     torch.manual_seed(config.seed)
     initial = build_network(staged(config, 0))

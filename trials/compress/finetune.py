@@ -29,8 +29,8 @@ def finetune(
 ) -> None:
     """Train the network for `epochs` on the whole training split, at `rate` times the configuration's learning rate.
 
-    Optimizer, schedule, batches, augmentation, penalties and seed are the configuration's; grids stay as they are. Edges that are zero stay
-    zero. The network comes back on the CPU and in eval mode. Raises what training raises.
+    Optimizer, schedule, batches, augmentation, penalties and seed are the configuration's. Grids stay as they are, and
+    edges that are zero stay zero. The network comes back on the CPU and in eval mode. Raises what training raises.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * rate})

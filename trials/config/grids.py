@@ -62,5 +62,6 @@ def check_grids(model: LayerConfig, schedule: GridScheduleConfig, adapt: AdaptGr
         if isinstance(basis, BSplineConfig) and basis.grid_size % schedule.ratio:
             raise ValueError(
                 f"grid_schedule: {schedule.extensions} extensions by {schedule.factor} need model.{field}.grid_size to "
-                f"be a multiple of {schedule.ratio}, got {basis.grid_size}; only nested grids keep the functions"
+                f"be a multiple of {schedule.ratio}, got {basis.grid_size}; only nested grids keep the functions "
+                f"(in a search space: {{int: [LOW, HIGH], step: {schedule.ratio}}})"
             )

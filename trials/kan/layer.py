@@ -167,9 +167,9 @@ class KANLayer(nn.Module):
         basis = torch.einsum("jk,okc...->ojc...", matrix.to(planes), planes[:, :features])
         joined = torch.cat([basis, planes[:, features:]], dim=1).flatten(1, 2)
         last = self.weight.dim() == 4 and self.weight.stride() == _channels_last(self.weight).stride()
-        return torch.empty_like(
-            joined, memory_format=torch.channels_last if last else torch.contiguous_format
-        ).copy_(joined)
+        return torch.empty_like(joined, memory_format=torch.channels_last if last else torch.contiguous_format).copy_(
+            joined
+        )
 
     def _create(
         self, shape: tuple[int, ...], bias: bool, device: torch.device | str | None, dtype: torch.dtype | None
