@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import resource
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +75,10 @@ def train(
             if changes_grids(config, epoch):
                 _release(train_epoch, validation)
                 train_epoch = None
-                change_grids(config, model, optimizer, epoch, lambda: _some(training, config.seed, epoch), processes)  # noqa: B023
+                if processes.size > 1:
+                    gc.collect()  # what averaged the old weights' gradients is a cycle, and would go on
+                images = partial(_some, training, config.seed, epoch)
+                change_grids(config, model, optimizer, epoch, images, processes)
                 if isinstance(optimizer, LBFGS):
                     optimizer = build_optimizer(config.optimizer, model)
             if train_epoch is None:
