@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from trials import epoch, training
 from trials.checkpoint import CheckpointError, load_checkpoint
 from trials.config import TrialConfig
 from trials.data.splits import load_training
+from trials.epoch import GraphedEpoch
 from trials.grids import change_grids, changes_grids, staged
 from trials.inspection import inspect_weights
 from trials.kan.basis.bspline import BSpline
@@ -85,10 +88,10 @@ def test_an_extension_leaves_the_training_loss_as_it_is(
     basis = {"name": "bspline", "grid_size": grid_size, "grid_range": 12.0}
     model = {"basis": basis, "spline_scaler": scaler, "experts": experts, "base_branch": not scaler}
     config = config_of(model=model, grid_schedule={"extensions": 1, "factor": factor})
-    training, _ = load_training(config.data, torch.device("cpu"))
+    split, _ = load_training(config.data, torch.device("cpu"))
     network = build_network(staged(config, 0)).double()
     optimizer = build_optimizer(config.optimizer, network)
-    samples, labels = training.normalised(training.images).double(), training.labels.long()
+    samples, labels = split.normalised(split.images).double(), split.labels.long()
 
     def loss() -> float:
         optimizer.zero_grad()
@@ -188,8 +191,8 @@ def test_moving_keeps_what_the_network_computes_where_its_functions_are_smooth()
     extended = {"extensions": 1, "factor": 4, "until": 0.25}
     basis = {"name": "bspline", "grid_size": 16}
     config = config_of(model={"basis": basis}, grid_schedule=extended, adapt_grid={"times": 1})
-    training, _ = load_training(config.data, torch.device("cpu"))
-    samples = training.normalised(training.images)
+    split, _ = load_training(config.data, torch.device("cpu"))
+    samples = split.normalised(split.images)
     network = build_network(staged(config, 0))
     optimizer = build_optimizer(config.optimizer, network)
     change_grids(config, network, optimizer, 1, images)
@@ -232,3 +235,41 @@ def test_a_checkpoint_of_another_grid_schedule_is_refused(tmp_path: Path) -> Non
     for other in (config_of(epochs=1), config_of(**EXTENDED, epochs=2)):
         with pytest.raises(CheckpointError, match="whose grids change otherwise"):
             list(run_trial(other, device="cpu", checkpoint=path))
+
+
+class Eagerly:
+    """Stands for a CUDA graph: computes at each replay what was to be recorded."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function: Callable[[], object] | None = function
+
+    def replay(self) -> None:
+        assert self.function is not None, "a graph that was released is not replayed"
+        self.function()
+
+    def reset(self) -> None:
+        self.function = None
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lion"])
+def test_graphs_are_captured_anew_after_each_change(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_of(optimizer=OPTIMIZERS[optimizer], accumulate=2, warmup=0.2, **EXTENDED, **MOVED)
+    graphs: list[Eagerly] = []
+
+    def capture(function: Callable[[], object], warm_up: Callable[[], object], *more: Any) -> Eagerly:
+        assert all(each.function is None for each in graphs), "the one before was released"
+        warm_up()
+        graphs.append(Eagerly(lambda: (function.__self__.model.train(), function())))  # type: ignore[attr-defined]
+        return graphs[-1]
+
+    def build(config: TrialConfig, model: nn.Module, optimizer: Any, training: Any, *more: Any) -> GraphedEpoch:
+        return GraphedEpoch(config, model, optimizer, training)
+
+    eager = untimed(list(run_trial(config, device="cpu")))
+    monkeypatch.setattr(epoch, "capture", capture)
+    monkeypatch.setattr(training, "build_epoch", build)
+    replayed = untimed(list(run_trial(config, device="cpu")))
+    assert len(graphs) == 1 + sum(changes_grids(config, each) for each in range(config.epochs)) > 2
+    for ours, theirs in zip(replayed, eager, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
+        assert ours.learning_rate == theirs.learning_rate
