@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from trials import epoch, training
 from trials.checkpoint import CheckpointError, load_checkpoint
+from trials.compress.larger import refine_network, refined_config
+from trials.compress.quantize import dequantize, quantize
 from trials.config import TrialConfig
 from trials.data.splits import load_training
 from trials.epoch import GraphedEpoch
@@ -273,3 +275,21 @@ def test_graphs_are_captured_anew_after_each_change(optimizer: str, monkeypatch:
     for ours, theirs in zip(replayed, eager, strict=True):
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
         assert ours.learning_rate == theirs.learning_rate
+
+
+def test_a_model_whose_grids_moved_is_quantised_exported_and_refined_as_every_other(tmp_path: Path) -> None:
+    config = config_of(**EXTENDED, **MOVED)
+    list(run_trial(config, device="cpu", weights=tmp_path / "model.safetensors"))
+    network = build_network(config).eval()
+    load_weights(tmp_path / "model.safetensors", network)
+    samples = torch.randn(4, 1, 8, 8).clamp(-1, 1)
+    expected = network(samples)
+    copied = build_network(config).eval()
+    copied.load_state_dict(dequantize(quantize(network), "x"))
+    assert (copied(samples) - expected).square().mean() < 0.01 * expected.var()
+    program = torch.export.export(network, (samples,))
+    torch.testing.assert_close(program.module()(samples), expected)
+    ranges = [each.basis.grid_range for each in network.modules() if isinstance(each, KANLayer)]
+    grown = refine_network(network, refined_config(config))
+    assert [each.basis.grid_range for each in grown.modules() if isinstance(each, KANLayer)] == ranges
+    assert grid_sizes(grown) == {16}
