@@ -166,10 +166,11 @@ class KANLayer(nn.Module):
         features = self.basis.n_features
         basis = torch.einsum("jk,okc...->ojc...", matrix.to(planes), planes[:, :features])
         joined = torch.cat([basis, planes[:, features:]], dim=1).flatten(1, 2)
-        last = self.weight.dim() == 4 and self.weight.stride() == _channels_last(self.weight).stride()
-        return torch.empty_like(joined, memory_format=torch.channels_last if last else torch.contiguous_format).copy_(
-            joined
-        )
+        layout = torch.contiguous_format
+        if self.weight.dim() == 4:
+            last = torch.empty_like(self.weight, device="meta", memory_format=torch.channels_last)
+            layout = torch.channels_last if self.weight.stride() == last.stride() else layout
+        return torch.empty_like(joined, memory_format=layout).copy_(joined)
 
     def _create(
         self, shape: tuple[int, ...], bias: bool, device: torch.device | str | None, dtype: torch.dtype | None
@@ -235,8 +236,3 @@ class KANLayer(nn.Module):
         base_spread = base_variance if self.bias is not None else base_variance + base_mean.square()
         base_scale = ((1 - self.basis_share) / base_spread / fan).sqrt()
         return torch.cat([mean, base_mean[None]]), torch.cat([scale, base_scale[None]])
-
-
-def _channels_last(weight: Tensor) -> Tensor:
-    """An empty tensor of the same shape with its channels last, on the meta device."""
-    return torch.empty_like(weight, device="meta", memory_format=torch.channels_last)
