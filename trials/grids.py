@@ -25,7 +25,6 @@ from torch.optim import Optimizer
 
 from trials.config import BSplineConfig, TrialConfig
 from trials.config.grids import BASIS_FIELDS
-from trials.distributed import ALONE, Processes
 from trials.kan.basis import Basis
 from trials.kan.basis.bspline import BSpline
 from trials.kan.layer import KANLayer
@@ -63,7 +62,7 @@ def change_grids(
     optimizer: Optimizer,
     epoch: int,
     images: Callable[[], Tensor],
-    processes: Processes = ALONE,
+    agree: Callable[[Tensor], Tensor] = lambda reaches: reaches,
 ) -> None:
     """Change the grids as they change before epoch `epoch`, and carry the optimizer's averages over.
 
@@ -71,7 +70,7 @@ def change_grids(
 
     Args:
         images: normalised ones, (N, C, *size). A grid moves to the inputs that they give its layer in eval mode.
-        processes: those that train together; their grids move alike.
+        agree: the mean of what each process found that trains the same model, so that their grids move alike.
     """
     factor = config.grid_schedule.factor
     for _ in range(_extensions(config, epoch) - _extensions(config, epoch - 1)):
@@ -79,7 +78,7 @@ def change_grids(
             if isinstance(layers[0].basis, BSpline):
                 _exchange(layers, optimizer, *layers[0].basis.refine(factor), 1 / factor)
     if _moves(config, epoch):
-        _move(model, optimizer, images(), config.adapt_grid.share, processes)
+        _move(model, optimizer, images(), config.adapt_grid.share, agree)
 
 
 def follow_grids(network: nn.Module) -> None:
@@ -127,14 +126,16 @@ def _movable(basis: Basis) -> bool:
     return type(basis).on_range is not Basis.on_range and next(basis.parameters(), None) is None
 
 
-def _move(model: nn.Module, optimizer: Optimizer, images: Tensor, share: float, processes: Processes) -> None:
+def _move(
+    model: nn.Module, optimizer: Optimizer, images: Tensor, share: float, agree: Callable[[Tensor], Tensor]
+) -> None:
     """Move every grid to where `share` of its layer's inputs lie. Where they all lie at its middle it stays."""
     owners = [(owner, layers) for owner, layers in _layers(model) if _movable(layers[0].basis)]
     if not owners:
         return
     seen = _inputs(model, [owner for owner, _ in owners], images)
     reaches = torch.stack([layers[0].reach(z, share) for z, (_, layers) in zip(seen, owners, strict=True)])
-    for reach, (_, layers) in zip((processes.sum(reaches) / processes.size).tolist(), owners, strict=True):
+    for reach, (_, layers) in zip(agree(reaches).tolist(), owners, strict=True):
         before = layers[0].basis.grid_range
         if 0 < reach < math.inf:
             _exchange(layers, optimizer, *layers[0].refitted(reach), reach / before)

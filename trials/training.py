@@ -78,7 +78,7 @@ def train(
                 if processes.size > 1:
                     gc.collect()  # what averaged the old weights' gradients is a cycle, and would go on
                 images = partial(_some, training, config.seed, epoch)
-                change_grids(config, model, optimizer, epoch, images, processes)
+                change_grids(config, model, optimizer, epoch, images, lambda each: processes.sum(each) / processes.size)
                 if isinstance(optimizer, LBFGS):
                     optimizer = build_optimizer(config.optimizer, model)
             if train_epoch is None:
