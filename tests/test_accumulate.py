@@ -69,7 +69,8 @@ def test_the_gradient_of_the_parts_is_the_larger_batchs() -> None:
 
 
 def test_a_step_of_lbfgs_sees_the_larger_batch_at_each_evaluation() -> None:
-    config = config_of(60, 1, optimizer={"name": "lbfgs", "lr": 0.1, "max_iter": 4})
+    """One step, without kinks in the loss: the line search makes much of a rounding error."""
+    config = config_of(60, 1, optimizer={"name": "lbfgs", "lr": 0.1, "max_iter": 4}, regularization={})
     training, _ = load_training(config.data, torch.device("cpu"))
     images, labels = training.normalised(training.images[:60]).double(), training.labels[:60]
     ends = []
@@ -77,8 +78,7 @@ def test_a_step_of_lbfgs_sees_the_larger_batch_at_each_evaluation() -> None:
         torch.manual_seed(0)
         network = build_network(config).double()
         optimizer = build_optimizer(config.optimizer, network)
-        for _ in range(2):
-            train_step(network, optimizer, config.regularization, images, labels, parts=parts)
+        train_step(network, optimizer, config.regularization, images, labels, parts=parts)
         ends.append([p.detach().clone() for p in network.parameters()])
     for ours, theirs in zip(*ends, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
