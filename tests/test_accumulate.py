@@ -69,8 +69,8 @@ def test_the_gradient_of_the_parts_is_the_larger_batchs() -> None:
 
 
 def test_a_step_of_lbfgs_sees_the_larger_batch_at_each_evaluation() -> None:
-    """One step, without kinks in the loss: the line search makes much of a rounding error."""
-    config = config_of(60, 1, optimizer={"name": "lbfgs", "lr": 0.1, "max_iter": 4}, regularization={})
+    """One line search, without kinks in the loss: it makes much of a rounding error."""
+    config = config_of(60, 1, optimizer={"name": "lbfgs", "lr": 0.1, "max_iter": 1}, regularization={})
     training, _ = load_training(config.data, torch.device("cpu"))
     images, labels = training.normalised(training.images[:60]).double(), training.labels[:60]
     ends = []

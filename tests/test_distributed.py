@@ -42,6 +42,7 @@ CHANGED = config_of(
     model={**DOCUMENT["model"], "basis": {"name": "bspline", "grid_size": 8}, "normalization": "batch"},
     grid_schedule={"extensions": 1},
     adapt_grid={"times": 1},
+    optimizer={"name": "adamw", "lr": 1e-4},
 )
 ACCUMULATED = config_of(accumulate=2, epochs=1)
 RANDOM = config_of(
