@@ -38,6 +38,13 @@ AFFINE = config_of(
     regularization={},
     epochs=1,
 )
+CHANGED = config_of(
+    model={**DOCUMENT["model"], "basis": {"name": "bspline", "grid_size": 8}, "normalization": "batch"},
+    grid_schedule={"extensions": 1},
+    adapt_grid={"times": 1},
+    optimizer={"name": "adamw", "lr": 1e-4},
+)
+ACCUMULATED = config_of(accumulate=2, epochs=1)
 RANDOM = config_of(
     model={**DOCUMENT["model"], "normalization": "batch", "dropout": 0.1},
     data={**DOCUMENT["data"], "augment": "affine"},
@@ -65,7 +72,7 @@ def join(rank: int, folder: str, configs: Sequence[TrialConfig]) -> None:
 
 
 def test_two_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
-    configs = [ADAMW, LBFGS, NORMALISED, AFFINE, RANDOM]
+    configs = [ADAMW, LBFGS, NORMALISED, AFFINE, CHANGED, ACCUMULATED, RANDOM]
     multiprocessing.spawn(join, (str(tmp_path), configs), nprocs=2)  # type: ignore[no-untyped-call]
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     for config, (numbers, weights), (others, nothing) in zip(configs, first, second, strict=True):

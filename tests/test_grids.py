@@ -24,6 +24,24 @@ def test_knot_insertion_is_exact_inside_the_grid(order: int, grid_size: int) -> 
     torch.testing.assert_close(fine.expand(z) @ matrix, coarse.expand(z), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("order", range(6))
+@pytest.mark.parametrize("factor", [3, 4, 10])
+def test_each_interval_may_become_any_number(order: int, factor: int) -> None:
+    coarse = BASES["bspline"](grid_size=3, spline_order=order, grid_range=1.7)
+    fine, matrix = coarse.refine(factor)
+    z = torch.linspace(-1.6999, 1.6999, 997, dtype=torch.float64)
+    assert fine.n_features == 3 * factor + order
+    torch.testing.assert_close(fine.expand(z) @ matrix, coarse.expand(z), atol=1e-12, rtol=0)
+
+
+def test_four_for_each_interval_are_two_and_two() -> None:
+    coarse = BASES["bspline"](grid_size=3)
+    half, first = coarse.refine()
+    torch.testing.assert_close(coarse.refine(4)[1], half.refine()[1] @ first, atol=1e-14, rtol=0)
+    with pytest.raises(ValueError, match="factor >= 2"):
+        coarse.refine(1)
+
+
 @pytest.mark.parametrize("order", [0, 1, 3])
 def test_a_grid_may_have_its_middle_anywhere(order: int) -> None:
     z = torch.linspace(-2, 2, 499, dtype=torch.float64)
@@ -79,13 +97,14 @@ def test_a_moved_grid_covers_the_data_and_keeps_the_function(name: str) -> None:
     layer = KANLinear(3, 5, basis=BASES[name](grid_size=12), base=None, spline_scaler=True)
     assert layer.spline_scaler is not None
     nn.init.normal_(layer.spline_scaler)
+    scaler = layer.spline_scaler.detach().clone()
     z = 0.9 * torch.randn(4000, 3)
     before = layer(z)
     layer.update_grid(z)
     basis: Any = layer.basis
     inside = (z.abs() <= basis.grid_range).float().mean().item()
     assert inside == pytest.approx(0.99, abs=1e-3)
-    assert torch.equal(layer.spline_scaler, torch.ones_like(layer.spline_scaler))
+    assert torch.equal(layer.spline_scaler, scaler), "it belongs to edges, not to functions"
     error = (layer(z) - before).square().mean() / before.var()
     assert error < 0.05
     with torch.no_grad():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import lion_pytorch
@@ -11,6 +13,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 from torch import nn
+from torch.optim import lr_scheduler
 
 from trials.config import OptimizerConfig
 from trials.optim import Lion, build_optimizer, learning_rate, load_optimizer, set_learning_rate
@@ -145,6 +148,52 @@ def test_one_cycle_rises_to_its_peak_and_ends_near_zero() -> None:
     assert all(a < b for a, b in itertools.pairwise(rates[:301]))
     assert all(a > b for a, b in itertools.pairwise(rates[300:]))
     assert rates[-1] < 1e-4
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 3.0])
+def test_polynomial_decay_equals_torchs_schedule(power: float) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=20, power=power)
+    for step in range(20):
+        ours = learning_rate("polynomial", 0.3, step, 20, power=power)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        schedule.step()
+
+
+TORCHS: dict[str, Callable[[Any, int], Any]] = {
+    "constant": lambda optimizer, steps: lr_scheduler.ConstantLR(optimizer, factor=1.0),
+    "cosine": lambda optimizer, steps: lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps),
+    "polynomial": lambda optimizer, steps: lr_scheduler.PolynomialLR(optimizer, total_iters=steps, power=2.0),
+}
+
+
+@pytest.mark.parametrize("name", TORCHS)
+def test_a_warm_up_before_a_schedule_equals_torchs(name: str) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.3)
+    rising, steps = 12, 40
+    linear = lr_scheduler.LinearLR(optimizer, start_factor=1 / (rising + 1), total_iters=rising)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The epoch parameter")  # that SequentialLR passes itself
+        schedule = lr_scheduler.SequentialLR(optimizer, [linear, TORCHS[name](optimizer, steps - rising)], [rising])
+        for step in range(steps):
+            ours = learning_rate(name, 0.3, step, steps, warmup=0.3, power=2.0)
+            assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
+            optimizer.step()
+            schedule.step()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "polynomial"])
+def test_a_warm_up_rises_to_the_first_rate_and_leaves_the_schedule_as_it_is(schedule: str) -> None:
+    rates = [learning_rate(schedule, 1.0, step, 100, warmup=0.2) for step in range(100)]
+    alone = [learning_rate(schedule, 1.0, step, 80) for step in range(80)]
+    assert rates[20:] == alone
+    differences = [b - a for a, b in itertools.pairwise([0.0, *rates[:20], alone[0]])]
+    assert differences == pytest.approx([alone[0] / 21] * 21)
+    assert [learning_rate(schedule, 1.0, step, 100, warmup=0.0) for step in range(100)] == [
+        learning_rate(schedule, 1.0, step, 100) for step in range(100)
+    ]
+    assert 0 < learning_rate(schedule, 1.0, 2, 3, warmup=0.99) <= 1, "one step at least is the schedule's"
 
 
 def test_a_constant_schedule_is_constant_and_an_unknown_one_is_named() -> None:

@@ -131,3 +131,41 @@ def test_penalties_reach_the_gradient_and_leave_no_hooks() -> None:
     model(images)
     torch.stack(outputs).sum().backward()
     torch.testing.assert_close(gradients[1] - gradients[0], layer.weight.grad, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25])
+@pytest.mark.parametrize("shape", [(4000, 3), (400, 3, 10), (100, 3, 6, 7)])
+def test_additive_noise_is_drawn_for_each_element_in_its_channels_measure(shape: tuple[int, ...], share: float) -> None:
+    torch.manual_seed(0)
+    scale = torch.tensor([0.1, 1.0, 7.0]).view(1, 3, *(1 for _ in shape[2:]))
+    z = (torch.randn(shape) * scale + 5).requires_grad_()
+    noise = Perturbation(additive=0.3, share=share)
+    added = noise(z) - z
+    dims = [i for i in range(z.dim()) if i != 1]
+    hit = (added.abs() > 1e-6).float().mean(dims)
+    torch.testing.assert_close(hit, torch.full((3,), share), atol=0.05, rtol=0)
+    expected = 0.3 * share**0.5 * scale.flatten()
+    torch.testing.assert_close(added.std(dims).detach(), expected, atol=0, rtol=0.08)
+    assert (added.mean(dims).abs() < 0.05 * scale.flatten()).all()
+    noise(z).sum().backward()
+    assert z.grad is not None and torch.equal(z.grad, torch.ones_like(z)), "it is a constant for the gradient"
+    assert torch.equal(noise.eval()(z), z)
+
+
+@pytest.mark.parametrize("placement", ["full", "poly"])
+@pytest.mark.parametrize("basis", ["rbf", "none"])
+def test_additive_noise_is_beside_the_other_perturbations(basis: str, placement: str) -> None:
+    fields = {"family": "plain", "depth": 3, "width": 4, "basis": {"name": basis}, "perturbation": placement}
+    shape = DataShape(1, (8, 8), 10)
+    noisy = build_model(PlainModelConfig.model_validate({**fields, "additive_noise": 0.2, "noise": 0.1}), shape)
+    added = [module for module in noisy.modules() if isinstance(module, Perturbation) and module.additive]
+    multiplied = [module for module in noisy.modules() if isinstance(module, Perturbation) and module.noise]
+    assert len(added) == len(multiplied) == 2, "in each layer but the first"
+    quiet = build_model(PlainModelConfig.model_validate(fields), shape)
+    assert not any(isinstance(module, Perturbation) for module in quiet.modules())
+
+
+@pytest.mark.parametrize("options", [{"additive": -1.0}, {"share": 0.0}, {"additive": 0.1, "placement": "poly"}])
+def test_additive_noise_out_of_range_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="additive >= 0"):
+        Perturbation(**options)

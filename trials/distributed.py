@@ -5,6 +5,8 @@ averages their gradients while the backward pass still runs. Each process weight
 that a step is the one that a single process would take on the whole batch. Batch normalisation is over the whole batch
 too: over half of a batch of 128 it costs 2.3 % of the training loss (digits, 10 epochs). What is not the same:
 
+- where batches are accumulated, a process accumulates parts of its own share of all of them: batch normalisation sees
+  other images together;
 - augmentation, dropout and noise are drawn by each process by itself, from the same distributions;
 - penalties and losses that are no means over images (Dice, the load balance of a mixture, the mean over labelled
   pixels) are each process' own, averaged.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 from collections.abc import Sequence
 
 import torch
@@ -44,7 +45,8 @@ class EagerEpoch:
     ) -> None:
         self.config, self.model, self.optimizer, self.training = config, model, optimizer, training
         self.processes, self.network = processes, model
-        whole = min(config.data.batch_size, len(training))
+        whole = min(config.images_per_step, len(training))
+        self.parts = math.ceil(whole / config.data.batch_size)
         self.share = len(processes.part(torch.empty(1, whole))[0]) / whole
         self.precision = working_precision(config.precision, training.device)
 
@@ -55,14 +57,15 @@ class EagerEpoch:
         torch.manual_seed(epoch_seed(self.config.seed, epoch, *processes.stream))
         self.model.train()
         total = torch.zeros((), dtype=torch.float64, device=self.training.device)
-        batches = training_batches(self.training, data.batch_size, data.augment, self.config.seed, epoch, processes)
+        size, seed = self.config.images_per_step, self.config.seed
+        batches = training_batches(self.training, size, data.augment, seed, epoch, processes)
         for (images, labels), rate in zip(batches, rates, strict=True):
             set_learning_rate(self.optimizer, rate)
             total += self._train_step(images, labels)
         return processes.sum(total * self.share) / len(rates)
 
     def _train_step(self, images: Tensor, labels: Tensor) -> Tensor:
-        penalties, shared = self.config.regularization, (self.processes, self.share)
+        penalties, shared = self.config.regularization, (self.processes, self.share, self.parts)
         return train_step(self.network, self.optimizer, penalties, images, labels, self.precision, *shared)
 
     def release(self) -> None:
@@ -85,7 +88,7 @@ class GraphedEpoch(EagerEpoch):
         pool: Pool | None = None,
     ) -> None:
         super().__init__(config, model, optimizer, training, processes)
-        device, size = training.device, min(config.data.batch_size, len(training))
+        device, size = training.device, min(config.images_per_step, len(training))
         steps = steps_per_epoch(len(training), size)
         self.generator = torch.Generator(device)
         self.order = processes.part(torch.arange(steps * size, device=device).view(steps, size)).contiguous()
@@ -109,7 +112,7 @@ class GraphedEpoch(EagerEpoch):
         own = epoch_seed(self.config.seed, epoch, *self.processes.stream)
         torch.manual_seed(own)
         self.generator.manual_seed(epoch_seed(self.config.seed, epoch))
-        order = training_order(len(self.training), self.config.data.batch_size, self.generator)
+        order = training_order(len(self.training), self.config.images_per_step, self.generator)
         if self.processes.stream:
             order = self.processes.part(order)
             self.generator.manual_seed(own)
@@ -146,7 +149,7 @@ class GraphedEpoch(EagerEpoch):
 
     def _warm_up(self) -> None:
         """What the first step alone does: load kernels, and make the optimizer's state, which starts at zero."""
-        backward(self.model, self.config.regularization, *self._batch(), self.precision)
+        backward(self.model, self.config.regularization, *self._batch(), self.precision, parts=self.parts)
         if not self.optimizer.state:
             for p in self.model.parameters():
                 p.grad = torch.zeros_like(p) if p.requires_grad else None
@@ -164,7 +167,7 @@ class GraphedEpoch(EagerEpoch):
             return
         self.network = self.processes.wrap(self.model)
         for _ in range(_STEPS_BEFORE_CAPTURE):
-            backward(self.network, self.config.regularization, *self._batch(), self.precision)
+            backward(self.network, self.config.regularization, *self._batch(), self.precision, parts=self.parts)
         self.optimizer.zero_grad()
 
 

@@ -6,7 +6,6 @@ layers[0].functions([0], [0], [4])  # φ of output 0, input 0, kernel entry 4, a
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from trials.config import TrialConfig
 from trials.data.loader import evaluation_batches
 from trials.data.splits import load_training
 from trials.edges import edge_spreads, planes_at, seen_inputs, weights_by_edge
+from trials.grids import staged
 from trials.kan import BASES, Basis, ChannelActivation, GroupRational, SplineActivation
 from trials.kan.layer import KANLayer
 from trials.models import build_network
@@ -114,13 +114,13 @@ class LearnedLayer:
 def inspect_weights(config: TrialConfig, weights: Path, data_dir: Path | None = None) -> list[LearnedLayer]:
     """The KAN layers and learnable activations of the network in a safetensors file, in its order, on the CPU.
 
-    Its first weights are drawn again from `config.seed`, as they were when it was trained. Raises DataError,
-    WeightsError where the file does not fit the configuration.
+    Its first weights, on its first grids, are drawn again from `config.seed`, as they were when it was trained. Raises
+    DataError, WeightsError where the file does not fit the configuration.
     """
     torch.manual_seed(config.seed)
-    initial = build_network(config)
+    initial = build_network(staged(config, 0))
     load_pretrained(config, initial)
-    network = copy.deepcopy(initial)
+    network = build_network(config)
     load_weights(weights, network)
     split, _ = load_training(config.data, torch.device("cpu"), data_dir)
     images, _ = next(iter(evaluation_batches(split, IMAGES)))

@@ -45,7 +45,7 @@ class LineSearchEpoch(EagerEpoch):
         pool: Pool | None = None,
     ) -> None:
         super().__init__(config, model, optimizer, training)
-        device, size = training.device, min(config.data.batch_size, len(training))
+        device, size = training.device, min(config.images_per_step, len(training))
         steps = steps_per_epoch(len(training), size)
         self.generator = torch.Generator(device)
         self.order = torch.arange(steps * size, device=device).view(steps, size)
@@ -68,7 +68,7 @@ class LineSearchEpoch(EagerEpoch):
         seed = epoch_seed(self.config.seed, epoch)
         torch.manual_seed(seed)
         self.generator.manual_seed(seed)
-        order = training_order(len(self.training), self.config.data.batch_size, self.generator)
+        order = training_order(len(self.training), self.config.images_per_step, self.generator)
         self.order.copy_(order)
         self.number.zero_()
         self.total.zero_()
@@ -123,6 +123,7 @@ class LineSearchEpoch(EagerEpoch):
     def _closure(self) -> Tensor:
         self.optimizer.zero_grad()
         penalties = self.config.regularization
-        loss, penalised = backward(self.model, penalties, self.inputs, self.targets, self.precision)
+        batch = (self.inputs, self.targets, self.precision)
+        loss, penalised = backward(self.model, penalties, *batch, parts=self.parts)
         self.loss.copy_(loss)
         return penalised

@@ -84,11 +84,14 @@ def estimate_memory(
     weights = sum(parameters)
     state, step = _optimizer_bytes(config.optimizer, weights, max(parameters) if kind.type == "cpu" else weights)
     cast = weights // 2 if mixed else 0
-    data = held_bytes(config.data, images, kind, data_dir)
+    step = min(config.images_per_step, images - held_out)
+    together = config.data.model_copy(update={"batch_size": config.images_per_step})
+    waiting = (step - len(batch)) * batch[:1].numel() * 4  # images of a step's other batches, normalised
+    data = held_bytes(together, images, kind, data_dir) + waiting
     bases = {_basis_of(each) for each in network.modules() if isinstance(each, KANLayer)}
     moments = max(map(_moment_bytes, bases), default=0) if config.model.init == "variance" else 0
     training = weights + state + max(walk.backward + cast, walk.evaluation + cast, step)
-    augmenting = weights + state + augmentation_bytes(config.data, len(batch), data_dir)
+    augmenting = weights + state + augmentation_bytes(config.data, step, data_dir)
     library = 2 * _CUBLAS_BYTES if kind.type == "cuda" else 0
     return (weights + frozen + data + max(training, moments, augmenting) + library) / 2**20
 
@@ -100,6 +103,10 @@ def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tup
     """
     if isinstance(config, LBFGSConfig):
         return (2 * config.history_size + 9) * weights, 3 * weights
+    if config.basis_lr != 1 or config.basis_weight_decay != 1:  # a copy of what they are for, which may be all
+        usual = config.model_copy(update={"basis_lr": 1.0, "basis_weight_decay": 1.0})
+        held, step = _optimizer_bytes(usual, weights, at_once)
+        return held, step + weights
     return (weights, 2 * weights) if isinstance(config, LionConfig) else (2 * weights, 2 * at_once)
 
 

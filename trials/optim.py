@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from trials.config import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig
+from trials.kan.layer import KANLayer
 from trials.lbfgs import LBFGS
 
-__all__ = ["Lion", "build_optimizer", "learning_rate", "load_optimizer", "set_learning_rate"]
+__all__ = ["BasisMultiples", "Lion", "build_optimizer", "learning_rate", "load_optimizer", "set_learning_rate"]
 
 
 class Lion(Optimizer):
@@ -75,19 +76,80 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
     if isinstance(config, LionConfig):
-        return Lion(groups, lr=config.lr)
-    if isinstance(config, AdamWConfig):
+        optimizer: Optimizer = Lion(groups, lr=config.lr)
+    elif isinstance(config, AdamWConfig):
         on_cuda = all(p.is_cuda for p in parameters)
-        return AdamW(groups, lr=config.lr, fused=on_cuda or None, capturable=on_cuda)
-    raise ValueError(f"unknown optimizer {config!r}")
+        optimizer = AdamW(groups, lr=config.lr, fused=on_cuda or None, capturable=on_cuda)
+    else:
+        raise ValueError(f"unknown optimizer {config!r}")
+    if config.basis_lr != 1 or config.basis_weight_decay != 1:
+        BasisMultiples(model, config.basis_lr, config.basis_weight_decay).follow(optimizer)
+    return optimizer
 
 
-def learning_rate(schedule: str, peak: float, step: int, steps: int) -> float:
+class BasisMultiples:
+    """Another learning rate and weight decay for the basis branch of a model's KAN layers.
+
+    The basis branch is planes of a layer's `weight`, its scaler, and the basis' own parameters. A decoupled step p -
+    lr·λp - lr·u is linear in lr. So the optimizer steps as ever, and afterwards these elements are put at
+
+        p + a·(p' - p) - lr·a·(b - 1)·λ·p          p' after the step, a and b the two multiples
+
+    which is what a group of parameters with lr·a and λ·b would do, to rounding. A CUDA graph can hold it.
+    """
+
+    def __init__(self, model: nn.Module, rate: float, decay: float) -> None:
+        self.model, self.rate, self.decay = model, rate, decay
+        self._before: list[Tensor] = []
+
+    def follow(self, optimizer: Optimizer) -> None:
+        """Act on each step of the optimizer from now on."""
+        optimizer.register_step_pre_hook(self._note)
+        optimizer.register_step_post_hook(self._correct)
+
+    @torch.no_grad()
+    def _note(self, *step: object) -> None:
+        self._before = [view.clone() for _, view in self._parts()]
+
+    @torch.no_grad()
+    def _correct(self, optimizer: Optimizer, *step: object) -> None:
+        groups = {p: group for group in optimizer.param_groups for p in group["params"]}
+        for (p, view), before in zip(self._parts(), self._before, strict=True):
+            group = groups.get(p)
+            if group is None or p.grad is None:
+                continue
+            if self.rate != 1:
+                view.lerp_(before, 1 - self.rate)
+            if self.decay != 1 and group["weight_decay"]:
+                view.sub_(before * (group["lr"] * (self.rate * (self.decay - 1) * group["weight_decay"])))
+        self._before = []
+
+    def _parts(self) -> list[tuple[Tensor, Tensor]]:
+        """The parameters of the basis branches, and of each what belongs there."""
+        parts: dict[Tensor, Tensor] = {}
+        for layer in self.model.modules():
+            if isinstance(layer, KANLayer):
+                parts[layer.weight] = layer.basis_weight()
+                others = [*layer.basis.parameters(), *([] if layer.spline_scaler is None else [layer.spline_scaler])]
+                parts |= {p: p for p in others}
+        return list(parts.items())
+
+
+def learning_rate(
+    schedule: str, peak: float, step: int, steps: int, *, warmup: float = 0.0, power: float = 1.0
+) -> float:
     """The learning rate of step 0 <= step < steps.
 
     cosine: from `peak` to near 0 along half a cosine. one_cycle: up from peak/25 over the first 30 %, then down to
-    peak/250000, both along half a cosine (arXiv 1708.07120). constant: `peak`.
+    peak/250000, both along half a cosine (arXiv 1708.07120). polynomial: peak·(1 - step/steps)^power. constant: `peak`.
+
+    warmup: the share of the steps, w in number, in which the rate rises linearly, by (step + 1) / (w + 1), to the
+    schedule's first one; the schedule takes the rest.
     """
+    rising = min(round(warmup * steps), steps - 1)
+    if step < rising:
+        return learning_rate(schedule, peak, 0, steps, power=power) * (step + 1) / (rising + 1)
+    step, steps = step - rising, steps - rising
     if schedule == "constant":
         return peak
     if schedule == "cosine":
@@ -97,7 +159,9 @@ def learning_rate(schedule: str, peak: float, step: int, steps: int) -> float:
         if step < summit:
             return _between(peak / 25, peak, step / summit)
         return _between(peak, peak / 250_000, (step - summit) / (steps - summit))
-    raise ValueError(f"schedule must be constant, cosine or one_cycle, got {schedule!r}")
+    if schedule == "polynomial":
+        return float(peak * (1 - step / steps) ** power)
+    raise ValueError(f"schedule must be constant, cosine, one_cycle or polynomial, got {schedule!r}")
 
 
 def load_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:

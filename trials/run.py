@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.optim import Optimizer
 
@@ -24,6 +25,7 @@ from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.config import LBFGSConfig, TrialConfig
 from trials.data.splits import Split, load_test, load_training
 from trials.distributed import ALONE, Processes, join
+from trials.grids import staged
 from trials.memory import CONTEXT_MIB, estimate_memory
 from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
@@ -108,16 +110,21 @@ def run_trial(
     target = _device(device)
     training, held_out = load_training(config.data, target, data_dir, hold_out, streamed)
     check_batch(config, len(training), processes)
+    state = _checkpoint(config, checkpoint, target) if checkpoint else None
+    results = [EpochResult(**each) for each in state["results"]] if state else []
     torch.manual_seed(config.seed)
-    model = build_on(config, target)
-    optimizer = build_optimizer(config.optimizer, model)
-    results = _resume(config, checkpoint, model, optimizer, target) if checkpoint else []
-    if not results:
+    model = build_on(staged(config, max(len(results) - 1, 0)), target)
+    if state:
+        model.load_state_dict(state["model"])
+    first = build_optimizer(config.optimizer, model)
+    if state:
+        load_optimizer(first, state["optimizer"])
+    else:
         load_pretrained(config, model)
     yield from results
     written = time.monotonic()
 
-    def save(result: EpochResult) -> None:
+    def save(result: EpochResult, optimizer: Optimizer) -> None:
         nonlocal written
         results.append(result)
         if processes.rank > 0:
@@ -126,15 +133,15 @@ def run_trial(
         if weights and last:
             save_weights(model, weights)
         if checkpoint and (keep_last if last else time.monotonic() - written >= checkpoint_seconds):
-            state: dict[str, Any] = {"config": config.model_dump(mode="json"), "results": list(map(asdict, results))}
-            save_checkpoint(checkpoint, {**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
+            now: dict[str, Any] = {"config": config.model_dump(mode="json"), "results": list(map(asdict, results))}
+            save_checkpoint(checkpoint, {**now, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
             written = time.monotonic()
 
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         yield from train(
             config,
             model,
-            optimizer,
+            first,
             training,
             held_out,
             flops=count_flops(config) if flops is None else flops,
@@ -182,8 +189,9 @@ def _trained(
     """The model in a checkpoint, and the test split, on the device."""
     target = _device(device)
     state = load_checkpoint(checkpoint, target)
-    model = build_on(config, target)
-    _load(checkpoint, state, config, model)
+    _check(checkpoint, state, config)
+    model = build_on(staged(config, max(len(state["results"]) - 1, 0)), target)
+    model.load_state_dict(state["model"])
     return model, load_test(config.data, target, data_dir)
 
 
@@ -243,28 +251,39 @@ def build_on(config: TrialConfig, device: torch.device) -> nn.Module:
     return model
 
 
-def _resume(
-    config: TrialConfig, checkpoint: Path, model: nn.Module, optimizer: Optimizer, device: torch.device
-) -> list[EpochResult]:
-    """Load the checkpoint where there is one; the results of the epochs it has done."""
+def _checkpoint(config: TrialConfig, checkpoint: Path, device: torch.device) -> dict[str, Any] | None:
+    """What is in the checkpoint; None where there is none, or it is damaged. Raises CheckpointError where it is another
+    configuration's."""
     try:
         state = load_checkpoint(checkpoint, device)
     except FileNotFoundError:
-        return []
+        return None
     except CheckpointError as error:
         _log.warning("%s; the trial starts anew", error)
-        return []
-    _load(checkpoint, state, config, model)
+        return None
+    _check(checkpoint, state, config)
     if state["config"]["optimizer"]["name"] != config.optimizer.name:
         raise CheckpointError(f"{checkpoint}: was written by optimizer {state['config']['optimizer']['name']}")
-    load_optimizer(optimizer, state["optimizer"])
-    return [EpochResult(**each) for each in state["results"]]
+    return state
 
 
-def _load(checkpoint: Path, state: dict[str, Any], config: TrialConfig, model: nn.Module) -> None:
-    """Load the model's weights. Raises CheckpointError where they are another model's."""
+def _check(checkpoint: Path, state: dict[str, Any], config: TrialConfig) -> None:
+    """Raises CheckpointError where a state is none of a trial, or one with other weights. Fields that a configuration
+    of an earlier version lacks have their defaults."""
     if {"config", "results", "model", "optimizer"} - state.keys():
         raise CheckpointError(f"{checkpoint}: not a checkpoint of a trial")
-    if state["config"]["model"] != config.model.model_dump(mode="json"):
+    try:
+        other = TrialConfig.model_validate(state["config"])
+    except ValidationError as error:
+        raise CheckpointError(f"{checkpoint}: was written by a trial of another model configuration") from error
+    if other.model != config.model:
         raise CheckpointError(f"{checkpoint}: was written by a trial of another model configuration")
-    model.load_state_dict(state["model"])
+    if _grids(other) != _grids(config):
+        raise CheckpointError(f"{checkpoint}: was written by a trial whose grids change otherwise")
+
+
+def _grids(config: TrialConfig) -> list[object]:
+    """What decides the grids of each epoch; the number of epochs too, where they change."""
+    schedule, adapt = config.grid_schedule, config.adapt_grid
+    extended, moved = bool(schedule.extensions), bool(adapt.times)
+    return [extended and schedule, moved and adapt, (extended or moved) and config.epochs]

@@ -114,12 +114,13 @@ def _networks(configs: Sequence[TrialConfig], device: torch.device) -> list[_Net
 
 def _network(config: TrialConfig, device: torch.device) -> _Network | None:
     """None where memory ends."""
-    batch = config.data.batch_size
+    batch = config.images_per_step
     try:
         split = random_split(data_shape(config.data), _STEPS * batch, device)
         model = build_on(config, device).train()
         images, labels = next(training_batches(split, batch, config.data.augment, config.seed, 0))
-        backward(model, config.regularization, images, labels, working_precision(config.precision, device))
+        precision = working_precision(config.precision, device)
+        backward(model, config.regularization, images, labels, precision, parts=config.accumulate)
     except torch.OutOfMemoryError:
         return None
     model.zero_grad()

@@ -5,6 +5,7 @@ measure(config, ["parameters", "flops"])  # {"parameters": 17882.0, "flops": 199
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def measure(
     a data set's files are looked for, if their number is not known. Raises ValueError or RuntimeError where the
     configuration cannot be built, or cannot be trained, or where the memory depends on an unknown number of samples.
     """
-    check_batch(config, known_images(config.data, data_dir) or config.data.batch_size)
+    check_batch(config, known_images(config.data, data_dir) or config.images_per_step)
     with torch.device("meta"):
         network = build_network(config)
     count: dict[str, Callable[[], float]] = {
@@ -56,7 +57,8 @@ def measure(
 def check_batch(config: TrialConfig, images: int, processes: Processes = ALONE) -> None:
     """Raises ValueError where the batches of so many training images are too small for the normalisation: a vector of
     each image. (Networks that give a class to each pixel normalise over pixels alone.) Or for so many processes."""
-    smallest = processes.smallest_part(min(config.data.batch_size, images))
+    step = min(config.images_per_step, images)
+    smallest = processes.smallest_part(step) // math.ceil(step / config.data.batch_size)
     if smallest < 1:
         raise ValueError(f"data.batch_size={config.data.batch_size} is too small for {processes.size} processes")
     if config.model.family in DENSE_FAMILIES:

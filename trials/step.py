@@ -47,18 +47,19 @@ def train_step(
     precision: torch.dtype = torch.float32,
     processes: Processes = ALONE,
     share: float = 1.0,
+    parts: int = 1,
 ) -> Tensor:
     """One step of the optimizer; the loss without penalties before it, on the device and without waiting for it.
 
     With several processes the model is `Processes.wrap`'s, and these images and their loss are `share` of the batch's:
     the losses of all processes, each times its share, are to be summed. A closure, because LBFGS evaluates the loss
-    several times a step.
+    several times a step. parts: `backward`'s.
     """
     losses = []
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss, penalised = backward(model, regularization, images, labels, precision, share * processes.size)
+        loss, penalised = backward(model, regularization, images, labels, precision, share * processes.size, parts)
         losses.append(loss)
         return processes.sum(penalised * share) if isinstance(optimizer, LBFGS) else penalised
 
@@ -73,9 +74,22 @@ def backward(
     labels: Tensor,
     precision: torch.dtype,
     weight: float = 1.0,
+    parts: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Add the gradients of the loss with its penalties, times `weight`, to the parameters'; the output's own loss, and
-    all of it."""
+    all of it.
+
+    parts: as many parts of the batch, of sizes that differ by one at most, pass one after the other. Their losses,
+    each times its share of the images, are summed: for a mean over images it is the whole batch's.
+    """
+    if parts > 1:
+        terms: list[tuple[Tensor, Tensor]] = []
+        for some, theirs in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+            share = len(some) / len(images)
+            of_part = backward(model, regularization, some, theirs, precision, weight * share)
+            terms.append((of_part[0] * share, of_part[1] * share))
+        plain, penalised = (torch.stack(each).sum() for each in zip(*terms, strict=True))
+        return plain, penalised
     with autocast(images.device, precision), activation_penalties(model, regularization) as penalties:
         outputs = model(images)
     loss, penalised = losses(outputs, labels, regularization)

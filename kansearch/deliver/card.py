@@ -177,7 +177,10 @@ def _again(retraining: Retraining) -> list[str]:
 def _data(retraining: Retraining, run: Mapping[str, Any]) -> Iterator[str]:
     data = retraining.config.data
     part = f"the training split less {data.validation:.0%} (seed {data.split_seed})" if retraining.hold_out else None
-    yield f"`{data.dataset}`, trained on {part or 'the whole training split'}, in batches of {data.batch_size}."
+    batches = f"{data.batch_size}"
+    if retraining.config.accumulate > 1:
+        batches += f", {retraining.config.accumulate} of them to a step"
+    yield f"`{data.dataset}`, trained on {part or 'the whole training split'}, in batches of {batches}."
     if run["data"]["sha256"] is not None:
         yield f"\nSHA-256 of its samples and labels: `{run['data']['sha256']}`."
     searched = retraining.source.get("data")

@@ -10,7 +10,7 @@ from torch import nn
 
 from trials.compress.figures import flops_of
 from trials.compress.prune import zeros_held
-from trials.config import TrialConfig
+from trials.config import AdaptGridConfig, GridScheduleConfig, TrialConfig
 from trials.data.splits import load_training
 from trials.optim import build_optimizer
 from trials.results import EpochResult
@@ -29,12 +29,13 @@ def finetune(
 ) -> None:
     """Train the network for `epochs` on the whole training split, at `rate` times the configuration's learning rate.
 
-    Optimizer, schedule, batches, augmentation, penalties and seed are the configuration's. Edges that are zero stay
-    zero. The network comes back on the CPU and in eval mode. Raises what training raises.
+    Optimizer, schedule, batches, augmentation, penalties and seed are the configuration's. Grids stay as they are, and
+    edges that are zero stay zero. The network comes back on the CPU and in eval mode. Raises what training raises.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * rate})
-    own = config.model_copy(update={"epochs": epochs, "optimizer": optimizer})
+    still = {"grid_schedule": GridScheduleConfig(), "adapt_grid": AdaptGridConfig()}
+    own = config.model_copy(update={"epochs": epochs, "optimizer": optimizer, **still})
     training, _ = load_training(config.data, device, data_dir, hold_out=False)
     flops = flops_of(config, network)
     network.to(device)

@@ -13,6 +13,7 @@ from trials.compress.finetune import finetune
 from trials.compress.steps import Progress, Steps, final_metrics, machine
 from trials.compress.stored import COMPRESSED
 from trials.config import BSplineConfig, TrialConfig
+from trials.config.grids import BASIS_FIELDS
 from trials.data.splits import load_test
 from trials.kan.basis.bspline import BSpline
 from trials.kan.layer import KANLayer
@@ -20,9 +21,6 @@ from trials.models import build_network
 from trials.trained import WEIGHTS, model_folder, open_model, write_model
 
 __all__ = ["grow", "refine_network", "refined_config"]
-
-_BASES = ("basis", "classifier_basis", "output_basis")
-"""Fields of a model's configuration that may hold a basis."""
 
 
 def grow(
@@ -54,7 +52,7 @@ def refined_config(config: TrialConfig) -> TrialConfig:
     """The configuration with every B-spline's grid_size doubled. Raises ValueError where there is none, or it is too
     large."""
     changes = {}
-    for field in _BASES:
+    for field in BASIS_FIELDS:
         basis = getattr(config.model, field, None)
         if isinstance(basis, BSplineConfig):
             changes[field] = {**basis.model_dump(), "grid_size": 2 * basis.grid_size}

@@ -35,6 +35,7 @@ from trials.config.data import (
     SegmentationDataConfig,
     SyntheticDataConfig,
 )
+from trials.config.grids import AdaptGridConfig, GridScheduleConfig, check_grids
 from trials.config.kanc import KancConfig
 from trials.config.layer import LayerConfig
 from trials.config.model import ModelConfig, PlainModelConfig, VGGConfig
@@ -47,6 +48,7 @@ from trials.config.unet import DENSE_FAMILIES, U2NetConfig, UNetConfig
 __all__ = [
     "DENSE_FAMILIES",
     "AdamWConfig",
+    "AdaptGridConfig",
     "AlexNetConfig",
     "ArraysDataConfig",
     "BSplineConfig",
@@ -57,6 +59,7 @@ __all__ = [
     "EMNISTDataConfig",
     "FolderDataConfig",
     "FunctionDataConfig",
+    "GridScheduleConfig",
     "ImageNetDataConfig",
     "KancConfig",
     "KnownDataConfig",
@@ -86,16 +89,45 @@ class TrialConfig(Config):
     model: ModelConfig = Field(default=PlainModelConfig(), description="the network")
     regularization: RegularizationConfig = Field(default=RegularizationConfig(), description="penalties in the loss")
     optimizer: OptimizerConfig = Field(default=AdamWConfig(name="adamw"), description="how weights are updated")
-    schedule: Literal["constant", "cosine", "one_cycle"] = Field(
-        default="cosine", description="learning rate over the steps; cosine and one_cycle end near zero"
+    schedule: Literal["constant", "cosine", "one_cycle", "polynomial"] = Field(
+        default="cosine", description="learning rate over the steps; all but constant end near zero"
+    )
+    power: float = Field(
+        default=1.0, gt=0, le=10, description="exponent of the polynomial schedule; no effect on the others"
+    )
+    warmup: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of all steps in which the learning rate rises to the schedule's first one, before it begins",
     )
     epochs: int = Field(default=10, ge=1, le=100000, description="passes over the training images")
+    accumulate: int = Field(
+        default=1, ge=1, le=1024, description="batches whose mean gradient makes one step of the optimizer"
+    )
+    grid_schedule: GridScheduleConfig = Field(
+        default=GridScheduleConfig(), description="B-splines' grids that get finer while training"
+    )
+    adapt_grid: AdaptGridConfig = Field(
+        default=AdaptGridConfig(), description="grids that move to where their inputs lie while training"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="of convolutions and products; bfloat16: mixed, weights stay float32; auto: bfloat16 on CUDA",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of weights, batch order, augmentation and dropout")
     start: StartConfig = Field(default=StartConfig(), description="what training starts from")
+
+    @property
+    def images_per_step(self) -> int:
+        """Images of one step of the optimizer: `accumulate` batches."""
+        return self.data.batch_size * self.accumulate
+
+    @model_validator(mode="after")
+    def _grids(self) -> TrialConfig:
+        given = self.start.weights is not None or getattr(self.model, "pretrained", None) is not None
+        check_grids(self.model, self.grid_schedule, self.adapt_grid, given)
+        return self
 
     @model_validator(mode="after")
     def _one_start(self) -> TrialConfig:

@@ -81,6 +81,16 @@ class LayerConfig(Config):
         le=2,
         description="standard deviation of the random factor, mean 1, on each channel in training",
     )
+    additive_noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=2,
+        description="noise added in training to elements of the input of each layer but the first, in standard "
+        "deviations of their channel",
+    )
+    additive_noise_share: float = Field(
+        default=1.0, gt=0, le=1, description="share of the elements that additive_noise is added to, drawn anew"
+    )
     perturbation: Literal["full", "poly", "degree"] = Field(
         default="full",
         description="what dropout and noise act on: a layer's input, its basis branch's input, or each basis feature; "

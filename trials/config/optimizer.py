@@ -38,12 +38,22 @@ class RegularizationConfig(Config):
     )
 
 
+_BASIS_LR = Field(
+    default=1.0, gt=0, le=100, description="times lr for the basis branch of KAN layers: its weights and parameters"
+)
+_BASIS_WEIGHT_DECAY = Field(
+    default=1.0, ge=0, le=100, description="times weight_decay for the weights of the basis branch"
+)
+
+
 class AdamWConfig(Config):
     """AdamW (arXiv 1711.05101)."""
 
     name: Literal["adamw"]
     lr: float = Field(default=1e-3, gt=0, le=10, description="learning rate")
     weight_decay: float = Field(default=1e-2, ge=0, le=10, description="decoupled weight decay")
+    basis_lr: float = _BASIS_LR
+    basis_weight_decay: float = _BASIS_WEIGHT_DECAY
 
 
 class LionConfig(Config):
@@ -54,10 +64,15 @@ class LionConfig(Config):
     weight_decay: float = Field(
         default=0.0, ge=0, le=10, description="decoupled weight decay; independent of lr's default"
     )
+    basis_lr: float = _BASIS_LR
+    basis_weight_decay: float = _BASIS_WEIGHT_DECAY
 
 
 class LBFGSConfig(Config):
-    """Limited-memory BFGS with a strong-Wolfe line search, on each batch."""
+    """Limited-memory BFGS with a strong-Wolfe line search, on each batch.
+
+    It has one step length for all weights, and so no multiples for those of the basis branch.
+    """
 
     name: Literal["lbfgs"]
     lr: float = Field(default=1.0, gt=0, le=10, description="first step length of each line search")

@@ -118,41 +118,63 @@ class KANLayer(nn.Module):
             if self.spline_scaler is not None:
                 self.spline_scaler.fill_(1.0)
 
-    def refine(self) -> None:
-        """Put the basis on a finer grid; inside the grid the layer computes what it did.
+    def refine(self, factor: int = 2) -> Tensor:
+        """Put the basis on a grid of `factor` intervals for each one; inside the grid the layer computes what it did.
 
-        `weight` is a new, larger parameter: make the optimizer anew. Raises ValueError where the basis cannot.
+        `weight` is a new, larger parameter: `trials.grids` carries an optimizer over. Returns the matrix of
+        `change_basis`. Raises ValueError where the basis cannot.
         """
-        basis, matrix = self.basis.refine()
-        self._change_basis(basis, matrix)
+        basis, matrix = self.basis.refine(factor)
+        self.change_basis(basis, matrix)
+        return matrix
 
-    def update_grid(self, z: Tensor, share: float = 0.99) -> None:
-        """Move the grid to where `share` of the elements of z lie, and refit the weights, scaler included.
+    def update_grid(self, z: Tensor, share: float = 0.99) -> Tensor:
+        """Move the grid to where `share` of the elements of z lie, and refit the weights.
 
         The refit is by least squares on a fixed probe grid of evenly spaced points over the old and the new range.
-        `weight` is a new parameter: make the optimizer anew. Raises ValueError where the basis has no grid to move.
+        `weight` is a new parameter: `trials.grids` carries an optimizer over. Returns the matrix of `change_basis`.
+        Raises ValueError where the basis has no grid to move, and where all of z lies at the grid's middle.
         """
+        basis, matrix = self.refitted(float(self.reach(z, share)))
+        self.change_basis(basis, matrix)
+        return matrix
+
+    def reach(self, z: Tensor, share: float) -> Tensor:
+        """How far from the grid's middle `share` of the elements of z lie: a tensor of no dimension."""
         sample = widened(z.detach().flatten()[:: max(z.numel() // 2**20, 1)])
-        middle = self.basis.grid_centre
-        basis = self.basis.on_range(float((sample - middle).abs().quantile(share)))
+        return (sample - self.basis.grid_centre).abs().quantile(share)
+
+    def refitted(self, grid_range: float) -> tuple[Basis, Tensor]:
+        """The basis on another range, and the matrix of `change_basis`. Raises ValueError where there is no grid."""
+        middle, basis = self.basis.grid_centre, self.basis.on_range(grid_range)
         edge = max(basis.grid_range, self.basis.grid_range)
         probe = middle + torch.linspace(-edge, edge, 20 * basis.n_features, dtype=torch.float64)
         with torch.no_grad():
             old, new = self.basis.cpu().expand(probe), basis.expand(probe)
-        self._change_basis(basis, torch.linalg.lstsq(new, old, driver="gelsd").solution)
+        return basis, torch.linalg.lstsq(new, old, driver="gelsd").solution
 
-    def _change_basis(self, basis: Basis, matrix: Tensor) -> None:
+    def change_basis(self, basis: Basis, matrix: Tensor) -> None:
         """Take another basis, of which the old functions are φ_k = Σ_j matrix_jk φ'_j, and the weights that go with
-        it."""
+        it. The scaler, which belongs to edges, stays."""
         with torch.no_grad():
-            features = self.basis.n_features
-            planes = torch.unflatten(self.effective_weight(), 1, (self.planes, -1))
-            weight = torch.einsum("jk,okc...->ojc...", matrix.to(planes), planes[:, :features])
-            weight = torch.cat([weight, planes[:, features:]], dim=1).flatten(1, 2)
+            weight = self.mapped(self.weight, matrix)
         self.basis, self.planes = basis.to(weight.device), basis.n_features + (self.base is not None)
-        self.weight = nn.Parameter(weight)
-        if self.spline_scaler is not None:
-            nn.init.ones_(self.spline_scaler)
+        self.weight = nn.Parameter(weight, requires_grad=self.weight.requires_grad)
+
+    def mapped(self, values: Tensor, matrix: Tensor) -> Tensor:
+        """`matrix` (F', F) times the basis planes of `values`, which are shaped and laid out as `weight` is.
+
+        The result is laid out in memory as `weight` is. The plane of the base branch stays.
+        """
+        planes = torch.unflatten(values, 1, (self.planes, -1))
+        features = self.basis.n_features
+        basis = torch.einsum("jk,okc...->ojc...", matrix.to(planes), planes[:, :features])
+        joined = torch.cat([basis, planes[:, features:]], dim=1).flatten(1, 2)
+        layout = torch.contiguous_format
+        if self.weight.dim() == 4:
+            last = torch.empty_like(self.weight, device="meta", memory_format=torch.channels_last)
+            layout = torch.channels_last if self.weight.stride() == last.stride() else layout
+        return torch.empty_like(joined, memory_format=layout).copy_(joined)
 
     def _create(
         self, shape: tuple[int, ...], bias: bool, device: torch.device | str | None, dtype: torch.dtype | None

@@ -8,6 +8,7 @@ from typing import Any
 from trials.config import ModelConfig, TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.shape import DataShape
+from trials.grids import follow_grids
 from trials.models.alexnet import AlexNet
 from trials.models.densenet import DenseNet
 from trials.models.kanc import Kanc
@@ -53,8 +54,13 @@ def build_model(config: ModelConfig, shape: DataShape) -> Network:
 
 
 def build_network(config: TrialConfig) -> Network:
-    """`build_model` for the data set of the trial, its features frozen where `start.freeze` says so."""
+    """`build_model` for the data set of the trial, its features frozen where `start.freeze` says so.
+
+    Where grids move while training, their ranges are part of its state.
+    """
     network = build_model(config.model, data_shape(config.data))
+    if config.adapt_grid.times:
+        follow_grids(network)
     if config.start.freeze == "features":
         network.freeze()
     return network

@@ -105,12 +105,14 @@ def build_layer(
 
 
 def _perturbed(config: LayerConfig, channels: int, out: int, *, first: bool, **where: Any) -> list[nn.Module]:
-    """The convolution, after dropout and noise where they act on its whole input."""
+    """The convolution, after dropout and noise where they act on its whole input, and additive noise."""
     convolution = build_convolution(config, channels, out, first=first, **where)
     whole = not expands(config.basis.name) or config.perturbation == "full"
-    if first or not whole or not (config.dropout or config.noise):
+    dropout, noise = (config.dropout, config.noise) if whole else (0.0, 0.0)
+    if first or not (dropout or noise or config.additive_noise):
         return [convolution]
-    return [Perturbation(config.dropout, config.noise), convolution]
+    share = config.additive_noise_share
+    return [Perturbation(dropout, noise, additive=config.additive_noise, share=share), convolution]
 
 
 def _sequential(parts: list[nn.Module]) -> nn.Sequential:

@@ -112,10 +112,10 @@ class Basis(nn.Module):
 
         return features, pull_through_domain
 
-    def refine(self) -> tuple[Basis, Tensor]:
-        """A basis on a finer grid, and T, shape (F', F), float64, with φ_k = Σ_j T_jk φ'_j on the grid.
+    def refine(self, factor: int = 2) -> tuple[Basis, Tensor]:
+        """A basis on a grid of `factor` intervals for each one, and T, float64: φ_k = Σ_j T_jk φ'_j on the grid.
 
-        Raises ValueError where there is no grid that can be refined exactly.
+        T has shape (F', F). Raises ValueError where there is no grid that can be refined exactly.
         """
         raise ValueError(f"{type(self).__name__} has no grid that can be refined exactly")
 

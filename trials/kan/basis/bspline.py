@@ -104,18 +104,26 @@ class BSpline(Basis):
             terms[0].add_(term, alpha=(-1) ** i * factors[i])
         return terms[0]
 
-    def refine(self) -> tuple[BSpline, Tensor]:
-        """The basis on 2G intervals, and the matrix of knot insertion (2G+s, F): φ_k = Σ_j T_jk φ'_j on the grid.
+    def refine(self, factor: int = 2) -> tuple[BSpline, Tensor]:
+        """The basis on mG intervals, m = `factor`, and the matrix of knot insertion (mG+s, F).
 
-        φ_k is Σ_i 2^-s C(s+1, i) times the s + 2 fine splines under it; those that vanish on the grid are left out.
+        φ_k = Σ_j T_jk φ'_j on the grid, with T_jk = m^-s times the coefficient of x^(j - m(k-s) - s) in
+        (1 + x + ... + x^(m-1))^(s+1). Fine splines that vanish on the grid are left out.
         """
+        if factor < 2:
+            raise ValueError(f"factor >= 2 must hold, got {factor}")
         s = self.spline_order
-        fine = BSpline(2 * self.grid_size, s, self.grid_range, self.grid_centre)
+        fine = BSpline(factor * self.grid_size, s, self.grid_range, self.grid_centre)
+        coefficients = [1]
+        for _ in range(s + 1):
+            ends = [0] * (factor - 1)
+            padded = [*ends, *coefficients, *ends]
+            coefficients = [sum(padded[i : i + factor]) for i in range(len(padded) - factor + 1)]
         matrix = torch.zeros(fine.n_features, self.n_features, dtype=torch.float64)
         for k in range(self.n_features):
-            for i in range(s + 2):
-                if 0 <= 2 * k + i - s < fine.n_features:
-                    matrix[2 * k + i - s, k] = math.comb(s + 1, i) / 2**s
+            for i, coefficient in enumerate(coefficients):
+                if 0 <= (j := factor * (k - s) + s + i) < fine.n_features:
+                    matrix[j, k] = coefficient / factor**s
         return fine, matrix
 
     def on_range(self, grid_range: float) -> BSpline:
