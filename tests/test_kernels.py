@@ -40,7 +40,9 @@ MEMBERS: list[tuple[str, dict[str, Any]]] = [
     *((name, {"degree": 1}) for name in ("chebyshev", "legendre", "gram")),
     *((name, {"degree": 5, "constant": True}) for name in ("chebyshev", "legendre", "gram")),
     *(("jacobi", {"degree": d, "a": -0.4, "b": 1.7}) for d in (1, 6)),
+    *((name, {"degree": 4, "unit_variance": False}) for name in ("gram", "bernstein")),
     *(("bernstein", {"degree": d}) for d in (1, 4, 32)),
+    *(("bernstein", {"degree": d, "constant": True}) for d in (1, 5)),
     *(("wavelet", {"kind": kind, "count": 5}) for kind in ("mexican_hat", "morlet", "dog")),
     *(("relu", {"grid_size": g, "spline_order": s}) for g, s in [(1, 0), (5, 3)]),
 ]  # fmt: skip

@@ -79,9 +79,9 @@ def direct(layer: Any, z: Tensor) -> Tensor:
 def test_outputs_of_a_new_layer_have_mean_0_and_variance_1(dims: int, basis: str, base: Any) -> None:
     torch.manual_seed(1)
     layer: Any = (
-        KANLinear(48, 256, basis=basis, base=base)
+        KANLinear(48, 256, basis=basis, base=base, basis_share=0.5)
         if dims == 0
-        else CONVOLUTIONS[dims](16, 96, 3, basis=basis, base=base)
+        else CONVOLUTIONS[dims](16, 96, 3, basis=basis, base=base, basis_share=0.5)
     )
     x = torch.randn(512, 48) if dims == 0 else torch.randn(64, 16, *{1: (8,), 2: (5, 5), 3: (4, 4, 3)}[dims])
     with torch.no_grad():

@@ -61,11 +61,7 @@ class Processes:
             return model
         device = next(model.parameters()).device
         if device.type == "cuda":
-            wide = {name for name, module in model.named_modules() if is_wide(module)}
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-            for name, module in model.named_modules():
-                if name in wide and not is_wide(module):  # its hook was left behind
-                    widen(module)
+            model = _synchronised(model)
         for module in model.modules():
             if isinstance(module, _BatchNorm) and device.type == "cpu":
                 module.__class__ = _CPUSyncBatchNorm  # the same weights and averages, another forward pass
@@ -109,6 +105,16 @@ class _Sum(torch.autograd.Function):
 def _sum(value: Tensor) -> Tensor:
     total: Tensor = _Sum.apply(value)
     return total
+
+
+def _synchronised(model: nn.Module) -> nn.Module:
+    """The model with torch's synchronised batch normalisations, in float32 where those before them were."""
+    wide = {name for name, module in model.named_modules() if is_wide(module)}
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    for name, module in model.named_modules():
+        if name in wide and not is_wide(module):  # its hook was left behind
+            widen(module)
+    return model
 
 
 class _CPUSyncBatchNorm(_BatchNorm):

@@ -12,7 +12,6 @@ Neither file can run code, and both are checked before anything is built from th
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,6 @@ from torch import Tensor, nn
 from trials.compress.quantize import dequantize
 from trials.compress.stored import COMPRESSED, accelerate, restore_widths
 from trials.config import TrialConfig
-from trials.config.basis import in_published_form
 from trials.data.datasets import data_shape
 from trials.data.names import class_names
 from trials.data.shape import DataShape
@@ -194,22 +192,11 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 def _config(path: Path, manifest: Mapping[str, Any]) -> TrialConfig:
     try:
-        document = copy.deepcopy(manifest.get("config"))
-        for name in ("basis", "classifier_basis"):  # those of before `unit_variance` were complete without it
-            if isinstance(basis := _inside(document, "model", name), dict) and "name" in basis:
-                document["model"][name] = in_published_form(basis)
-        return TrialConfig.model_validate(document)
+        return TrialConfig.model_validate(manifest.get("config"))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, ("config", *first["loc"])))
         raise ModelError(f"{path}: {place}: {first['msg']}; was it written by another version?") from error
-
-
-def _inside(document: Any, *names: str) -> Any:
-    """What lies in nested mappings under these names; None where there is nothing."""
-    for name in names:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document
 
 
 def _load(path: Path, digest: str, network: nn.Module) -> None:

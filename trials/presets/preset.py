@@ -42,8 +42,8 @@ class Preset:
         """The model's configuration, complete: bases in their published form, and half of each layer's first variance
         for the basis branch, unless `model` says otherwise."""
         model: dict[str, Any] = {"basis_share": 0.5, **self.model}
-        if "basis" in model:
-            model["basis"] = in_published_form(model["basis"])
+        for name in {"basis", "classifier_basis", "output_basis"} & model.keys():
+            model[name] = in_published_form(model[name])
         return _MODEL.validate_python(model)
 
     def document(self) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from trials.kan.basis.basis import Basis, gaussian_integrals
 from trials.kan.basis.domain import UNIT
@@ -18,7 +19,7 @@ __all__ = ["Bernstein"]
 class Bernstein(Basis):
     """b_{k,d}(t) = C(d, k) t^k (1-t)^(d-k), k = 1..d, on t = (tanh z + 1)/2 (arXiv 2407.01092).
 
-    b'_{k,d} = d (b_{k-1,d-1} - b_{k,d-1}). With `constant` k = 0 is a feature too, F = d + 1: all of them sum to 1, which
+    b'_{k,d} = d (b_{k-1,d-1} - b_{k,d-1}). F = d. With `constant` k = 0 is a feature too: all d + 1 sum to 1, which
     only repeats the bias. With `unit_variance` each is divided by its standard deviation under z ~ N(0, 1).
     """
 
@@ -37,25 +38,24 @@ class Bernstein(Basis):
         self.register_buffer("binomials", binomials, persistent=False)  # for trials.kan.kernels
 
     def features(self, u: Tensor) -> Tensor:
-        return self._chosen(_bernstein(u, self.degree))
+        columns = _bernstein(u, self.degree, self.factors)
+        return torch.cat(columns[0 if self.constant else 1 :], dim=1)
 
     def slopes(self, u: Tensor, features: Tensor) -> Tensor:
-        lower = torch.cat(_bernstein(u, self.degree - 1), dim=1)
-        rises = (F.pad(lower, (0, 0, 1, 0)) - F.pad(lower, (0, 0, 0, 1))).mul_(self.degree)
-        return self._chosen(list(torch.split(rises, 1, dim=1)))
-
-    def _chosen(self, columns: list[Tensor]) -> Tensor:
-        """The features of d + 1 columns (A, 1, B), scaled: (A, F, B)."""
-        scaled = [column * factor for column, factor in zip(columns, self.factors, strict=True)]
-        return torch.cat(scaled[0 if self.constant else 1 :], dim=1)
+        lower = _bernstein(u, self.degree - 1)
+        rises = [-lower[0], *(before - here for before, here in pairwise(lower)), lower[-1]]
+        columns = [rise * (self.degree * factor) for rise, factor in zip(rises, self.factors, strict=True)]
+        return torch.cat(columns[0 if self.constant else 1 :], dim=1)
 
 
-def _bernstein(t: Tensor, degree: int) -> list[Tensor]:
+def _bernstein(t: Tensor, degree: int, factors: Sequence[float] | None = None) -> list[Tensor]:
+    """All b_{k,d}(t), times their factors."""
     rising, falling = [torch.ones_like(t)], [torch.ones_like(t)]
     for _ in range(degree):
         rising.append(rising[-1] * t)
         falling.append(falling[-1] * (1 - t))
-    return [math.comb(degree, k) * rising[k] * falling[degree - k] for k in range(degree + 1)]
+    heights = [math.comb(degree, k) * (factors[k] if factors else 1) for k in range(degree + 1)]
+    return [heights[k] * rising[k] * falling[degree - k] for k in range(degree + 1)]
 
 
 @cache

@@ -76,7 +76,7 @@ class BSpline(Basis):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Load, but keep the centres: older files have them in intervals from 0, rounded to float32."""
-        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(*args, **kwargs)
         self.centres.copy_(self._centres())
 
     def _scale(self, i: int) -> float:
