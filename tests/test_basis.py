@@ -48,7 +48,7 @@ def rbf(z: Array, grid_size: int = 8, grid_range: float = 2.0, kernel: str = "ga
 
 def sine(z: Array, grid_size: int = 8) -> Array:
     k = np.arange(1, grid_size + 1) / (grid_size + 1)
-    return np.sin(z[:, None] * k + np.pi * k)
+    return np.sin(z[:, None] * k + (k - 0.5) * np.pi / 2)
 
 
 def gram(z: Array, degree: int = 3, constant: bool = False) -> Array:

@@ -12,7 +12,9 @@ from kansearch.report.front_plot import basis_colours
 from kansearch.report.palette import _KNOWN
 from kansearch.report.svg import SHAPES
 from trials.compress.channels import cut_channels, narrow_network, prune_channels
+from trials.compress.choose import choose_fast
 from trials.compress.prune import network_edges, prune_edges
+from trials.compress.quantize import dequantize, quantize
 from trials.config import BasisConfig, TrialConfig
 from trials.config.basis import CONTROLS, expands, is_control
 from trials.data.shape import DataShape
@@ -190,6 +192,17 @@ def test_edges_and_channels_are_pruned_by_importance(name: str) -> None:
     widths = prune_channels(network, network_edges(network, x), 0.25)
     assert set(widths.values()) == {6}
     assert network(x).shape == before.shape and network(x).isfinite().all()
+
+
+@EVERY
+@torch.no_grad()
+def test_weights_of_eight_bits_and_faster_layers_are_near(name: str) -> None:
+    network, x = network_of(name, depth=3, width=8, classifier="kan").eval(), images()
+    exact, other = network(x), network_of(name, depth=3, width=8, classifier="kan").eval()
+    other.load_state_dict(dequantize(quantize(network), "model.safetensors"))
+    assert (other(x) - exact).norm() < 0.05 * exact.norm()
+    fast, _ = choose_fast(network, x, ["table"])
+    assert not fast, "there is no basis for a table"
 
 
 @EVERY

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import trials
-from tests.modelfolder import model_config, write_model
 from trials import load_model
 from trials.config import TrialConfig
 from trials.data.splits import load_test
@@ -52,19 +51,6 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 def rewrite(folder: Path, **changes: Any) -> None:
     manifest = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps({**manifest, **changes}))
-
-
-@pytest.mark.parametrize("name", ["bernstein", "chebyshev", "gram", "jacobi", "legendre"])
-def test_a_model_of_before_polynomials_were_scaled_computes_what_it_did(name: str, tmp_path: Path) -> None:
-    published = {"name": name, "unit_variance": False, **({"constant": True} if name == "bernstein" else {})}
-    folder = write_model(tmp_path / "model", model_config(basis=published))
-    images = torch.rand(3, 1, 8, 8) * 255
-    expected = load_model(folder)[0](images)
-    document = json.loads((folder / "model.json").read_text())["config"]
-    for field in published.keys() - {"name"}:
-        del document["model"]["basis"][field]
-    rewrite(folder, config=document)
-    assert torch.equal(load_model(folder)[0](images), expected)
 
 
 def test_a_loaded_model_gives_the_logits_that_were_measured(trained: Path) -> None:

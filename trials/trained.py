@@ -12,7 +12,6 @@ Neither file can run code, and both are checked before anything is built from th
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,6 @@ from torch import Tensor, nn
 from trials.compress.quantize import dequantize
 from trials.compress.stored import COMPRESSED, accelerate, restore_widths
 from trials.config import TrialConfig
-from trials.config.basis import in_published_form
 from trials.data.datasets import data_shape
 from trials.data.names import class_names
 from trials.data.shape import DataShape
@@ -194,21 +192,11 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 def _config(path: Path, manifest: Mapping[str, Any]) -> TrialConfig:
     try:
-        return TrialConfig.model_validate(_complete(manifest.get("config")))
+        return TrialConfig.model_validate(manifest.get("config"))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, ("config", *first["loc"])))
         raise ModelError(f"{path}: {place}: {first['msg']}; was it written by another version?") from error
-
-
-def _complete(document: Any) -> Any:
-    """A configuration with its bases as they were, where it was written before that could be said."""
-    document = copy.deepcopy(document)
-    model = document.get("model") if isinstance(document, dict) else None
-    for name in ("basis", "classifier_basis", "output_basis"):
-        if isinstance(model, dict) and isinstance(model.get(name), dict):
-            model[name] = in_published_form(model[name])
-    return document
 
 
 def _load(path: Path, digest: str, network: nn.Module) -> None:

@@ -203,10 +203,7 @@ _POLYNOMIALS = ("chebyshev", "legendre", "gram", "jacobi", "bernstein")
 
 
 def in_published_form(basis: Mapping[str, Any]) -> dict[str, Any]:
-    """A basis' document with the scale and the constant that were published, where it does not say otherwise.
-
-    So documents are to be read that were written complete before there were `unit_variance` and bernstein's `constant`.
-    """
+    """A basis' document with the scale and the constant that were published, where it does not say otherwise."""
     form: dict[str, Any] = {"unit_variance": False} if basis.get("name") in _POLYNOMIALS else {}
     form |= {"constant": True} if basis.get("name") == "bernstein" else {}
     return {**form, **basis}

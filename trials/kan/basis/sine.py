@@ -13,10 +13,11 @@ __all__ = ["Sine"]
 
 
 class Sine(Basis):
-    """sin(ω_k z + p_k), k = 1..G, with ω_k learnable from k/(G+1), shared by every channel, and p_k = πk/(G+1) fixed.
+    """sin(ω_k z + p_k), k = 1..G: ω_k learnable from k/(G+1), shared by every channel; p_k = (k/(G+1) - 1/2) π/2 fixed.
 
-    Source: SineKAN (arXiv 2407.04149). There each input has a phase of its own as well; here all channels of a layer
-    share their functions, and the phases are spread evenly over these.
+    Source: SineKAN (arXiv 2407.04149). There the phases are k/(G+1), and πi/(C-1) more for input i of C. Here all
+    channels of a layer share their functions. Of its phases alone eight functions are all but dependent, condition 2e15
+    on [-2, 2]; spread evenly over a quarter turn about 0 they have 6e7, and small means.
     """
 
     phases: Tensor
@@ -28,7 +29,7 @@ class Sine(Basis):
         self.grid_size, self.n_features = grid_size, grid_size
         steps = torch.arange(1.0, grid_size + 1) / (grid_size + 1)
         self.frequency = nn.Parameter(steps.clone())
-        self.register_buffer("phases", steps)  # in half turns
+        self.register_buffer("phases", (steps - 0.5) * (math.pi / 2))
 
     def features(self, u: Tensor) -> Tensor:
         return self._angle(u)[0].sin()
@@ -45,4 +46,4 @@ class Sine(Basis):
     def _angle(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """ω_k z + p_k, shape (A, F, B), and ω_k, shape (F, 1)."""
         frequency = self.frequency.to(u.dtype)[:, None]
-        return u * frequency + math.pi * self.phases.to(u.dtype)[:, None], frequency
+        return u * frequency + self.phases.to(u.dtype)[:, None], frequency

@@ -62,7 +62,7 @@ def value(a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER: t
     elif KIND == _FREE_RADIAL:
         return radial((a * scale - tl.load(first + k)) * tl.exp(-tl.load(second + k)), ORDER)
     elif KIND == _SINE:
-        return sine((a * tl.load(first + k)) * _ONE_OVER_PI + tl.load(second + k))
+        return sine((a * tl.load(first + k) + tl.load(second + k)) * _ONE_OVER_PI)
     elif KIND == _BERNSTEIN:
         return tl.load(first + k) * tl.exp2((k + ORDER) * a + (functions - 1 - k) * b)
     else:
@@ -105,7 +105,7 @@ def slope(z, a, b, k, functions, scale, first, second, KIND: tl.constexpr, ORDER
         return by_t * narrowing * scale, -by_t * narrowing, -by_t * t
     elif KIND == _SINE:
         frequency = tl.load(first + k)
-        by_angle = sine(z * frequency * _ONE_OVER_PI + tl.load(second + k) + 0.5)
+        by_angle = sine((z * frequency + tl.load(second + k)) * _ONE_OVER_PI + 0.5)
         return by_angle * frequency, by_angle * z, 0.0
     elif KIND == _BERNSTEIN:
         here = value(a, b, k, functions, scale, first, second, KIND, ORDER)
