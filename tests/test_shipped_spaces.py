@@ -54,4 +54,4 @@ def test_drawn_configurations_train(name: str, tmp_path: Path) -> None:
 def test_every_basis_is_in_the_space_of_all_bases() -> None:
     basis = load_space(SPACES["bases"]).hyperparameters()["model.basis"]
     assert isinstance(basis, Choice)
-    assert set(basis.options) == {*BASES, "none"}
+    assert set(basis.options) == {*BASES, "none", "rational", "spline_activation", "power_mlp"}
