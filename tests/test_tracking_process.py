@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from kansearch.search.proposer import Proposer
 from kansearch.study.study import Study
+from kansearch.tracking.client import quiet_client
 from kansearch.tracking.writer import MlflowWriter
 from tests.chaos.mlflow import disagreements
 from tests.helpers import command_line, descendants, environment, wait_until
@@ -155,3 +157,15 @@ def test_what_a_writer_makes_is_its_owners_alone(study: Study) -> None:
 
 def modes(*paths: Path) -> list[Any]:
     return [path.stat().st_mode & 0o777 for path in paths]
+
+
+def test_a_database_of_mlflow_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/mlflow.db"
+    words = [sys.executable, "-c", f"from kansearch.tracking.client import quiet_client; quiet_client({url!r})"]
+    making = subprocess.Popen(words, env=environment())
+    wait_until(lambda: any(path.stat().st_size > 2**16 for path in tmp_path.glob(".mlflow.db.*")))
+    making.kill()
+    making.wait()
+    assert not (tmp_path / "mlflow.db").exists(), "the kill came in the middle"
+    assert [each.name for each in quiet_client(url).search_experiments()] == ["Default"]
+    assert stat.S_IMODE((tmp_path / "mlflow.db").stat().st_mode) == 0o600

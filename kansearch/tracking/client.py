@@ -6,12 +6,13 @@ import json
 import logging
 import os
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.private import private_file, private_folder
-from kansearch.study.storage import allow_reading_while_writing, sqlite_path
+from kansearch.study.storage import allow_reading_while_writing, sqlite_path, sqlite_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,9 +39,31 @@ def quiet_client(tracking_uri: str) -> MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is raised as well
     path = sqlite_path(tracking_uri)
     if path is not None:
-        private_file(path)
+        if not path.exists():
+            _make_database(path)
         allow_reading_while_writing(path)
     return MlflowClient(tracking_uri=tracking_uri)
+
+
+def _make_database(path: Path) -> None:
+    """Make MLflow's tables in a new SQLite file, whole or not at all.
+
+    MLflow makes them in many steps, and can't go on where a kill interrupted it: so they are made beside `path`.
+    """
+    from mlflow import MlflowClient
+
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    private_file(fresh)
+    try:
+        MlflowClient(tracking_uri=sqlite_url(fresh)).search_experiments(max_results=1)
+        try:
+            os.link(fresh, path)
+        except FileExistsError:  # another process was faster, and its file may have runs by now
+            pass
+        except OSError:  # a filesystem without links
+            fresh.rename(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def artifact_location(home: Path, name: str, tracking_uri: str) -> str | None:
