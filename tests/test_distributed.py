@@ -29,7 +29,7 @@ def config_of(**changes: Any) -> TrialConfig:
 
 ADAMW = config_of()
 LBFGS = config_of(  # few steps, because its line search makes much of a rounding error
-    optimizer={"name": "lbfgs", "lr": 0.3}, data={**DOCUMENT["data"], "batch_size": 101}, epochs=1
+    optimizer={"name": "lbfgs", "lr": 0.3, "max_iter": 3}, data={**DOCUMENT["data"], "batch_size": 101}, epochs=1
 )
 NORMALISED = config_of(model={**DOCUMENT["model"], "normalization": "batch"})
 AFFINE = config_of(

@@ -105,7 +105,10 @@ def test_a_table_errs_by_less_than_its_bound(basis: str) -> None:
     assert error.max() < 1e-3
     top = exact.abs().amax(0)
     assert table_error(fast) >= float((error / top).max()) * 0.9
-    assert table_error(fast) < 1e-3
+    if basis == "sine":  # it goes up and down beyond any table, and its error says so
+        assert table_error(fast) > 1
+    else:
+        assert table_error(fast) < 1e-3
 
 
 @torch.no_grad()

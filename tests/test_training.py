@@ -65,7 +65,7 @@ def test_digits_are_learnt_in_a_few_epochs(basis: str) -> None:
 @pytest.mark.parametrize("optimizer", ["lion", "lbfgs"])
 def test_every_optimizer_learns(optimizer: str) -> None:
     options, batch_size, epochs = {
-        "lion": ({"name": "lion", "lr": 5e-3}, 64, 3),
+        "lion": ({"name": "lion", "lr": 5e-3}, 64, 6),
         "lbfgs": ({"name": "lbfgs", "lr": 0.5}, 256, 8),  # so many steps until the norms know what they see
     }[optimizer]
     fields = {
