@@ -34,11 +34,21 @@ def judged(
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
-@pytest.mark.parametrize(("apart", "differing"), [(0.5, 0.0), (0.5, 0.5), (1.0, 0.0), (1.0, 0.5)])
-def test_of_what_is_called_likely_at_least_seventeen_twentieths_is_true(
-    seeds: int, apart: float, differing: float
-) -> None:
-    said, true = judged(seeds, apart, differing)
-    likely = said >= 0.9
+@pytest.mark.parametrize("gain", [0.0, 0.25, 0.5])
+def test_of_what_is_called_likely_at_least_seventeen_twentieths_is_true(seeds: int, gain: float) -> None:
+    cells = [judged(seeds, apart, differing, gain) for apart in (0.33, 0.5, 1.0) for differing in (0.0, 0.5)]
+    said, true = (np.concatenate(parts) for parts in zip(*cells, strict=True))
+    likely, unlikely = said >= 0.9, said <= 0.1
     assert likely.sum() > 100
     assert true[likely].mean() >= 0.85
+
+
+def test_a_few_trials_or_known_values_are_taken_as_they_are() -> None:
+    """With three trials nothing tells how far true values lie apart: as without a prior."""
+    points = [
+        np.array([[mean - 1.0, size], [mean, size], [mean + 1.0, size]]) for mean, size in ((0, 3), (0.5, 2), (1, 1))
+    ]
+    alone = front_probabilities(points, 20_000)
+    assert alone[2] == 1.0
+    assert 0.5 < alone[1] < 0.95
+    assert front_probabilities([each[:, 1:] for each in points], 100).tolist() == [0.0, 0.0, 1.0]
