@@ -61,9 +61,9 @@ def front_probabilities(seeds: Sequence[_Floats], draws: int = 10_000, seed: int
     A percentile bootstrap of a few seeds claims too much: its spread is too small by √((n - 1) / n) and has no t.
 
     Where there are trials enough, means are first moved towards what the trials have in common: of many that measure
-    alike, the best one was lucky too. In simulations of 12 trials (`tests/test_calibration.py`) at least 0.93 of what is
-    called 0.9 or more is true, whether or not a larger size brings something. A low share is no proof: of what is called
-    0.1 or less up to 0.17 is true there, and more where all true values lie close to one line.
+    alike, the best one was lucky too. In simulations of 12 trials (`tests/test_calibration.py`) at least 0.93 of what
+    is called 0.9 or more is true, whether or not a larger size brings something. A low share is no proof: of what is
+    called 0.1 or less up to 0.17 is true there, and more where all true values lie close to one line.
 
     Args:
         seeds: of each trial an array (n, m): m objectives of n seeds, n >= 1, signed so that less is better.
