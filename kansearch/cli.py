@@ -518,7 +518,7 @@ def main() -> None:
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """What to tell the user, and the exit code."""
+    """Return the message for the user, and the exit code."""
     if isinstance(error, SpaceError):
         return str(error), error.exit_code  # each line begins with a place in a file
     if isinstance(error, KansearchError):

@@ -1,4 +1,4 @@
-"""What a user sees in a terminal: the live table of a search, the front, lists of trials and studies.
+"""The output that a user sees in a terminal: the live table of a search, the front, lists of trials and studies.
 
 Everything is printed to stdout through rich, which drops colour and live updates when stdout is no terminal.
 """
@@ -168,7 +168,7 @@ def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
 
 
 def layers_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
-    """What `kansearch inspect` found, one row a layer."""
+    """Return the findings of `kansearch inspect` as a table, one row a layer."""
     table = plain_table()
     for heading in ("layer", "basis", "edges", "function norm", "prunable", "inputs outside the grid"):
         table.add_column(heading, justify="left" if heading in ("layer", "basis") else "right")
@@ -236,7 +236,7 @@ def list_presets(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def per_class(runs: Sequence[Mapping[str, Any]]) -> str:
     """The accuracy, or in segmentation the IoU, of each class, in the order of the labels, as a mean over the seeds; -
-    for a class that doesn't occur. Of many classes, the range."""
+    for a class that doesn't occur. For many classes it is the range."""
     name = "per_class_iou" if "per_class_iou" in runs[0] else "per_class_accuracy"
     columns = [*zip(*(run[name] for run in runs), strict=True)]
     means = [None if None in column else sum(column) / len(column) for column in columns]

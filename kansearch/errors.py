@@ -36,7 +36,7 @@ class KansearchError(Exception):
 
 
 class InputError(KansearchError):
-    """What the user typed or wrote is wrong."""
+    """The user typed or wrote something wrong."""
 
     exit_code = 2
 

@@ -12,7 +12,7 @@ from kansearch.study.records import TrialRecord
 __all__ = ["front_sketch"]
 
 WIDTH, HEIGHT = 61, 11
-"""Of the plane, in characters."""
+"""Size of the plane, in characters."""
 _RATIO = 10.0
 """A positive quantity that spans more than this is drawn on a logarithmic scale."""
 _MARKS = {"unicode": list("·●◆│└─"), "ascii": list(".o#|+-")}
@@ -48,7 +48,7 @@ def front_sketch(
 
 
 class _Scale:
-    """From a quantity to a row or column, over the range of the front."""
+    """A map from a quantity to a row or column, over the range of the front."""
 
     def __init__(self, values: Sequence[float]) -> None:
         self.low, self.high = min(values), max(values)

@@ -25,7 +25,7 @@ Pool: TypeAlias = Any
 
 
 class NotCapturable(RuntimeError):
-    """What was to be captured in a CUDA graph waits for the device."""
+    """A function that was to be captured in a CUDA graph waits for the device."""
 
 
 def capture(
@@ -141,7 +141,7 @@ atexit.register(drop_pools)  # CUDA is there then; at the end of the interpreter
 
 
 def give_back(device: torch.device) -> None:
-    """After a trial: keep the memory of its graphs for the next one, unless they took much of what is allowed."""
+    """Keep the memory of a finished trial's graphs for the next one, unless they took much of what is allowed."""
     if _is_half_full(device):
         drop_pools()
 

@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What `save_checkpoint` wrote. Tensors and plain values only: a checkpoint cannot run code.
+    """Load what `save_checkpoint` wrote. Only tensors and plain values are read: a checkpoint cannot run code.
 
     Raises CheckpointError for a damaged or foreign file, FileNotFoundError where there is none.
     """

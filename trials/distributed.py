@@ -38,7 +38,7 @@ class Processes:
 
     @property
     def stream(self) -> tuple[int, ...]:
-        """What a seed is joined with for random numbers of this process' own; nothing where it is alone."""
+        """Integers that a seed is joined with for random numbers of this process' own; empty where it is alone."""
         return () if self.size == 1 else (self.rank + 1,)
 
     def part(self, order: Tensor) -> Tensor:

@@ -59,9 +59,9 @@ def weights_by_edge(layer: nn.Module) -> Tensor:
 
 
 def seen_inputs(network: nn.Module, images: Tensor, kinds: tuple[type[nn.Module], ...]) -> dict[str, Tensor]:
-    """What each layer of these kinds is given while the images pass: (S, C), S values of each channel, by its name.
+    """The inputs of each layer of these kinds while the images pass, by its name: (S, C), S values of each channel.
 
-    An expert of a mixture is given what the mixture is; the mixture's gate is left out.
+    An expert of a mixture has the inputs of the mixture; the mixture's gate is left out.
     """
     found: dict[str, Tensor] = {}
 

@@ -148,7 +148,7 @@ class GraphedEpoch(EagerEpoch):
         return training_batch(self.training, samples, labels, self.augment, self.generator)
 
     def _warm_up(self) -> None:
-        """What the first step alone does: load kernels, and make the optimizer's state, which starts at zero."""
+        """Do what the first step alone does: load kernels, and make the optimizer's state, which starts at zero."""
         backward(self.model, self.config.regularization, *self._batch(), self.precision, parts=self.parts)
         if not self.optimizer.state:
             for p in self.model.parameters():

@@ -29,11 +29,11 @@ from trials.weights import load_weights
 __all__ = ["LearnedLayer", "inspect_network", "inspect_weights"]
 
 POINTS = 121
-"""At which each function is shown."""
+"""Number of points at which each function is shown."""
 _SHOWN = 0.995
 """Share of the inputs seen that the points cover at least."""
 IMAGES = 512
-"""Of the training split, unaugmented, that the network is shown."""
+"""Images of the training split, unaugmented, that the network is shown."""
 _NEGLIGIBLE = 0.01
 """Share of a layer's variance that its prunable edges hold together, at most."""
 
@@ -52,20 +52,20 @@ class LearnedLayer:
     """
 
     name: str
-    """Of the module, as in the state dict."""
+    """Name of the module, as in the state dict."""
     basis: str
     kernel: tuple[int, ...]
     """Sizes of the kernel; empty of a linear layer."""
     z: Array
     """Points at which the functions are shown: (Z,), over the grid and over nearly all inputs seen."""
     planes: Array
-    """Of the learned basis: (Z, P)."""
+    """Planes of the learned basis: (Z, P)."""
     weights: Array
     """(O, I, P, K)."""
     initial_planes: Array
-    """Before training."""
+    """Planes before training."""
     initial_weights: Array
-    """Before training."""
+    """Weights before training."""
     ends: Array
     """Planes at -1 and at 1: (2, P)."""
     seen: Array

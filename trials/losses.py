@@ -1,4 +1,4 @@
-"""What training makes small: the loss of a batch, for one class a sample and for one class a pixel."""
+"""The loss of a batch, which training makes small, for one class a sample and for one class a pixel."""
 
 from __future__ import annotations
 

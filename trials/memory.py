@@ -111,7 +111,7 @@ def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tup
 
 
 def _moment_bytes(basis: BasisConfig) -> float:
-    """Of the basis' moments, from which a KAN layer's first weights are drawn."""
+    """Bytes of the basis' moments, from which a KAN layer's first weights are drawn."""
     features = _feature_bytes(basis, None, "full", torch.float64)[0]
     return MOMENT_POINTS * (features + 3 * 8 * build_basis(basis).n_features)
 
@@ -282,7 +282,7 @@ class _NoProduct:
 
 
 def _compute_in_bfloat16(network: nn.Module) -> None:
-    """What autocast does on a GPU, for the meta device, which knows no autocast: layers in bfloat16, norms not."""
+    """Do what autocast does on a GPU, for the meta device, which knows no autocast: layers in bfloat16, norms not."""
     network.to(torch.bfloat16)
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

@@ -22,8 +22,10 @@ def evaluation_batch(images: int, size: tuple[int, ...]) -> int:
 
 @torch.no_grad()
 def count_pixels(model: nn.Module, split: Split, most: int) -> tuple[Tensor, Tensor]:
-    """Of a model in eval mode on a split: the mean cross-entropy (nats) over the labelled pixels, float64, and the
-    confusion matrix of `confusion`. At most `most` images at once."""
+    """Measure a model in eval mode on a split, at most `most` images at once.
+
+    Returns the mean cross-entropy (nats) over the labelled pixels, float64, and the confusion matrix of `confusion`.
+    """
     height, width = split.labels.shape[1:]
     total = matrix = torch.zeros((), dtype=torch.int64, device=split.device)
     for images, labels in evaluation_batches(split, evaluation_batch(most, (height, width))):

@@ -135,7 +135,7 @@ def _allowed(model: TrainedModel) -> float:
 
 
 def _reason(error: BaseException) -> str:
-    """What an error comes from, in one line."""
+    """The first cause of an error, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

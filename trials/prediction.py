@@ -1,4 +1,4 @@
-"""What a trained model says of samples: a probability for each class; and of the test split: a class for each."""
+"""Answers of a trained model: a probability of each class for given samples, and a class for each test image."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Answers:
     right: NDArray[np.bool_]
     """(N,): whether it classifies each image rightly."""
     sha256: str
-    """Of the images and their labels, in their order."""
+    """SHA-256 of the images and their labels, in their order."""
 
 
 @torch.no_grad()

@@ -58,7 +58,7 @@ def check_start(config: TrialConfig) -> str | None:
 
 
 def _fitting(pinned: str, network: Network) -> dict[str, Tensor]:
-    """Of the tensors in a file, those that the network can start from: all of them, or the features alone."""
+    """The tensors in a file that the network can start from: all of them, or the features alone."""
     path, tensors = _read(pinned, "start.weights")
     state = network.state_dict()
     if {name: each.shape for name, each in tensors.items()} == {name: each.shape for name, each in state.items()}:

@@ -1,4 +1,4 @@
-"""What a trial yields, one `EpochResult` an epoch; and what trials gain by sharing a GPU, `Sharing`. Loads no torch."""
+"""Results of a trial, one `EpochResult` an epoch; and what trials gain by sharing a GPU, `Sharing`. Loads no torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EpochResult:
     seconds: float
     """Device-seconds of this epoch, validation included."""
     learning_rate: float
-    """At the epoch's last step."""
+    """Learning rate at the epoch's last step."""
     parameters: int
     """Trainable parameters of the model."""
     flops: int
@@ -43,7 +43,7 @@ class EpochResult:
 
 @dataclass(frozen=True)
 class Sharing:
-    """What some configurations gain by sharing a GPU."""
+    """The gain of some configurations from sharing a GPU."""
 
     gpu: str
     """The device's name."""
@@ -54,6 +54,6 @@ class Sharing:
     speed_ups: Mapping[int, float]
     """How much faster the timed configurations are done with so many of them at a time than one by one."""
     step_seconds: Sequence[float]
-    """Of each timed configuration alone; empty where none could be timed, and `speed_ups` with it."""
+    """Seconds of a step of each timed configuration alone; empty where none could be timed, and `speed_ups` with it."""
     waiting: int
     """Configurations that wait for the host in each step, and are not timed: L-BFGS."""

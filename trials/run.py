@@ -252,7 +252,7 @@ def build_on(config: TrialConfig, device: torch.device) -> nn.Module:
 
 
 def _checkpoint(config: TrialConfig, checkpoint: Path, device: torch.device) -> dict[str, Any] | None:
-    """What is in the checkpoint; None where there is none, or it is damaged. Raises CheckpointError where it is another
+    """Load the checkpoint; None where there is none, or it is damaged. Raises CheckpointError where it is another
     configuration's."""
     try:
         state = load_checkpoint(checkpoint, device)
@@ -283,7 +283,7 @@ def _check(checkpoint: Path, state: dict[str, Any], config: TrialConfig) -> None
 
 
 def _grids(config: TrialConfig) -> list[object]:
-    """What decides the grids of each epoch; the number of epochs too, where they change."""
+    """Settings that decide the grids of each epoch; the number of epochs too, where they change."""
     schedule, adapt = config.grid_schedule, config.adapt_grid
     extended, moved = bool(schedule.extensions), bool(adapt.times)
     return [extended and schedule, moved and adapt, (extended or moved) and config.epochs]

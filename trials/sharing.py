@@ -1,4 +1,4 @@
-"""What configurations gain by sharing a GPU, measured: their training steps one by one, and several at a time.
+"""Measure what configurations gain by sharing a GPU: their training steps one by one, and several at a time.
 
 Each step is a CUDA graph, as a trial's is, on random images. Several at a time are streams of one process: what
 processes under CUDA MPS come to, without starting them (`python -m tests.benchmarks.packing` compares the two).
@@ -166,7 +166,7 @@ class _Job:
         return (time.perf_counter() - start) / _STEPS
 
     def run(self) -> None:
-        """On the current stream, without waiting for it. The learning rate is 0."""
+        """Run the steps on the current stream, without waiting for it. The learning rate is 0."""
         for done in range(self.steps):
             if done % _STEPS == 0:
                 self._epoch.step.zero_()
@@ -174,7 +174,7 @@ class _Job:
 
 
 def _timed(epochs: Sequence[GraphedEpoch]) -> list[_Job]:
-    """A job of each; copies of one configuration take as long as the first."""
+    """A job of each epoch; copies of one configuration take as long as the first."""
     seconds: dict[int, float] = {}
     jobs = []
     for epoch in epochs:
@@ -185,7 +185,7 @@ def _timed(epochs: Sequence[GraphedEpoch]) -> list[_Job]:
 
 
 def _seconds(jobs: Sequence[_Job], at_once: int, device: torch.device) -> float:
-    """Wall time in which all jobs are done, so many at a time."""
+    """Wall time in which all jobs are done, `at_once` at a time, s."""
     queues = [jobs[first::at_once] for first in range(at_once)]
     with ThreadPoolExecutor(at_once) as pool:
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a configuration costs, before anything is trained: sizes counted on torch's meta device, without data files.
+"""Costs of a configuration, before anything is trained: sizes counted on torch's meta device, without data files.
 
 measure(config, ["parameters", "flops"])  # {"parameters": 17882.0, "flops": 1990144.0}
 """

@@ -169,7 +169,7 @@ def predict(model: nn.Module, split: Split, precision: torch.dtype = torch.float
 
 
 def working_precision(name: str, device: torch.device) -> torch.dtype:
-    """What a configuration's `precision` means on a device."""
+    """The type of numbers that a configuration's `precision` means on a device."""
     if name == "auto":
         name = "bfloat16" if device.type == "cuda" else "float32"
     return torch.bfloat16 if name == "bfloat16" else torch.float32

@@ -1,4 +1,4 @@
-"""What a network gives a class to, samples or pixels, and what its data ask for. Loads no torch."""
+"""The task of a network, a class for each sample or each pixel, and the task its data ask for. Loads no torch."""
 
 from __future__ import annotations
 

@@ -32,12 +32,12 @@ _STEPS = 5
 
 @dataclass(frozen=True)
 class EpochWork:
-    """What an epoch of a configuration does."""
+    """The work of one epoch of a configuration."""
 
     passes: float
     """Forward and backward passes: the steps, times the evaluations of the loss in each."""
     batch: int
-    """Images of each."""
+    """Images of each pass."""
     evaluated: int
     """Images that pass forwards alone, to measure the trial."""
 
@@ -47,7 +47,7 @@ class StepTime:
     """A measured step."""
 
     seconds: float
-    """Of one forward and backward pass, with its share of the optimizer's work."""
+    """Seconds of one forward and backward pass, with its share of the optimizer's work."""
     batch: int
     """Images in it."""
     synthetic: bool
@@ -74,7 +74,7 @@ def time_step(
     threads: int = 1,
     most_images: int | None = None,
 ) -> StepTime:
-    """Train a few steps of a configuration, after one to warm up, with so many CPU threads, and take the fastest.
+    """Train a few steps of a configuration, after one to warm up, with `threads` CPU threads, and take the fastest.
 
     At most 5 steps, and no more once half a second is spent. most_images: a smaller batch where the configuration's is
     larger. Where the files of its data set are not here the images are random. On CUDA the steps are not replayed from

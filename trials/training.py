@@ -124,7 +124,7 @@ def _build(
     graphs: bool | None,
     processes: Processes,
 ) -> tuple[EagerEpoch, EagerValidation | None]:
-    """What trains an epoch, and what measures it, for the model as it is now."""
+    """Build the objects that train an epoch and that measure it, for the model as it is now."""
     device = training.device
     alone = graphs is not False and processes.size == 1
     pool = shared_pool(device) if device.type == "cuda" and alone else None

@@ -1,1 +1,1 @@
-"""What the commands do between parsing and the packages that do the work: call, then print."""
+"""The part of the commands between parsing and the packages that do the work: call, then print."""

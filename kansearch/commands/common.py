@@ -1,4 +1,4 @@
-"""What several commands share: opening a study, where to print."""
+"""Functions that several commands share: opening a study, where to print."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_tracking(uri: str | None) -> None:
 
 
 def say_what_is_behind(study: Study, report: ReportWriter, writer: MlflowWriter, again: str) -> None:
-    """On stderr, whether the report or MLflow could not be written; the command `again` writes what MLflow lacks."""
+    """Print on stderr if the report or MLflow could not be written; the command `again` writes what MLflow lacks."""
     if report.problem is not None:
         tries = f"kansearch report {study.name}{home_option(study.folder.parent)}"
         print(f"the report could not be written ({report.problem}); `{tries}` tries again", file=sys.stderr)

@@ -41,7 +41,7 @@ def run_export(study: Study, output: Path, data_dir: Path | None, **choice: Any)
 
 
 def config_of(path: Path | None, preset: str | None, dataset: str | None) -> TrialConfig:
-    """What is to be trained: a file's configuration, or a preset's."""
+    """Return the configuration to train: a file's, or a preset's. Raises InputError."""
     if (path is None) == (preset is None):
         raise InputError("give either a file that `kansearch export` wrote, or --preset NAME")
     if preset is not None:
@@ -53,7 +53,7 @@ def config_of(path: Path | None, preset: str | None, dataset: str | None) -> Tri
 
 
 def source_of(path: Path | None, preset: str | None) -> dict[str, Any]:
-    """Where it comes from."""
+    """Return where the configuration comes from."""
     return {"preset": preset} if path is None else load_source(path)
 
 
@@ -70,7 +70,10 @@ def retraining_of(
     data_dir: Path | None,
     trusted: tuple[str, ...],
 ) -> Retraining:
-    """What the options of `retrain` mean. Raises InputError, and KansearchError where it can't start from `start`."""
+    """Return the retraining that the options mean.
+
+    Raises InputError, and KansearchError where it can't start from `start`.
+    """
     for option, value, known in (("--data", part, _PARTS), ("--freeze", freeze, _FREEZES)):
         if value not in known:
             raise InputError(f"{option} {value}: must be one of {', '.join(known)}")

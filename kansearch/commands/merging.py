@@ -90,7 +90,7 @@ def _trials(count: int) -> str:
 
 
 def _notes(merged: Merged, front: Sequence[TrialRecord]) -> Iterator[str]:
-    """What was left out and what holds from now on, a line each."""
+    """Yield a line for each thing that was left out, and for each that holds from now on."""
     study, where = merged.study, home_option(merged.study.folder.parent)
     dropped, unfinished = (sum(getattr(row, name) for row in merged.sources) for name in ("dropped", "unfinished"))
     if dropped:

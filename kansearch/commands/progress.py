@@ -1,4 +1,4 @@
-"""What a user sees of a retraining: a bar in a terminal, a line for each epoch elsewhere."""
+"""The display of a retraining: a bar in a terminal, a line for each epoch elsewhere."""
 
 from __future__ import annotations
 

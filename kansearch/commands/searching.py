@@ -61,7 +61,7 @@ def run_launch(
 
 
 def _warm_start(space: SearchSpace, other: Study, console: Console) -> History:
-    """What the new study takes from another, told to the user."""
+    """Return what the new study takes from another, and tell the user. Raises InputError."""
     if space.search.sampler == "grid":
         raise InputError("grid runs every configuration anyway, so --from has nothing to give it; use another sampler")
     start = warm_start(other.records(), space, other.space)

@@ -41,7 +41,7 @@ def claim(retraining: Retraining) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
+    """Return the versions of the software that decides the numbers: kansearch, Python, torch and numpy."""
     packages = {name: importlib.metadata.version(name).partition("+")[0] for name in ("torch", "numpy")}
     return {"kansearch": __version__, "python": platform.python_version(), **packages}
 
@@ -55,7 +55,7 @@ def _document(retraining: Retraining, identity: str) -> dict[str, Any]:
 
 
 def _way(retraining: Retraining) -> dict[str, Any]:
-    """How it is trained, beside the configuration."""
+    """Return how it is trained, beside the configuration."""
     return {"data": "training" if retraining.hold_out else "all", "processes": retraining.processes}
 
 

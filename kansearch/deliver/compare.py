@@ -59,14 +59,17 @@ def compare(first: Path, second: Path, data_dir: Path | None = None) -> dict[str
 
 
 def _models(folder: Path) -> list[Path]:
-    """Of several seeds each one's folder; else the folder, of which `answer_test` says what is wrong with it."""
+    """List each seed's folder in `folder`, by number; else `folder` itself, where it is a model or no seed has one.
+
+    Where there is no model, `answer_test` says what is wrong with the folder.
+    """
     seeds = [path.parent for path in folder.glob("seed-*/model.json")]
     whole = (folder / "model.json").exists() or not seeds
     return [folder] if whole else sorted(seeds, key=lambda path: (len(path.name), path.name))
 
 
 def _pairs(first: Path, second: Path, a: dict[int, Answers], b: dict[int, Answers]) -> list[tuple[Answers, Answers]]:
-    """By seed; two single models are a pair whatever their seeds."""
+    """Pair the answers by seed. Two single models are a pair even if their seeds differ. Raises InputError."""
     if len(a) == len(b) == 1:
         return [(next(iter(a.values())), next(iter(b.values())))]
     common = sorted(a.keys() & b.keys())

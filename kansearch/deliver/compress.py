@@ -47,7 +47,7 @@ def compress(
     Args:
         source: a folder of `retrain` or `compress`; of several seeds the first.
         out: must not be there, or be empty. It is there when all is done, and not before.
-        wanted: what is to be done.
+        wanted: what to do to the model.
         data_dir: where to look for the data set first.
         step: called with the figures before the first step and after each.
         epoch: called after each epoch of fine-tuning.
@@ -91,12 +91,12 @@ def grow(
 
 
 def step_headings() -> list[str]:
-    """Of the table of steps."""
+    """Return the headings of the table of steps."""
     return ["step", "accuracy", "parameters", "nonzero", "edges", "file KiB", "ms, batch 1", "ms, batch 128"]
 
 
 def step_cells(step: dict[str, Any]) -> list[str]:
-    """A row of it."""
+    """Return a row of the table of steps."""
     latency = [f"{milliseconds:.3g}" for milliseconds in step["latency_ms"].values()]
     counts = [f"{step[name]:,}" for name in ("parameters", "nonzero", "edges")]
     return [step["step"], f"{step['accuracy']:.4f}", *counts, f"{step['file_bytes'] / 1024:,.1f}", *latency]
@@ -132,7 +132,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def _explained(source: Path) -> Iterator[None]:
-    """What is wrong with the model or its data, in one line."""
+    """Raise KansearchError in one line where something is wrong with the model or its data."""
     from trials.compress.errors import REASONS
 
     try:
@@ -155,7 +155,7 @@ def _write(
 
 
 def _section(report: dict[str, Any]) -> str:
-    """Of the model card: a table of the steps."""
+    """Return the section of the model card with a table of the steps."""
     rows = [step_headings(), ["---", *["---:"] * 7], *map(step_cells, report["steps"])]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     where = f" on {report['cpu']}, {report['threads']} threads" if "cpu" in report else ""

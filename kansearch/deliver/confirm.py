@@ -1,5 +1,5 @@
 """`confirm`: train chosen trials again, on the whole training split and with several seeds, and measure them on the
-test split, once each; as Ray Tune trials on whatever the study may run on.
+test split, once each; as Ray Tune trials on all devices that the study may run on.
 
 What is done is never done again: the same command goes on after a stop, and more seeds or picks add what is missing.
 """
@@ -62,7 +62,7 @@ def confirm(
 
 
 def command(name: str, picks: str, seeds: int, options: SearchOptions) -> str:
-    """What to type to go on with a confirmation."""
+    """Return the command line that goes on with a confirmation."""
     return f"kansearch confirm {name} --seeds {seeds} --picks {shlex.quote(picks)}{home_option(options.home)}"
 
 

@@ -47,12 +47,12 @@ class ClusterJob:
 
 @dataclass(frozen=True)
 class _Job:
-    """What each process is told."""
+    """The job that each process is given."""
 
     config: dict[str, Any]
-    """Of the first seed."""
+    """Configuration of the first seed."""
     checkpoints: dict[int, bytes | None]
-    """Of each seed that is to be trained: where to go on."""
+    """Checkpoint of each seed to train, from which it goes on; None where it has none."""
     hold_out: bool
     data_dir: str | None
     threads: int
@@ -132,8 +132,8 @@ def _train_alone(job: dict[str, Any], seed: int, queue: Queue, on_gpu: bool) -> 
 
 
 def _together(job: _Job, queue: Queue, processes: int, cluster: Cluster, scratch: Path) -> Callable[[], None]:
-    """Train one seed after the other, each by several processes. It is to be called in a thread: then Ray leaves the
-    signals alone."""
+    """Train one seed after the other, each by several processes. Call it in a thread: then Ray leaves the signals
+    alone."""
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -153,7 +153,10 @@ def _together(job: _Job, queue: Queue, processes: int, cluster: Cluster, scratch
 
 
 def _messages(queue: Queue, train: Callable[[], None]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What the first process sends, until training has ended. Raises KansearchError where it failed."""
+    """Yield each message of a model's first process, with its seed, until training has ended.
+
+    Raises KansearchError where training failed.
+    """
     from ray.exceptions import RayError
     from ray.util.queue import Empty
 

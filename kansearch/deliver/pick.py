@@ -29,8 +29,8 @@ def pick_trial(
         study: with at least one complete trial, unless `force` names another by its number.
         pick: `knee` (nearest to the ideal point), `best` (first objective), `smallest` (last one), or a trial number.
             None: the best where parameters alone are bounded, the smallest where accuracy is, else the knee.
-        max_parameters: of the complete trials with at most so many parameters.
-        min_accuracy: of the complete trials with at least this validation accuracy, in [0, 1].
+        max_parameters: choose among the complete trials with at most this many parameters.
+        min_accuracy: choose among the complete trials with at least this validation accuracy, in [0, 1].
         force: take the trial of that number even if it is not complete; None: no, and there is no option that would.
 
     Raises:

@@ -67,7 +67,7 @@ def curves_figure(curves: Sequence[Sequence[dict[str, Any]]]) -> Figure:
 
 
 def _logarithmic(axes: Axes) -> None:
-    """With numbers that are written as one writes them."""
+    """Make the vertical axis logarithmic, with its numbers written as usual, not as powers of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axes.set_yscale("log")

@@ -27,7 +27,7 @@ def predict(
     batch: int = 64,
     masks: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """What the model in `folder` says of each sample in `inputs`, in their order.
+    """Return the prediction of the model in `folder` for each sample in `inputs`, in their order.
 
     Args:
         folder: of `kansearch retrain`, or one seed's in it.

@@ -1,4 +1,4 @@
-"""What `kansearch presets` lists, and the complete configuration of a preset."""
+"""The list that `kansearch presets` prints, and the complete configuration of a preset."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Retraining in processes of its own: seeds side by side, each on its GPU, or one model on several.
 
 The processes write into the seeds' folders themselves, and are killed when nothing is left to do, something failed or
-the driver was interrupted: what is in the folders can always be gone on with. On a cluster there is one such process,
-which is Ray's driver: so that an interruption ends in one line, whatever Ray does.
+the driver was interrupted: what is in the folders can always be gone on with. On a cluster there is one process
+alone, which is Ray's driver: so an interruption ends in one line, no matter what Ray does.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def train_in_processes(
 
 
 def _jobs(retraining: Retraining, seeds: Sequence[int], scratch: str) -> Iterator[tuple[int, Job | ClusterJob]]:
-    """What each process is to do, and its group: the processes of a group train one model together."""
+    """Yield each process's group and job. The processes of a group train one model together.
+
+    Raises InputError where there are fewer GPUs than processes that train one model.
+    """
     from trials.run import gpus
 
     if retraining.address is not None:
@@ -97,7 +100,7 @@ class _Worker:
 
     Args:
         group: which of the processes train one model together.
-        job: what it is to do.
+        job: what it does.
     """
 
     def __init__(self, group: int, job: Job | ClusterJob) -> None:

@@ -1,4 +1,4 @@
-"""What a retraining is told, and who is told of its progress."""
+"""The settings of a retraining, and the observers that are told of its progress."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Retraining:
     """One `kansearch retrain`."""
 
     config: TrialConfig
-    """What to train, its number of epochs and what it starts from included."""
+    """Configuration to train, with its number of epochs and what it starts from."""
     out: Path
-    """Made if missing. A run that was interrupted there goes on."""
+    """Folder to write into, made if missing. A run that was interrupted there goes on."""
     seeds: int = 1
-    """How many, at least 1: `config.seed`, `config.seed + 1`, ..."""
+    """Number of seeds, at least 1: `config.seed`, `config.seed + 1`, ..."""
     data_dir: Path | None = None
     """Where to look for the data set first."""
     hold_out: bool = False
     """Train on the training part alone and measure the validation part after each epoch; else on both."""
     processes: int = 1
-    """That train one model together, each on a device of its own."""
+    """Number of processes that train one model together, each on a device of its own."""
     address: str | None = None
-    """Of a Ray cluster to train on; None: this machine."""
+    """Address of a Ray cluster to train on; None: this machine."""
     source: Mapping[str, Any] = field(default_factory=dict)
     """Where the configuration comes from, as `kansearch export` wrote it."""
     trusted: tuple[str, ...] = ()

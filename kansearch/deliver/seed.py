@@ -19,7 +19,7 @@ __all__ = ["CHECKPOINT", "FILES", "as_json", "train_seed", "write_whole"]
 
 CHECKPOINT = "checkpoint.pt"
 FILES = ("model.safetensors", "model.json", "curve.json", "metrics.json")
-"""What `train_seed` leaves, in the order in which it is to be copied: the last one says that the others are whole."""
+"""Files that `train_seed` leaves, in the order in which to copy them: the last one says that the others are whole."""
 
 
 def train_seed(

@@ -25,11 +25,13 @@ __all__ = ["SeedRuns", "unfinished"]
 
 
 def unfinished(trials: Sequence[TrialRecord], seeds: int, kept: Sequence[SeedRecord]) -> list[SeedRecord]:
-    """What is still to be trained of `trials` with `seeds` new seeds each: `config.seed + 1`, `config.seed + 2`, and so
-    on. The seed that the search had is none of them: it is the one with which the trial was good enough to be chosen.
+    """List the trainings of `trials` that are still to do, with `seeds` new seeds for each trial.
 
-    Those that were begun come first; of the others the first seed of every trial, then the second. One that failed
-    because the machine lost its workers is tried again, with new retries; other failures are results.
+    The new seeds are `config.seed + 1`, `config.seed + 2`, and so on. The seed that the search had is none of them:
+    with that seed the trial was good enough to be chosen.
+
+    Trainings that were begun come first. The others follow: the first seed of every trial, then the second. A training
+    that failed because the machine lost its workers is tried again, with new retries; other failures are results.
     """
     known = {record.key: record for record in kept}
     wanted = [_new(trial, offset) for offset in range(1, seeds + 1) for trial in trials]
@@ -80,7 +82,7 @@ class SeedRuns:
 
     @property
     def live(self) -> frozenset[int]:
-        """What runs now."""
+        """Numbers of the trainings that run now."""
         return frozenset(self._live)
 
     @property
@@ -104,7 +106,7 @@ class SeedRuns:
         return Assignment(number, record.config, 2 if double else 1)
 
     def record(self, number: int) -> SeedRecord:
-        """What is known of a training."""
+        """Return the record of a training."""
         return self._runs[number]
 
     def place(self, number: int) -> str:
@@ -116,7 +118,7 @@ class SeedRuns:
         return []
 
     def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float) -> bool:
-        """Commit epochs, and with the last one the test split's figures. Nothing is ever to be stopped."""
+        """Commit epochs, and with the last one the test split's figures. No training is ever stopped early."""
         record = self._runs[number]
         new = [epoch_of(result) for result in results if result["epoch"] > record.epochs]
         record = replace(record, curve=[*record.curve, *new])

@@ -25,11 +25,11 @@ __all__ = ["Job", "Message", "main"]
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is told before its seeds."""
+    """The job that a process is given before its seeds."""
 
     retraining: Retraining
     rank: int
-    """Among the processes that train one model together."""
+    """Rank among the processes that train one model together."""
     device: str
     threads: int
     meeting: str
@@ -38,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Message:
-    """What a process says: an epoch's result, that a seed is trained (neither), or why it can't be."""
+    """A message of a process: an epoch's result, that a seed is trained (neither), or why it can't be trained."""
 
     seed: int = 0
     result: Mapping[str, Any] | None = None
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _receive(connection: Connection[Any, Any], seeds: queue.SimpleQueue[int]) -> None:
-    """Take seeds, and end the process with its driver, whatever it is waiting for."""
+    """Take seeds, and end the process with its driver, no matter what it is waiting for."""
     while True:
         try:
             seeds.put(connection.recv())

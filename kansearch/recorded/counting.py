@@ -1,6 +1,6 @@
 """Sizes of a network of the family `plain`, by formula: `trials.run.measure` without torch, in no time.
 
-What a simulated search proposes is counted by this, thousands of times. A test holds it to what is built, and, for
+This counts what a simulated search proposes, thousands of times. A test holds it to what is built, and, for
 recordings from before KANs and plain networks had the same blocks, to the sizes that were recorded.
 """
 
@@ -41,7 +41,7 @@ class Sizes(NamedTuple):
     inputs: int = 0
 
     def plus(self, weights: int, pixels: int, more: int = 0) -> Sizes:
-        """With a map of so many weights, used once for each pixel, and so many other parameters."""
+        """The sizes with another map of `weights` weights, used once for each pixel, and `more` other parameters."""
         return self._replace(parameters=self.parameters + weights + more, flops=self.flops + 2 * weights * pixels)
 
 
@@ -150,6 +150,6 @@ class _EarlierCounter(_Counter):
 
 
 def _halving_layers(depth: int, halvings: int, side: int) -> list[int]:
-    """As `trials.models.plain.halving_layers`."""
+    """The same as `trials.models.plain.halving_layers`."""
     sides = [side // 2**j for j in range(1, halvings + 1)]
     return [-(-j * depth // (halvings + 1)) - 1 for j, left in enumerate(sides, 1) if left >= 2]

@@ -26,7 +26,7 @@ _FOLDS = 5
 
 
 def fit_surrogate(recording: Recording, iterations: int = 60, generations: int = 30) -> dict[str, Any]:
-    """As JSON: both kernels, the held-out errors, and the front as [accuracy, parameters] pairs."""
+    """Fit and return as JSON both kernels, the held-out errors, and the front as [accuracy, parameters] pairs."""
     encoder = Encoder(recording.space, recording.blocks)
     table = tabulate(recording, encoder)
     seen = np.arange(len(table.keys)) % _FOLDS != _FOLDS - 1

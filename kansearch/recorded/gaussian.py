@@ -31,7 +31,7 @@ class Kernel:
     noise: _Floats
 
     def document(self) -> dict[str, Any]:
-        """As JSON, to six digits."""
+        """Return the kernel as JSON, to six digits."""
         return {
             "lengths": [float(f"{each:.6g}") for each in self.lengths],
             "stationary": float(f"{self.stationary:.6g}"),
@@ -41,7 +41,7 @@ class Kernel:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Kernel:
-        """What `document` gave."""
+        """Make the kernel from what `document` gave."""
         lengths, noise = np.array(document["lengths"]), np.array(document["noise"])
         return cls(lengths, float(document["stationary"]), float(document["linear"]), noise)
 

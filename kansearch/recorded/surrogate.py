@@ -82,7 +82,7 @@ class Components:
 
 
 def tabulate(recording: Recording, encoder: Encoder) -> Table:
-    """What the surrogate knows; runs that failed for their machine are left out."""
+    """Collect what the surrogate knows; runs that failed for their machine are left out."""
     classes, epochs = data_shape(recording.space.data).classes, recording.epochs
     groups: dict[int, list[RecordedRun]] = {}
     for run in recording.runs:
@@ -131,7 +131,7 @@ class Surrogate:
         self._seconds = GaussianProcess(table.vectors[known], table.log_seconds[known, None], seconds)
 
     def bounded(self, rows: _Floats, parameters: _Floats) -> _Floats:
-        """Rows of curves with errors bent to the floor of networks of so many parameters; all epochs alike."""
+        """Rows of curves with errors bent to the floor of networks of `parameters` parameters; all epochs alike."""
         epochs = rows.shape[1] // 3
         order = np.argsort(self._table.parameters, kind="stable")
         least = np.minimum.accumulate(self._table.rows[order, epochs - 1])
@@ -163,7 +163,7 @@ class Surrogate:
         return self._table.rows[place], float(np.exp(recorded if np.isfinite(recorded) else seconds[0]))
 
     def noise(self, row: _Floats, rng: np.random.Generator) -> _Floats:
-        """What a seed adds to a row of curves."""
+        """Draw what a seed adds to a row of curves."""
         away = np.abs(self._table.levels - row[len(row) // 3 - 1])
         near = np.argsort(away, kind="stable")[:_NEAR]
         deviation: _Floats = self._table.deviations[rng.choice(near)]
@@ -204,7 +204,7 @@ def load_surrogate(recording: Recording) -> Surrogate:
 
 
 def hyperparameters_of(recording: Recording, config: Mapping[str, Any]) -> Mapping[str, Scalar]:
-    """By which the recording's space draws `config`. KansearchError where it does not."""
+    """Hyperparameters by which the recording's space draws `config`. Raises KansearchError where it does not."""
     point = point_of(recording.space.tree, config)
     if point.mismatches:
         raise KansearchError(f"recorded benchmark {recording.name}: {point.mismatches[0]}")
@@ -212,7 +212,7 @@ def hyperparameters_of(recording: Recording, config: Mapping[str, Any]) -> Mappi
 
 
 def _largest(columns: int) -> _Floats:
-    """Above which no prediction goes: an error of 1, losses of 20 nats."""
+    """Bounds above which no prediction goes: an error of 1, losses of 20 nats."""
     return np.repeat((1.0, 20.0, 20.0), columns // 3)
 
 

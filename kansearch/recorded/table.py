@@ -56,7 +56,7 @@ class RecordedRun:
     step_seconds: float | None
     wall_seconds: float | None
     curves: Mapping[str, NDArray[np.float64]]
-    """By the names of `CURVES`."""
+    """One array for each name in `CURVES`."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Recording:
 
     @property
     def epochs(self) -> int:
-        """Of each run."""
+        """Epochs of each run."""
         return int(self.about["epochs"])
 
     @property

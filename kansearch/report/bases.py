@@ -80,7 +80,7 @@ def _plot(
 
 
 def _front(records: Sequence[TrialRecord], directions: dict[str, Direction]) -> list[TrialRecord]:
-    """Of quality against size, which need not both be objectives."""
+    """Return the front of quality against size, which need not both be objectives."""
     from dataclasses import replace
 
     rows = [replace(record, values={name: value_of(record, name) or 0.0 for name in directions}) for record in records]
@@ -95,7 +95,7 @@ def _reach(
 
 
 def basis_table(data: StudyData, quality: str) -> BasisTable:
-    """Budgets are round numbers between the smallest and the largest network that completed."""
+    """Compare bases by budget; budgets are round numbers between the smallest and largest network that completed."""
     groups = _groups(data, quality)
     budgets = _budgets([value_of(record, _SIZE) or 0.0 for those in groups.values() for record in those])
     better = max if data.objectives[quality] == "maximize" else min
@@ -120,7 +120,7 @@ def basis_table(data: StudyData, quality: str) -> BasisTable:
 
 
 def _budgets(sizes: Sequence[float]) -> list[float]:
-    """At most five of 1, 2, 5 times powers of ten, from above the smallest size to the first above the largest."""
+    """Pick at most five of 1, 2, 5 times powers of ten, from above the smallest size to the first above the largest."""
     ladder = [part * 10.0**decade for decade in range(10) for part in (1, 2, 5)]
     above = next((index for index, rung in enumerate(ladder) if rung >= max(sizes)), len(ladder) - 1)
     inside = [rung for rung in ladder[: above + 1] if rung >= min(sizes)]

@@ -1,4 +1,4 @@
-"""What `kansearch confirm` found: means over several seeds on the test split, with their intervals."""
+"""Findings of `kansearch confirm`: means over several seeds on the test split, with their intervals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ON_TEST = {
 
 
 def confirmation(data: StudyData) -> dict[str, Any] | None:
-    """For the page; None where no seed of any trial is complete."""
+    """Return what the page shows of them; None where no seed of any trial is complete."""
     rows = [row for row in data.confirmed if row.complete]
     if not rows:
         return None
@@ -51,9 +51,11 @@ def confirmation(data: StudyData) -> dict[str, Any] | None:
 
 
 def _published(data: StudyData, rows: list[Confirmed]) -> Iterator[tuple[str, ...]]:
-    """For each published network the confirmed trial, with no more parameters, that was most accurate at selection: the
-    test split did not choose it. A published accuracy is a single run, and lies above, below, or within the interval
-    in which one more run of that trial lies."""
+    """Yield a row for each published network, if a confirmed trial has no more parameters.
+
+    The row has the trial that was most accurate at selection: the test split did not choose it. A published accuracy is
+    a single run. It lies above, below, or within the interval in which one more run of that trial lies.
+    """
     told = [row for row in rows if "accuracy" in row.differences and "accuracy" in row.predicted]
     for reference in data.references:
         small = [row for row in told if row.value("parameters") <= reference.values["parameters"]]
@@ -79,7 +81,7 @@ def _plot(data: StudyData, rows: list[Confirmed], knee: int | None) -> Markup:
 
 
 def _extent(rows: list[Confirmed], name: str) -> Linear | Log:
-    """On it lie the means, the ends of their intervals, and the values at selection."""
+    """Return a scale that holds the means, the ends of their intervals, and the values at selection."""
     ends = [end for row in rows for end in _interval(row, name)]
     return fitted([*ends, *(_at_selection(row, name) for row in rows)], log=is_logarithmic(name))
 

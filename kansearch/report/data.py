@@ -67,7 +67,7 @@ class StudyData:
     """The studies that it was merged from, if it was."""
     references: Sequence[Reference] = ()
     confirmed: Sequence[Confirmed] = ()
-    """What `kansearch confirm` found, in its order."""
+    """Findings of `kansearch confirm`, in its order."""
 
     @cached_property
     def records(self) -> list[TrialRecord]:
@@ -81,17 +81,18 @@ class StudyData:
 
     @cached_property
     def front(self) -> list[TrialRecord]:
-        """Sorted by the last objective, best first."""
+        """Records of the front, sorted by the last objective, best first."""
         return front_of(self.records, self.objectives)
 
     @cached_property
     def knee(self) -> TrialRecord | None:
-        """Of the front; None without one."""
+        """Knee of the front; None where the front is empty."""
         return knee(self.front, self.objectives) if self.front else None
 
     @property
     def axes(self) -> tuple[str, str]:
-        """What the front is drawn over: across and up. A single objective is drawn over the parameters."""
+        """Names of the quantities that the front is drawn over: across and up. A single objective is drawn over the
+        parameters."""
         names = list(self.objectives)
         if len(names) == 1:
             return ("parameters" if names[0] != "parameters" else "seconds"), names[0]

@@ -98,7 +98,7 @@ def staircase(
 
 
 def _staircase(plot: Plot, data: StudyData, across: str, up: str) -> list[Markup]:
-    """Of the front of these two objectives alone."""
+    """Draw the staircase of the front of these two objectives alone; empty where `across` is no objective."""
     directions: dict[str, Direction] = {up: data.objectives[up], across: data.objectives.get(across, "minimize")}
     if across not in data.objectives:
         return []
@@ -108,7 +108,7 @@ def _staircase(plot: Plot, data: StudyData, across: str, up: str) -> list[Markup
 
 
 def continued(corners: list[tuple[float, float]], plot: Plot, direction: Direction) -> list[tuple[float, float]]:
-    """On to the side of the plot where `across` is worse: what is reached there stays reached."""
+    """Continue the corners to the side of the plot where `across` is worse: what is reached there stays reached."""
     return [*corners, (plot.left if direction == "maximize" else plot.right, corners[-1][1])] if corners else []
 
 
@@ -122,7 +122,7 @@ def _point(
 
 
 def tip(record: TrialRecord) -> str:
-    """What a point says when it is pointed at."""
+    """Return the text that a point shows when it is pointed at."""
     return f"trial {record.number}: {values(record.values)}; {describe(record.config)}"
 
 
@@ -143,7 +143,7 @@ def _labels(plot: Plot, data: StudyData, across: str, up: str) -> list[Markup]:
 
 
 def _label(plot: Plot, x: float, y: float, label: str, knee: bool) -> Markup:
-    """Above its point, but for the top edge; halfway inside at the sides."""
+    """Place the label above its point, or below it near the top edge; at the sides all of it stays inside the plot."""
     half = 3.4 * len(label)
     x = min(max(x, plot.left + half), plot.right - half)
     above = y - 10 if y - 20 > plot.top else y + 20

@@ -20,7 +20,7 @@ _COLOURS = {
     "none": "#6b6b6b", "spline_activation": "#8f8f8f", "power_mlp": "#b3b3b3",
     "bspline": "#0b5cad", "rbf": "#c8500a", "gram": "#19764a",
 }  # fmt: skip
-"""Of the controls, greys, and of the common bases."""
+"""Colours of the controls, which are greys, and of the common bases."""
 _OTHER_COLOURS = (
     "#7a3fa0", "#b5123e", "#7d6a00", "#00818a", "#a04b8c", "#4a5d23", "#5a4632", "#2f4b7c", "#d45087"
 )  # fmt: skip

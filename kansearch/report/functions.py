@@ -117,7 +117,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _functions(layer: LearnedLayer) -> Figure:
-    """For each of the most important kernels a grid of its entries; of a linear layer a grid of edges."""
+    """Draw a grid of entries for each of the most important kernels; for a linear layer, a grid of edges."""
     strength = np.square(layer.importance).sum(2)
     rows, columns = layer.kernel if len(layer.kernel) == 2 else (1, layer.importance.shape[2])
     shown = np.argsort(-strength, axis=None, kind="stable")[: KERNELS if layer.kernel else FUNCTIONS]

@@ -35,7 +35,7 @@ class Panel:
 
 
 def panels(data: StudyData, order: Sequence[str] = ()) -> list[Panel]:
-    """Of every hyperparameter that a complete trial has: those named by `order` first."""
+    """Return a panel for every hyperparameter that a complete trial has, those named by `order` first."""
     complete = [trial for trial in data.trials if trial.record.state == "complete"]
     ranges = data.space.hyperparameters()
     names = [*(name for name in order if name in ranges), *(name for name in ranges if name not in order)]
@@ -57,7 +57,8 @@ def shown(value: Any) -> str:
 
 
 def scale_of(distribution: Distribution, drawn: Sequence[Any]) -> Scale:
-    """From a distribution's lowest to its highest value; values drawn before an override changed it included."""
+    """Return a scale from a distribution's lowest to its highest value. It includes values that were drawn before an
+    override changed the distribution."""
     if isinstance(distribution, Choice):
         options = [shown(option) for option in distribution.options]
         return Names([*options, *sorted({shown(value) for value in drawn} - set(options))])

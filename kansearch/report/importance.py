@@ -36,7 +36,10 @@ class Importance:
 
 
 def importances(data: StudyData, objective: str) -> list[Importance]:
-    """Largest first; those in fewer than 20 complete trials are left out, as are those that never varied."""
+    """Return the importances, largest first.
+
+    Hyperparameters in fewer than 20 complete trials are left out, as are those that never varied.
+    """
     trials = [t for t in data.trials if t.record.state == "complete" and value_of(t.record, objective) is not None]
     found: list[Importance] = []
     common: list[str] = []
@@ -67,7 +70,10 @@ def _sample(trials: Sequence[Trial], most: int) -> list[Trial]:
 
 
 def _shares(trials: Sequence[Trial], names: Sequence[str], objective: str) -> dict[str, float]:
-    """Of `names` that vary among `trials`, which all have them."""
+    """Return the shares of those of `names` that vary among `trials`, which all have them.
+
+    Empty where none varies, where the objective does not, or where fewer than 20 trials have the present ranges.
+    """
     import optuna
     from optuna.importance import FanovaImportanceEvaluator
 

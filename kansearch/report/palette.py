@@ -40,7 +40,7 @@ _KNOWN = {
 
 
 def series_of(bases: Collection[str]) -> Mapping[str, Series]:
-    """Of each of `bases`, plain first, then by name."""
+    """Return the series of each of `bases`, plain first, then by name."""
     ordered = sorted(bases, key=lambda name: (name != "none", name))
     return {name: _KNOWN.get(name, Series("orange", list(SHAPES)[index % 11])) for index, name in enumerate(ordered)}
 
@@ -51,5 +51,5 @@ def basis_of(record: TrialRecord) -> str:
 
 
 def name_of(basis: str) -> str:
-    """As it is shown."""
+    """Return the name of a basis that is shown to readers."""
     return "plain" if basis == "none" else basis.replace("_", " ")

@@ -1,4 +1,4 @@
-"""`Plot`: two scales, their axes, ticks and names, and whatever is drawn on them."""
+"""`Plot`: two scales, their axes, ticks and names, and everything that is drawn on them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Plot:
     letters: int = 1
     """Least room for the vertical axis' labels."""
     margin: float = 14.0
-    """On the right."""
+    """Space on the right."""
 
     def at(self, x: Any, y: Any) -> tuple[float, float]:
         """Where a point lies."""

@@ -52,7 +52,7 @@ def progress_plots(data: StudyData) -> list[Markup]:
 
 
 def time_unit(seconds: float) -> tuple[str, float]:
-    """In what an axis that long is labelled, and how many seconds that is."""
+    """Return the unit that labels an axis of that length, and how many seconds one unit is."""
     return ("s", 1.0) if seconds < 600 else ("min", 60.0) if seconds < 6 * 3600 else ("h", 3600.0)
 
 
@@ -74,7 +74,7 @@ def _volume_plot(corners: Sequence[tuple[float, float]], across: str) -> Markup:
 
 
 def curve_metric(data: StudyData) -> str:
-    """What learning curves show: accuracy, unless the objectives leave it out for the loss."""
+    """Return the metric that learning curves show: accuracy, unless the objectives leave it out for the loss."""
     return (
         "validation_loss" if "validation_loss" in data.objectives and "accuracy" not in data.objectives else "accuracy"
     )

@@ -17,7 +17,7 @@ __all__ = ["Provenance", "provenance"]
 
 @dataclass(frozen=True)
 class Provenance:
-    """Rows of name and value; a block of such rows for each driver; the space's file and what was set beside it."""
+    """Rows of name and value; a block of these rows for each driver; the space's file and what was set beside it."""
 
     settings: list[tuple[str, str]]
     sessions: list[list[tuple[str, str]]]

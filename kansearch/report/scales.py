@@ -19,7 +19,7 @@ _SUFFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 
 class Scale(Protocol):
-    """What an axis needs."""
+    """The two functions that an axis needs: the places of values, and ticks."""
 
     def __call__(self, value: Any) -> float:
         """Share of the axis, 0 at its beginning and 1 at its end; values outside are put on the nearer end."""

@@ -1,6 +1,6 @@
 """SVG by hand: elements as escaped text, and the marks that plots are made of.
 
-Colours are classes: the page's style sheet says what they are in light and in dark. Whatever text is given is escaped.
+Colours are classes: the page's style sheet says what they are in light and in dark. All text that is given is escaped.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def marker(x: float, y: float, shape: str, class_: str, tip: str = "", small: bo
 
 
 def shape_definitions() -> Markup:
-    """What `marker` refers to; once a page."""
+    """Define the shapes that `marker` refers to; needed once a page."""
     usual = [element("path", id=f"s-{name}", d=path) for name, path in SHAPES.items()]
     small = [element("path", id=f"t-{name}", d=path, transform="scale(.6)") for name, path in SHAPES.items()]
     return element("defs", usual + small)

@@ -1,12 +1,12 @@
-"""What schedulers and samplers are worth, on simulated searches: hypervolume against device-seconds.
+"""Measure what schedulers and samplers are worth, on simulated searches: hypervolume against device-seconds.
 
-    share       hypervolume / hypervolume of the known front, after so many device-seconds
+    share       hypervolume / hypervolume of the known front, after a number of device-seconds
     cost        device-seconds until the final hypervolume of random search with full trials (the same seed's), as a
                 share of its device-seconds; a search that doesn't get there counts with all it spent
     wins        share of seeds whose hypervolume is above random search's after as many device-seconds
 
-Intervals are 95 %: mean ± t · s / √n over the seeds, Student's t (scipy.stats.t); of wins Clopper and Pearson's. What a
-trial reports may be noisy; hypervolume is of what it would report without noise.
+Intervals are 95 %: mean ± t · s / √n over the seeds, Student's t (scipy.stats.t). That of wins is
+Clopper and Pearson's. A trial's reports may be noisy; hypervolume is of what it would report without noise.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Row:
     wins_to: float
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the row as JSON."""
         return asdict(self)
 
 

@@ -97,11 +97,11 @@ class Checkpoints:
         return self.find(f"{number:05d}/{_ERROR}")
 
     def leave(self, name: str, text: str) -> None:
-        """Write a note for other machines. Raises whatever the place raises where it can't be written."""
+        """Write a note for other machines. Raises the place's own error where it can't be written."""
         self._write(name, text.encode())
 
     def find(self, name: str) -> str | None:
-        """What a note says; None where there is none."""
+        """Return the text of a note; None where there is none."""
         path = Path(self.place) / name
         return path.read_text(encoding="utf-8") if path.exists() else None
 

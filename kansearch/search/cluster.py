@@ -35,7 +35,7 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """What there is to run on, and each trial's share of it."""
+    """The resources to run on, and each trial's share of them."""
 
     cpus: float
     gpus: float
@@ -49,13 +49,13 @@ class Cluster:
     kinds: Sequence[str] = ()
     """Kind of each node's GPUs, as Ray names it; empty where it has none."""
     bound: int | None = None
-    """On the trials that run at once, beside what fits."""
+    """Bound on the trials that run at once, beside what fits."""
     packing: Packing | None = None
     """How `gpus_per_trial: auto` was decided."""
     mps: str | Mapping[str, str] | None = None
     """Where trials find CUDA MPS, if they share GPUs through it; on a joined cluster by the id of each node."""
     notes: Sequence[str] = ()
-    """What the user is told of all this."""
+    """Lines that tell the user of all this."""
 
     @property
     def nodes(self) -> int:
@@ -69,7 +69,7 @@ class Cluster:
 
     @property
     def accelerators(self) -> list[str]:
-        """What kinds of GPU there are, as Ray names them."""
+        """Kinds of GPU in the cluster, as Ray names them."""
         return sorted({kind for kind in self.kinds if kind})
 
     @property
@@ -83,19 +83,19 @@ class Cluster:
         return max((times(cpus / gpus, self.cpus_per_trial) for cpus, gpus in self.rooms if gpus), default=0)
 
     def divided(self, gpus_per_trial: float) -> Cluster:
-        """With another share of a GPU for each trial: at least so much, as even as can be."""
+        """The cluster with another share of a GPU for each trial: at least `gpus_per_trial`, as even as can be."""
         fits = sum(fitting(room, self.cpus_per_trial, gpus_per_trial) for room in self.rooms)
         at_once = fits if self.bound is None else min(fits, self.bound)
         share = evened(gpus_per_trial, self.rooms, self.cpus_per_trial, at_once)
         return replace(self, gpus_per_trial=share, max_concurrent=at_once)
 
     def packed(self, packing: Packing) -> Cluster:
-        """With as many trials on a GPU as was decided."""
+        """The cluster with as many trials on a GPU as was decided."""
         divided = self.divided(packing.share)
         return replace(divided, packing=packing, notes=[*self.notes, packing.line])
 
     def grown(self, rooms: Sequence[tuple[float, float]], notes: Sequence[str]) -> Cluster:
-        """With nodes that joined, and what the user is to be told of others. Each trial's share stays."""
+        """The cluster with nodes that joined, and what the user must be told of others. Each trial's share stays."""
         room = sum(fitting(each, *self.per_trial) for each in rooms)
         at_once = self.max_concurrent + room
         return replace(
@@ -108,7 +108,7 @@ class Cluster:
         )
 
     def share(self, often: int) -> float:
-        """GPUs of a trial that gets its share so many times, as far as some node has so much."""
+        """GPUs of a trial that gets its share `often` times, as far as some node has that much."""
         cpus, gpus = self.cpus_per_trial, self.gpus_per_trial
         fitting = [gpu for cpu, gpu in self.rooms if cpu >= cpus and gpu >= gpus]
         return max(min(gpus * often, 1.0 if gpus < 1 else gpu) for gpu in fitting)

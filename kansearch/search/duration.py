@@ -60,7 +60,7 @@ class Duration:
     most: float
     """`seconds` as the fastest and the slowest timed configuration would have it."""
     trial_seconds: float
-    """Of the mean trial."""
+    """Expected time of the mean trial, s."""
     concurrent: int
     device: str
     timed: int
@@ -76,7 +76,7 @@ class Duration:
         return self.time_budget is not None and self.time_budget < self.seconds
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the duration as JSON."""
         return {**asdict(self), "ends_by_budget": self.ends_by_budget}
 
 

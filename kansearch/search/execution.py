@@ -1,4 +1,4 @@
-"""Ray Tune, executing whatever hands out trials and takes their results: a search, or a fixed list of trainings.
+"""Ray Tune, executing anything that hands out trials and takes their results: a search, or a fixed list of trainings.
 
 A Ray Tune trial is a worker process here, which runs many of our trials (`kansearch.search.worker`). Ray Tune starts
 it, and another one where it is lost. Its own state is disposable: what hands out the work keeps the truth about it.
@@ -26,7 +26,7 @@ _EPOCH_FIELDS = tuple(field.name for field in fields(EpochResult))
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial to run: its number, its configuration, and how many times the usual resources it is to be given."""
+    """A trial to run: its number, its configuration, and how many times the usual resources it gets."""
 
     number: int
     config: Mapping[str, Any]
@@ -34,7 +34,7 @@ class Assignment:
 
 
 class Work(Protocol):
-    """What is to be run. Numbers are its own; each is live from `ask` until its end is told."""
+    """The work to run. Its numbers are its own; each is live from `ask` until its end is told."""
 
     @property
     def live(self) -> frozenset[int]:
@@ -42,20 +42,20 @@ class Work(Protocol):
 
     @property
     def overspent(self) -> str | None:
-        """Why what runs is to be stopped; None while it isn't."""
+        """Why everything that runs must stop; None while it need not."""
 
     @property
     def exhausted(self) -> bool:
         """Whether there will be nothing more to ask for."""
 
     def ask(self) -> Assignment | None:
-        """What to run next; None to be asked again later."""
+        """Return the trial to run next; None to be asked again later."""
 
     def rungs(self, number: int) -> list[int]:
         """Epochs after which `tell` may stop it."""
 
     def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float) -> bool:
-        """Commit epochs, after so many seconds in its worker. True: stop it."""
+        """Commit epochs, after `seconds` in its worker. True: stop it."""
 
     def grow(self, max_concurrent: int) -> None:
         """Let more run at once."""

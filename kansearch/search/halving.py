@@ -44,7 +44,7 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided about a trial at a rung: it was `rank`-th, from 1, of `seen` trials."""
+    """The decision about a trial at a rung: it was `rank`-th, from 1, of `seen` trials."""
 
     epoch: int
     rank: int
@@ -101,7 +101,7 @@ class Halving:
         return self._rungs
 
     def verdicts(self, number: int) -> Mapping[int, Verdict]:
-        """What was decided about a trial, by epoch."""
+        """Decisions about a trial, by epoch."""
         return {epoch: verdict for epoch, verdict in self._met.get(number, {}).items() if verdict is not None}
 
     def epochs_of_rungs(self, number: int, epochs: int) -> Iterator[int]:

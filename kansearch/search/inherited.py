@@ -1,4 +1,4 @@
-"""What a merged study inherits beside its trials: time, sessions, a sampler's sequence, what is still to be tried."""
+"""Inheritance of a merged study beside its trials: time, sessions, a sampler's sequence, what is still to be tried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Lockstep`: the same trials whatever the timing of their workers.
+"""`Lockstep`: the same trials, regardless of the timing of their workers.
 
 Each trial has a slot, as many as trials run at once. What workers report waits until it is its slot's turn: slots take
 turns, an epoch each, and a slot whose trial has ended is given the next one before the turn passes on. So what is
@@ -25,7 +25,7 @@ class Lockstep:
     """Stands between workers and an `AskTell`, whose methods of the same names it has.
 
     Args:
-        search: what is driven; by nobody else.
+        search: the search to drive; nobody else drives it.
         workers: the number of slots, on which the search depends as on its seed.
     """
 
@@ -47,12 +47,12 @@ class Lockstep:
 
     @property
     def overspent(self) -> str | None:
-        """As `AskTell.overspent`."""
+        """The same as `AskTell.overspent`."""
         return self._search.overspent
 
     @property
     def exhausted(self) -> bool:
-        """As `AskTell.exhausted`."""
+        """Whether `AskTell.exhausted` holds and no trial waits here to be run."""
         return self._search.exhausted and not self._handed_out
 
     def ask(self) -> Assignment | None:
@@ -60,11 +60,11 @@ class Lockstep:
         return self._handed_out.popleft() if self._handed_out else None
 
     def rungs(self, number: int) -> list[int]:
-        """As `AskTell.rungs`."""
+        """The same as `AskTell.rungs`."""
         return self._search.rungs(number)
 
     def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float | None = None) -> bool:
-        """Take epochs of a trial. True: the trial is to be stopped, was so perhaps some epochs ago."""
+        """Take epochs of a trial. True: the trial must stop; perhaps it was stopped some epochs ago."""
         for result in results:
             epoch = int(result["epoch"])
             if number in self._events and epoch > self._heard.get(number, 0):
@@ -84,7 +84,7 @@ class Lockstep:
         self._take(number, lambda: self._retry(number, lambda: self._search.lost(number, reason)))
 
     def out_of_memory(self, number: int, reason: str) -> None:
-        """As `lost`, for want of memory."""
+        """A trial ran out of memory. Its turns wait for the next worker, as in `lost`."""
         self._take(number, lambda: self._retry(number, lambda: self._search.out_of_memory(number, reason)))
 
     def _tell(self, number: int, result: Mapping[str, Any], seconds: float | None) -> bool:

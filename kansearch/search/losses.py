@@ -1,6 +1,6 @@
-"""What becomes of a training whose worker is lost or runs out of memory: it is handed out again, or given up.
+"""Decide what becomes of a training whose worker is lost or runs out of memory: it is handed out again, or given up.
 
-Each loss is noted with its reason. What was noted decides, so that a driver that takes over decides alike.
+Each loss is noted with its reason. The notes decide, so that a driver that takes over decides alike.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _OUT_OF_MEMORY = "out of memory: "
 
 
 def enlarged(losses: Sequence[str]) -> bool:
-    """Whether it is to be given twice the resources: it ran out of memory once."""
+    """Whether a training gets twice the resources: it ran out of memory once."""
     return any(reason.startswith(_OUT_OF_MEMORY) for reason in losses)
 
 

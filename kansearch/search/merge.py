@@ -141,11 +141,14 @@ def _opened(folders: Sequence[Path]) -> Iterator[dict[str, Study]]:
 
 @dataclass
 class _Sources:
-    """What is read of studies of one space, by their names. Raises InputError where they are not."""
+    """The content of studies of one space, by their names.
+
+    Raises InputError where their spaces differ, or where no trial has ended.
+    """
 
     studies: Mapping[str, Study]
     records: list[list[TrialRecord]] = field(init=False)
-    """Of each, every trial by number."""
+    """Every trial of each study, by number."""
     joined: Joined = field(init=False)
 
     def __post_init__(self) -> None:
@@ -166,11 +169,11 @@ class _Sources:
         return [self.records[index][number] for (index, number), *_ in self.joined.places]
 
     def space(self, name: str) -> SearchSpace:
-        """Of the new study."""
+        """Return the space of the new study."""
         return joined_space(self.spaces, name, sum(record.state in FINISHED for record in self.taken))
 
     def told(self) -> list[Source]:
-        """What became of each."""
+        """Describe what became of each study."""
         rows = []
         for index, (name, study) in enumerate(self.studies.items()):
             own, left_out = self.records[index], (self.joined.dropped[index], self.joined.unfinished[index])

@@ -1,7 +1,7 @@
-"""What stops a search though no trial is to blame: a full disk, a database out of reach, a cluster whose nodes died.
+"""Obstacles that stop a search by no trial's fault: a full disk, a database out of reach, a cluster whose nodes died.
 
-Such a trial is not failed but left unfinished, for `kansearch resume`. A worker reports it as `{"obstacle": reason}`;
-the driver raises `ObstacleError`, which Ray Tune wraps and `resumable` brings to light again.
+A trial that meets one is not failed but left unfinished, for `kansearch resume`. A worker reports the obstacle as
+`{"obstacle": reason}`. The driver raises `ObstacleError`, which Ray Tune wraps and `resumable` brings to light again.
 """
 
 from __future__ import annotations

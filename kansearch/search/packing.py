@@ -22,13 +22,16 @@ __all__ = ["MOST", "Packing", "choose", "evened", "times"]
 MOST = 16
 """Trials on one GPU: beyond, its throughput no longer rises (`python -m tests.benchmarks.packing`)."""
 _NEARLY = 0.95
-"""Of the highest speed-up: a few trials more at once would cost the sampler knowledge, and each trial time."""
+"""Share of the highest speed-up that is enough.
+
+A few trials more at once would cost the sampler knowledge, and each trial time.
+"""
 _NEXT_TO_NOTHING = 1.1
 _QUANTILE = 0.95
 _MARGIN = 2.0
-"""Of the estimated peak: trials on an H200 reserved 1.6 to 2.1 times as much, but for the smallest."""
+"""Factor on the estimated peak: trials on an H200 reserved 1.6 to 2.1 times as much, except the smallest."""
 _CONTEXT_MIB = 900
-"""Of a process beside its tensors (`trials.memory.CONTEXT_MIB`)."""
+"""Memory of a process beside its tensors (`trials.memory.CONTEXT_MIB`)."""
 _UNITS = 10_000
 _SMALL_STEP = 2e10
 """FLOPs of a training step. On an H100 steps of at most 2.2e10, half below 1.4e9, gained 2.4 times by sharing."""
@@ -46,17 +49,17 @@ class Packing:
 
     @property
     def share(self) -> float:
-        """Of a GPU, of each trial."""
+        """Share of a GPU that each trial gets."""
         return _share(self.per_gpu)
 
     @property
     def line(self) -> str:
-        """For the user."""
+        """The decision in one line, for the user."""
         trials = "1 trial" if self.per_gpu == 1 else f"{self.per_gpu} trials"
         return f"gpus_per_trial auto: {trials} on a GPU; {self.reason}"
 
     def document(self) -> dict[str, Any]:
-        """As JSON, from which it can be made again."""
+        """Return the decision as JSON, from which it can be made again."""
         return asdict(self)
 
 
@@ -88,7 +91,7 @@ def are_small(steps: Sequence[float]) -> bool:
 
 
 def fill(trial_mib: Sequence[float], memory_mib: float, cores: int, largest_step: float) -> tuple[int, str]:
-    """As many trials as fit on a GPU, and why: their steps are small.
+    """Return how many trials fit on a GPU, and why: their steps are small.
 
     trial_mib: estimated peak memory of configurations. cores: as for `choose`. largest_step: FLOPs.
     """

@@ -1,4 +1,4 @@
-"""What a search would meet, from configurations drawn at random: their sizes, and which of them break a constraint.
+"""Preview a search by configurations drawn at random: their sizes, and which of them break a constraint.
 
 Nothing is trained; `kansearch.search.duration` estimates the time.
 """
@@ -59,7 +59,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Share:
-    """What becomes of the configurations with one option of one hyperparameter, or a third of its range."""
+    """Counts of what becomes of configurations with one option of one hyperparameter, or a third of its range."""
 
     hyperparameter: str
     option: str
@@ -95,7 +95,10 @@ class Plan:
         return dict(Counter(each.problem for each in self.drawn if each.problem is not None).most_common())
 
     def spreads(self) -> dict[str, Spread]:
-        """Of each size, over all that can be built, infeasible ones included; empty where none can."""
+        """Quantiles of each size, over all configurations that can be built, infeasible ones included.
+
+        The mapping is empty where none can be built.
+        """
         import numpy as np
 
         known = [each.sizes for each in self.drawn if each.sizes is not None]
@@ -105,7 +108,7 @@ class Plan:
         }
 
     def shares(self) -> list[Share]:
-        """For each option of each choice and each third of each range, in the order of the file."""
+        """The `Share` of each option of each choice and each third of each range, in the order of the file."""
         return list(self._shares())
 
     def _shares(self) -> Iterator[Share]:
@@ -117,7 +120,7 @@ class Plan:
                 yield Share(name, option, len(chosen), sum(each.infeasible for each in chosen), invalid)
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the plan as JSON."""
         return {
             "study": self.space.study,
             "constraints": dict(self.space.constraints),

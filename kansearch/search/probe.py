@@ -37,7 +37,7 @@ def join(address: str) -> dict[str, str]:
 
 
 def kind_of(text: str) -> str:
-    """What Ray's refusal means."""
+    """Return the kind of Ray's refusal, by its text."""
     signs = {
         "token": ("InvalidAuthToken", "authentication token"),
         "version": ("Version mismatch",),

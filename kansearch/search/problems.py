@@ -83,23 +83,23 @@ def _straight(size: float) -> float:
 
 
 class Searchable(Protocol):
-    """What a simulated search needs: a problem of this module, or `kansearch.search.recorded.RecordedProblem`."""
+    """A problem for a simulated search: one of this module, or `kansearch.search.recorded.RecordedProblem`."""
 
     @property
     def name(self) -> str:
-        """By which it is chosen."""
+        """The name by which it is chosen."""
 
     def about(self) -> str:
-        """What is to be known of it, in one line; may be empty."""
+        """Describe the problem in one line; may be empty."""
 
     def space(self, conditional: bool) -> SearchSpace:
-        """What is searched, with branches or without."""
+        """Return the space that is searched, with branches or without."""
 
     def feasibility(self, conditional: bool) -> Feasibility:
         """Checks its constraints."""
 
     def device_seconds(self, usual: float) -> float:
-        """Of a search, unless said otherwise."""
+        """Device-seconds of a search, unless said otherwise."""
 
     def curve(self, config: Mapping[str, Any], rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
         """Every epoch's result of a trial with `config`; without `rng` there is no noise."""
@@ -136,7 +136,7 @@ class Problem:
         return Feasibility({})
 
     def device_seconds(self, usual: float) -> float:
-        """Of a search, unless said otherwise: the usual ones."""
+        """Device-seconds of a search, unless said otherwise: the usual ones."""
         return usual
 
     def curve(self, config: Mapping[str, Any], rng: np.random.Generator | None = None) -> list[dict[str, Any]]:

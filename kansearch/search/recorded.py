@@ -61,7 +61,7 @@ class RecordedProblem:
         return [{"accuracy": accuracy, "parameters": size} for accuracy, size in fitted["front"]]
 
     def about(self) -> str:
-        """What was recorded, and how far off the surrogate is."""
+        """Describe what was recorded, and how far off the surrogate is."""
         recording = _recording(self)
         about = recording.about
         held_out, call = about["surrogate"]["held_out"], about["calls"][0]
@@ -78,7 +78,7 @@ class RecordedProblem:
         )
 
     def device_seconds(self, usual: float) -> float:
-        """What 60 trials to their end took, on average over the recording's complete runs."""
+        """Device-seconds of 60 trials to their end, on average over the recording's complete runs."""
         recording = _recording(self)
         seconds = [float(run.curves["seconds"].sum()) for run in recording.runs if run.state == "complete"]
         return float(round(_FULL_TRIALS * np.mean(seconds)))
@@ -95,7 +95,7 @@ class _Counted(Feasibility):
 
 
 def recorded_problems() -> list[RecordedProblem]:
-    """Of each recorded benchmark that comes with kansearch."""
+    """The problem of each recorded benchmark that comes with kansearch."""
     return [RecordedProblem(name) for name in recordings()]
 
 

@@ -1,6 +1,7 @@
-"""What was measured of sharing GPUs, remembered for all studies of a user: `$XDG_CACHE_HOME/kansearch/sharing.json`.
+"""Measurements of sharing GPUs, remembered for all studies of a user: `$XDG_CACHE_HOME/kansearch/sharing.json`.
 
-One `Sharing` a key; the key tells what it depends on. The file is disposable: one that cannot be read is measured anew.
+Each key has one `Sharing`; the key tells what that depends on. The file is disposable: where it
+cannot be read, sharing is measured anew.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ _KEPT = 200
 _CONTENT = TypeAdapter(dict[str, Sharing])
 _PACKAGES = ("torch", "triton")
 _IRRELEVANT = {"epochs", "seed"}
-"""Of a configuration: what changes neither a step's time nor its memory."""
+"""Keys of a configuration that change neither a step's time nor its memory."""
 _log = logging.getLogger(__name__)
 
 
 def key_of(space: SearchSpace, drawn: int, most: int, gpus: Sequence[tuple[str, int]]) -> str:
-    """What a measurement depends on, as 64 characters.
+    """Return what a measurement depends on, as 64 characters.
 
     Args:
         space: by the configurations drawn from it, its constraints, and the CPU threads of a trial.
@@ -50,7 +51,7 @@ def key_of(space: SearchSpace, drawn: int, most: int, gpus: Sequence[tuple[str, 
 
 
 def _configurations(space: SearchSpace, drawn: int) -> list[object]:
-    """Those that a plan of this space would draw."""
+    """The configurations that a plan of this space would draw."""
     suggest = RandomSuggest(random.Random(space.search.seed))
     found: list[object] = []
     for _ in range(drawn):
@@ -69,7 +70,7 @@ def _version(package: str) -> str | None:
 
 
 class Remembered:
-    """The file, read and written as a whole. What goes wrong with it is logged, and nothing else."""
+    """The file, read and written as a whole. Any failure to do so is logged, and nothing else."""
 
     def __init__(self, path: Path | None = None) -> None:
         cache = os.environ.get("XDG_CACHE_HOME")
@@ -77,7 +78,7 @@ class Remembered:
         self.path = path or folder / "kansearch" / "sharing.json"
 
     def get(self, key: str) -> Sharing | None:
-        """What was measured under this key."""
+        """Return the measurement under this key; None where there is none."""
         return self._read().get(key)
 
     def put(self, key: str, sharing: Sharing) -> None:

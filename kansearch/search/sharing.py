@@ -138,7 +138,7 @@ class _Unknown(Exception):
 
 
 class _Deadline:
-    """Raises _Unknown where the search is to end, or so many seconds have gone."""
+    """Raises _Unknown where the search must end, or `seconds` have passed."""
 
     def __init__(self, seconds: float, stopping: Callable[[], bool]) -> None:
         self._seconds, self._stopping = seconds, stopping
@@ -152,7 +152,7 @@ class _Deadline:
 
 
 def _measured(drawn: Sequence[Drawn], trial_mib: Sequence[float], most: int, check: Callable[[], None]) -> Sharing:
-    """What configurations gain by sharing a GPU, measured in a Ray actor on one. Raises _Unknown."""
+    """Measure what configurations gain by sharing a GPU, in a Ray actor on one. Raises _Unknown."""
     import ray
 
     configs = [each.config.model_dump(mode="json") for each in drawn if each.config]

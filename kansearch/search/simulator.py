@@ -129,7 +129,7 @@ class _Clock:
 
 
 def hypervolume_of(points: Sequence[dict[str, float]]) -> float:
-    """Of objectives' values, such as a known front's, on the scale of every study."""
+    """Hypervolume of objectives' values, for example a known front's, on the scale of every study."""
     return _volume([costs(OBJECTIVES, point) for point in points])
 
 

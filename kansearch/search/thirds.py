@@ -66,5 +66,5 @@ def _same(option: Scalar, value: Scalar) -> bool:
 
 
 def _text(option: Scalar) -> str:
-    """As in a file."""
+    """Write the option as in a file."""
     return option if isinstance(option, str) else json.dumps(option)

@@ -42,10 +42,10 @@ _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_AL
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the driver sends to a worker."""
+    """A request that the driver sends to a worker."""
 
     number: int
-    """Under which its checkpoints lie in `place`."""
+    """Number under which its checkpoints lie in `place`."""
     config: dict[str, Any]
     place: str
     data_dir: str | None
@@ -56,7 +56,7 @@ class Request:
     final: bool = False
     """Train on the whole training split, validation images too, and measure once on the test split at the end."""
     assignment: int = -1
-    """Under which the driver knows it."""
+    """Number under which the driver knows it."""
     rungs: list[int] = dataclasses.field(default_factory=list)
     """Epochs after which the driver decides whether the trial goes on."""
     checkpoint_seconds: float = 0.0
@@ -64,7 +64,7 @@ class Request:
 
     @property
     def text(self) -> str:
-        """As JSON."""
+        """The request as JSON."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
@@ -74,20 +74,20 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a trial has done since its last report."""
+    """A report of what a trial has done since its last report."""
 
     assignment: int
-    """The request's."""
+    """Assignment of the request."""
     results: list[dict[str, Any]]
     """Epochs by the fields of `EpochResult`; the last may be a failure or an obstacle instead."""
     ended: bool
     """Whether there will be no other report of this trial."""
     seconds: float
-    """From the moment at which the worker got the trial."""
+    """Seconds from the moment at which the worker got the trial."""
 
     @property
     def text(self) -> str:
-        """As JSON: one string, so that Ray Tune flattens nothing."""
+        """The report as JSON: one string, so that Ray Tune flattens nothing."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
@@ -122,7 +122,7 @@ def train(request: Request) -> Iterator[dict[str, Any]]:
 
 
 def _ended(error: Exception, request: Request) -> dict[str, str]:
-    """What to report of a trial that raised: its failure, whose traceback is kept, or an obstacle in its way."""
+    """Return what to report of a trial that raised: its failure, whose traceback is kept, or an obstacle in its way."""
     checkpoints, text, more = checkpoints_at(request.place), "".join(traceback.format_exception(error)), ""
     found = obstacle(error, checkpoints)
     try:
@@ -190,7 +190,7 @@ def one_line(error: BaseException, more: str = "") -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What a worker runs: `prepare` once, when it starts, and `train` for each trial."""
+    """The two functions that a worker runs: `prepare` once, when it starts, and `train` for each trial."""
 
     prepare: Callable[[str | None, float, int], str]
     train: Callable[[Request], Iterator[dict[str, Any]]]

@@ -1,4 +1,4 @@
-"""What goes with trials into the study that they are merged into: the front's weights, tracebacks, confirmations."""
+"""Copy what goes with trials into a merged study: the front's weights, tracebacks, confirmations."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Luggage:
         return text is not None
 
     def _try(self, index: int, read: Callable[[], T | None]) -> T | None:
-        """What `read` reads of a study; nothing where its place is out of reach, as it was said to be before."""
+        """Return what `read` reads of a study; None where its place is out of reach, now or in an earlier call."""
         name = self._names[index]
         if name in self.out_of_reach:
             return None

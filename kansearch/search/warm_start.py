@@ -1,4 +1,4 @@
-"""What another study's trials are worth to this one: results its sampler may learn from, configurations to try first.
+"""The worth of another study's trials to this one: results its sampler may learn from, configurations to try first.
 
     start = warm_start(other.records(), study.space, other.space)
 
@@ -36,12 +36,12 @@ class Observation:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What a study can take from another.
+    """The trials that a study can take from another.
 
     Attributes:
         observations: the complete trials that are results here, by number.
-        proposals: hyperparameters of the other's front, in its order, each once; those that are missing the sampler
-            is to propose.
+        proposals: hyperparameters of the other's front, in its order, each once. The sampler proposes those that
+            are missing.
         skipped: how many trials are left out of either and the commonest reason, in one line; empty if none is.
     """
 
@@ -51,7 +51,7 @@ class WarmStart:
 
 
 def warm_start(records: Sequence[TrialRecord], space: SearchSpace, other: SearchSpace) -> WarmStart:
-    """What a study of `space` can take from `records`, all trials of a study of `other`.
+    """Return what a study of `space` can take from `records`, all trials of a study of `other`.
 
     Data, epochs and seed of a proposal are this study's where it fixes them. What `space` puts in its queue itself is
     not proposed again, and nothing is taken that breaks a constraint of `space` by what was measured.

@@ -32,8 +32,11 @@ def load_config(path: Path) -> TrialConfig:
 
 
 def load_source(path: Path) -> dict[str, Any]:
-    """What such a file says under `source` of where the configuration comes from, as it stands there; empty where it
-    says nothing. Raises as `load_config`."""
+    """The mapping under `source` in such a file, as it stands there; empty where there is none.
+
+    It says where the configuration comes from. Raises InputError if the file cannot be read, SpaceError with
+    everything wrong in its YAML.
+    """
     issues = Issues()
     root = compose(read_text(path), str(path), issues)
     if issues.found:
@@ -43,7 +46,7 @@ def load_source(path: Path) -> dict[str, Any]:
 
 
 def parse_config(text: str, file: str) -> TrialConfig:
-    """As `load_config`, from the file's text; `file` is its name in errors."""
+    """Read a configuration as `load_config` does, from the file's text; `file` is its name in errors."""
     issues = Issues()
     root = compose(text, file, issues)
     if not isinstance(root, MapNode):
@@ -66,7 +69,7 @@ def parse_config(text: str, file: str) -> TrialConfig:
 
 
 def _check_version(root: MapNode, file: str) -> None:
-    """A file that can't be read and is from a newer version is told apart. Raises InputError."""
+    """Raises InputError where a file that cannot be read is from a newer version."""
     source = plain(root).get("source")
     versions = source.get("versions") if isinstance(source, dict) else None
     written = versions.get("kansearch") if isinstance(versions, dict) else None

@@ -34,7 +34,7 @@ def enqueued_points(
 
 
 def _problem(point: Mapping[str, Scalar], before: Sequence[Mapping[str, Scalar]]) -> str | None:
-    """What is wrong with a configuration that the space holds."""
+    """Say what is wrong with a configuration that the space holds; None where nothing is."""
     if not point:
         return "sets nothing that the space varies, so the sampler proposes all of it; remove it, or set a value"
     if point in before:

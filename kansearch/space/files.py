@@ -64,7 +64,7 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _nearby(path: Path) -> str:
-    """What may have been meant by a path that leads nowhere."""
+    """Name what a path that leads nowhere may have meant; empty where nothing is like it."""
     if path.stem in {name for name, _, _ in shipped_spaces()}:
         return f"; the shipped space is named without suffix: {path.stem}"
     there = [each.name for each in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
@@ -72,7 +72,7 @@ def _nearby(path: Path) -> str:
 
 
 def _folder() -> Path:
-    """In an installed package the spaces lie inside it, in a checkout beside it."""
+    """The folder of the shipped spaces: inside an installed package, beside the package in a checkout."""
     package = Path(kansearch.__file__).parent
     inside = package / "search_spaces"
     return inside if inside.is_dir() else package.parent / "search_spaces"

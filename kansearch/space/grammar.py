@@ -1,4 +1,4 @@
-"""What may stand where in a search-space file, derived from the pydantic models: no field is named twice.
+"""The grammar of a search-space file, derived from the pydantic models: no field is named twice.
 
 Leaf      a plain value, or a distribution of it
 Record    a mapping with known keys
@@ -119,7 +119,7 @@ def space_grammar() -> Record:
 
 
 def _any_data(data: OneOf) -> Record:
-    """Of a configuration to try first, whose data set need not be named: the keys of all of them."""
+    """The data of a configuration to try first, whose data set need not be named: the keys of all data sets."""
     common = _record(DataConfig)
     own = {name: leaf for member in data.members.values() for name, leaf in member.fields.items()}
     return replace(common, fields={**own, **common.fields})

@@ -46,7 +46,7 @@ def load_space(path: Path, overrides: Sequence[str] = ()) -> SearchSpace:
 
 
 def parse_space(text: str, file: str, overrides: Sequence[str] = ()) -> SearchSpace:
-    """As `load_space`, from the file's text; `file` is its name in errors."""
+    """Read a search space as `load_space` does, from the file's text; `file` is its name in errors."""
     issues = Issues()
     root = _root(text, file, issues)
     grammar = space_grammar()
@@ -118,7 +118,7 @@ def _check_sampler(space: SearchSpace, root: MapNode, issues: Issues) -> None:
 
 
 def _check_deterministic(space: SearchSpace, root: MapNode, issues: Issues) -> None:
-    """What differs from run to run decides nothing in a deterministic search."""
+    """Note budgets and objectives that differ from run to run: they decide nothing in a deterministic search."""
     if not space.search.deterministic:
         return
     for name in ("time_budget", "device_budget"):

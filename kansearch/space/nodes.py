@@ -68,7 +68,7 @@ class MapNode:
 
 @dataclass(frozen=True)
 class Broken:
-    """A value that was reported already and is to be passed over."""
+    """A value that was reported already; checks pass over it."""
 
     mark: Mark
 
@@ -84,11 +84,11 @@ class Issues:
 
     @property
     def found(self) -> tuple[SpaceIssue, ...]:
-        """What was found, in the order of finding."""
+        """The issues that were found, in the order of finding."""
         return tuple(self._found)
 
     def add(self, mark: Mark, path: str, reason: str) -> None:
-        """Note one more thing wrong, once. What a terminal would obey is shown as an escape."""
+        """Note one more thing wrong, once. Characters that a terminal would obey are shown as escapes."""
         self._found[SpaceIssue(mark.file, mark.line, mark.column, _printable(path), _printable(reason))] = None
 
 

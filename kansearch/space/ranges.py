@@ -18,7 +18,7 @@ _ENUMERATED = 2000  # values of a range that are tried against the field; of a l
 
 
 class Failed:
-    """In the place of a subtree in which something is wrong."""
+    """Stands in the place of a subtree in which something is wrong."""
 
 
 FAILED = Failed()
@@ -107,7 +107,7 @@ class RangeChecker:
 
 
 def _relation(low: Any, high: Any, log: bool, step: Any) -> str:
-    """What is wrong between the parts of a range; empty if nothing is."""
+    """Say what is wrong between the parts of a range; empty if nothing is."""
     if low > high:
         return f"low <= high must hold, got low={show(low)}, high={show(high)}"
     if log and low <= 0:

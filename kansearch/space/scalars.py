@@ -1,4 +1,4 @@
-"""What a plain YAML word means here: numbers are numbers, and only true and false are booleans.
+"""The meaning of a plain YAML word here: numbers are numbers, and only true and false are booleans.
 
 PyYAML's own rules (YAML 1.1) read `1e-3` as text, `012` as ten, `1:30` as ninety and `on` as true.
 """

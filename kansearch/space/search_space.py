@@ -86,7 +86,7 @@ class SearchSpace:
             raise InputError(f"{self.file}: the drawn configuration is not valid: {place}: {first['msg']}") from None
 
     def values(self, suggest: Suggest) -> dict[str, Any]:
-        """As `sample`, but as plain values that were not checked together."""
+        """Draw as `sample` does, but return plain values that were not checked together."""
         return {key: _draw(each, key, suggest) for key, each in self.tree.items()}
 
     def hyperparameters(self) -> dict[str, Distribution]:
@@ -134,17 +134,17 @@ class GivenSuggest:
         self._otherwise = otherwise
 
     def categorical(self, name: str, options: Sequence[Scalar]) -> Scalar:
-        """What is given."""
+        """Return the given value, or ask `otherwise` where it is left out."""
         return self._given[name] if name in self._given else self._otherwise.categorical(name, options)
 
     def integer(self, name: str, low: int, high: int, log: bool, step: int) -> int:
-        """What is given."""
+        """Return the given value, or ask `otherwise` where it is left out."""
         if name in self._given:
             return cast(int, self._given[name])
         return self._otherwise.integer(name, low, high, log, step)
 
     def float_(self, name: str, low: float, high: float, log: bool, step: float | None) -> float:
-        """What is given."""
+        """Return the given value, or ask `otherwise` where it is left out."""
         if name in self._given:
             return cast(float, self._given[name])
         return self._otherwise.float_(name, low, high, log, step)

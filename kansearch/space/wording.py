@@ -36,7 +36,7 @@ def show(value: object) -> str:
 
 
 def describe(node: Node) -> str:
-    """What stands at a node, as one would write it on one line, cut at 60 characters."""
+    """Show what stands at a node, as one would write it on one line, cut at 60 characters."""
     if isinstance(node, ScalarNode):
         return show(node.value)
     text = ""
@@ -84,7 +84,7 @@ def suggest(word: object, names: Iterable[str]) -> str:
 
 
 def expects(leaf: Leaf) -> str:
-    """What a leaf takes, in words."""
+    """Describe in words what a leaf takes."""
     if leaf.names:
         return f"one of: {listed([*leaf.names, *([None] if leaf.nullable else [])])}"
     kinds = [kind for kind in leaf.kinds if not (kind is int and float in leaf.kinds)]

@@ -35,12 +35,13 @@ class Confirmed:
     """A trial and its seeds."""
 
     trial: TrialRecord
-    """As the search left it."""
+    """The trial as the search left it."""
     runs: Sequence[SeedRecord]
-    """By seed, failed ones too; none has the seed that the search had."""
+    """The runs by seed, failed ones too; none has the seed that the search had."""
     objectives: Mapping[str, Direction]
     probability: float | None = None
-    """Of being on the front of the confirmed trials, on these test images; None with fewer than `LEAST_SEEDS` seeds."""
+    """Probability of being on the front of the confirmed trials, on these test images; None with fewer than
+    `LEAST_SEEDS` seeds."""
     on_front: bool = False
     """Whether its means are on the front of the confirmed trials' means."""
     spreads: Mapping[str, Spread] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Confirmed:
 
     @cached_property
     def samples(self) -> dict[str, list[float]]:
-        """Of each objective, and of each figure of the test split, its value with each complete seed."""
+        """Values of each objective, and of each figure of the test split, one for each complete seed."""
         names = [name for name in self.metrics if name.startswith("test_")]
         rows = [{**{name: run.metrics[name] for name in names}, **run.values} for run in self.complete]
         return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
@@ -101,7 +102,7 @@ class Confirmed:
 
     @cached_property
     def differences(self) -> dict[str, float]:
-        """Of each objective that is measured on images: at selection, minus confirmed."""
+        """Value at selection minus the confirmed mean, for each objective that is measured on images."""
         selected = self.trial.values
         return {name: selected[name] - self.mean[name] for name in self.values if name in ON_TEST and name in selected}
 
@@ -233,7 +234,7 @@ def _spreads(rows: Sequence[Confirmed]) -> dict[int, dict[str, Spread]]:
 
 
 def _probabilities(rows: Sequence[Confirmed], objectives: Mapping[str, Direction]) -> dict[int, float]:
-    """Of each trial with enough seeds, by its number."""
+    """Probability of being on the front, for each trial with enough seeds, by its number."""
     if not any(len(row.complete) >= LEAST_SEEDS for row in rows):
         return {}
     shares = front_probabilities([signed(objectives, [run.values for run in row.complete]) for row in rows])

@@ -1,4 +1,4 @@
-"""What is confirmed as the cells of a table, the same in a terminal, in the report and in MLflow."""
+"""The confirmed trials as the cells of a table, the same in a terminal, in the report and in MLflow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def headings(objectives: Iterable[str]) -> list[str]:
 
 
 def cells(row: Confirmed, objectives: Iterable[str]) -> list[str]:
-    """A trial's, one under each of `headings`."""
+    """The cells of a trial, one under each of `headings`."""
     figures = [cell for name in _names(objectives) for cell in _cells(row, name)]
     return [str(row.trial.number), str(len(row.complete)), *figures, _sure(row)]
 
@@ -33,8 +33,11 @@ def _sure(row: Confirmed) -> str:
 
 
 def caveats(rows: Sequence[Confirmed], study: str, home: str = "") -> list[str]:
-    """What the table does not say by itself, in a sentence each: what its intervals hold, which of them are a trial's
-    own, and what to run where there are too few seeds for any. `home`: option that names the folder of studies."""
+    """Sentences that say what the table does not say by itself.
+
+    They tell what its intervals hold, which of them are a trial's own, and what to run where there are too few seeds
+    for any. `home`: option that names the folder of studies.
+    """
     few = [row for row in rows if 0 < len(row.complete) < LEAST_SEEDS]
     lines = []
     if any(row.sampling is not None for row in rows):

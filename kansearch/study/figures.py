@@ -41,7 +41,10 @@ def describe(config: Mapping[str, Any]) -> str:
 
 
 def _bases(model: Mapping[str, Any]) -> str:
-    """Of the convolutions, and after a plus of a KAN classifier that may have another: `plain+fourier(7)`."""
+    """Name the basis of the convolutions, and after a plus that of a KAN classifier that may have another.
+
+    Example: `plain+fourier(7)`.
+    """
     convolutions = "plain" if model.get("convolution") == "plain" else _basis(model["basis"])
     if model.get("classifier") != "kan" or "classifier_basis" not in model:
         return convolutions

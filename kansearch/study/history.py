@@ -34,7 +34,7 @@ class History:
     warm_start: Mapping[str, Any] = field(default_factory=dict)
 
     def attributes(self) -> dict[str, Any]:
-        """Of the Optuna study, as JSON; what is empty is left out."""
+        """Attributes of the Optuna study, as JSON; empty ones are left out."""
         everything = {
             ELAPSED: self.elapsed_seconds,
             SESSIONS: list(self.sessions),

@@ -24,9 +24,9 @@ class Joined:
     """The trials that are taken, by their new numbers; of each study's the number that is left out."""
 
     trials: Sequence[FrozenTrial]
-    """As they were."""
+    """The trials as they were."""
     places: Sequence[Sequence[Place]]
-    """Of each trial: where it was taken from, then where else it is."""
+    """Places of each trial: where it was taken from, then where else it is."""
     dropped: Sequence[int]
     """Trials that are taken from another study, which has them too."""
     unfinished: Sequence[int]

@@ -24,15 +24,15 @@ class Places:
     checkpoints: str | None = None
 
     def __str__(self) -> str:
-        """As the file says it."""
+        """The text of the file `PLACES`."""
         return json.dumps({name: each for name, each in asdict(self).items() if each is not None}, indent=2) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> Places:
-        """What the file says. Raises KansearchError where it is damaged.
+        """Read the places from the file. Raises KansearchError where it is damaged.
 
-        A folder that was moved or copied takes its database along: an SQLite file in it of the name that is written is
-        the one that is meant, wherever it was.
+        A folder that was moved or copied takes its database along. So an SQLite file in it that has the written name is
+        used, wherever the written path leads.
         """
         try:
             document = json.loads(path.read_text())

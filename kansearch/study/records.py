@@ -10,7 +10,7 @@ __all__ = ["EPOCH_METRICS", "FINISHED", "Proposal", "Rungs", "State", "TrialReco
 
 State = Literal["running", "complete", "pruned", "fail", "infeasible"]
 Rungs = Mapping[str, tuple[int, int, bool]]
-"""What a scheduler decided about a trial, by epoch: the trial's rank, the trials compared, whether it went on."""
+"""Decisions of a scheduler about a trial, by epoch: the trial's rank, the trials compared, whether it went on."""
 
 FINISHED: frozenset[State] = frozenset({"complete", "pruned", "fail"})
 """States that use up the budget of trials; an infeasible configuration trains nothing and uses none."""
@@ -49,7 +49,7 @@ class TrialRecord:
     held_seconds: float | None = None
     """Device-seconds from hand-out on, over all of its workers; None where epochs alone were timed."""
     source: Mapping[str, Any] | None = None
-    """Of a trial that was merged into this study: the `study` that trained it, and its `number` there."""
+    """Origin of a trial that was merged into this study: the `study` that trained it, and its `number` there."""
 
     @property
     def first_number(self) -> int:
@@ -58,7 +58,7 @@ class TrialRecord:
 
     @property
     def key(self) -> Hashable:
-        """What tells it apart from the others that are kept with it."""
+        """The key that tells it apart from the others that are kept with it."""
         return self.number
 
     @property

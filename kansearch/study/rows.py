@@ -79,7 +79,7 @@ def trial_row(study_id: int, number: int, trial: FrozenTrial) -> dict[str, Any]:
 
 
 def ended_row(state: TrialState) -> dict[str, Any]:
-    """What changes in the row of a trial that ends now."""
+    """The columns that change in the row of a trial that ends now, with their new values."""
     return {"state": state, "datetime_complete": datetime.now(UTC).replace(tzinfo=None)}
 
 

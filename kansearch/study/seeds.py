@@ -21,9 +21,9 @@ from kansearch.study.records import TrialRecord
 __all__ = ["ON_TEST", "TEST_PREFIX", "SeedRecord", "SeedStore"]
 
 TEST_PREFIX = "test_"
-"""Before the names of the test split's figures among others."""
+"""Prefix of the names of the test split's figures, where they stand among others."""
 ON_TEST = {"accuracy": "test_accuracy", "mean_iou": "test_mean_iou", "validation_loss": "test_loss"}
-"""What an objective that a search measures on held-out images is on the test split."""
+"""Names of figures on the test split, by the objective that a search measures on held-out images."""
 _NO_MEASUREMENT = frozenset({"images"})
 
 
@@ -37,7 +37,7 @@ class SeedRecord(TrialRecord):
 
     seed: int = 0
     test: Mapping[str, Any] = field(default_factory=dict)
-    """What `trials.run.evaluate` measured; empty unless complete."""
+    """Measurements of `trials.run.evaluate`; empty unless complete."""
 
     @property
     def key(self) -> Hashable:

@@ -1,5 +1,7 @@
-"""What several seeds say of a trial: the interval of a mean, and how sure its place on the front is; what the size of a
-test split says of an accuracy. No I/O."""
+"""Statistics of a trial's seeds: the interval of a mean, and how sure the trial's place on the front is. No I/O.
+
+Also the uncertainty of an accuracy that comes from the size of the test split.
+"""
 
 from __future__ import annotations
 

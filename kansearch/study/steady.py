@@ -93,7 +93,7 @@ class SteadyStorage(RDBStorage):
 
     @_steady
     def read(self, reader: Callable[[Connection], T]) -> T:
-        """What `reader` reads, all of it as the database was at one moment."""
+        """Return what `reader` reads, all of it as the database was at one moment."""
         with self.engine.connect() as connection:
             if self.engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN")  # Python's sqlite3 begins no transaction for reading
@@ -243,7 +243,7 @@ def _seconds_of_patience() -> float:
 
 
 def _connect_arguments(address: URL, patience: float) -> dict[str, Any]:
-    """What the driver needs to notice a database that does not answer; the URL's own settings go before."""
+    """Arguments that let the driver notice a database that does not answer; settings in the URL take precedence."""
     arguments: dict[str, dict[str, Any]] = {
         "sqlite": {"timeout": min(_ATTEMPT_SECONDS, patience)},
         "postgresql": {"connect_timeout": _ATTEMPT_SECONDS, "tcp_user_timeout": int(patience * 1000)},

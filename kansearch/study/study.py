@@ -165,7 +165,7 @@ class Study:
         return read_trials(self._optuna, numbers)
 
     def as_records(self, trials: Sequence[optuna.trial.FrozenTrial]) -> list[TrialRecord]:
-        """What `optuna_trials` gave, as records."""
+        """Make records of the trials that `optuna_trials` gave."""
         return [self._trials.as_record(trial) for trial in trials]
 
     def finished(self) -> int:
@@ -179,11 +179,11 @@ class Study:
 
     @property
     def sessions(self) -> list[Mapping[str, Any]]:
-        """On what its drivers ran, oldest first: see `add_session`."""
+        """Descriptions of what its drivers ran on, oldest first: see `add_session`."""
         return list(self._optuna.user_attrs.get(SESSIONS, []))
 
     def pictures(self) -> list[Path]:
-        """What the report has drawn into the folder so far."""
+        """Pictures that the report has drawn into the folder so far."""
         return [path for name in PICTURES if (path := self.folder / name).is_file()]
 
     @property
@@ -193,7 +193,7 @@ class Study:
 
     @property
     def history(self) -> History:
-        """What it knows beside its space and its trials."""
+        """Everything that the study knows beside its space and its trials."""
         known = (self.elapsed_seconds, self.sessions, self.usage, self.sequence, self.sources)
         return History(*known, warm_start=self._warm_start)
 
@@ -372,12 +372,12 @@ class Study:
         self._trials.note_study({ELAPSED: self.elapsed_seconds + seconds})
 
     def record(self, number: int) -> TrialRecord:
-        """What is known of one trial. Its driver knows a running one without asking the storage."""
+        """Return what is known of one trial. The driver knows a running trial without asking the storage."""
         return self._trials.record(number)
 
 
 def home_option(home: Path) -> str:
-    """What a command must be told to find the studies of `home` again; empty for the default folder."""
+    """Return the option with which a command finds the studies of `home` again; empty for the default folder."""
     return "" if home == Path("studies") else f" --home {shlex.quote(str(home))}"
 
 

@@ -41,7 +41,7 @@ class Trials:
         self._running: dict[int, TrialRecord] = {}
 
     def record(self, number: int) -> TrialRecord:
-        """What is known of one trial."""
+        """Return what is known of one trial."""
         if number not in self._running:
             return self.as_record(self._storage.get_trial(self._id(number)))
         return self._running[number]

@@ -39,14 +39,14 @@ class Usage:
 
     @property
     def line(self) -> str | None:
-        """For the user; None where nothing was measured."""
+        """A line for the user; None where nothing was measured."""
         if self.busy is None:
             return None
         gpus = [f"{name} idle {share:.0%}" for name, share in self.idle.items()]
         return ", ".join([f"workers training {self.busy:.0%} of the time", *gpus])
 
     def document(self) -> dict[str, Any]:
-        """As JSON, from which it can be made again."""
+        """Return it as JSON, from which it can be made again."""
         gpus = {name: list(seconds) for name, seconds in self.gpus.items()}
         return {"slot_seconds": self.slot_seconds, "trial_seconds": self.trial_seconds, "gpus": gpus}
 

@@ -63,7 +63,7 @@ class ConfirmationStore:
             self._runs.write(record)
 
     def close(self, records: Sequence[SeedRecord], outcome: str) -> None:
-        """What is confirmed so far: the table confirm.json, in words confirm.md, and the report that shows it."""
+        """Write what is confirmed so far: the table confirm.json, in words confirm.md, and the report that shows it."""
         rows = confirmed(self._study.records(), records, self._study.objectives)
         columns = ["trial", "seeds", *self._columns(), "accuracy_sampling", "probability_on_front", "config"]
         log_table(self._client, self._parent, "confirm.json", columns, [self._row(row) for row in rows])

@@ -71,7 +71,7 @@ def log_model(folder: Path, run_id: str, tracking_uri: str, register: str | None
 
 
 def _log(client: MlflowClient, run_id: str, place: Path, model: TrainedModel) -> str:
-    """Through the client alone: MLflow's own `log_model` works on whatever store and run are the process's."""
+    """Log the model through the client alone: MLflow's own `log_model` works on the store and run of the process."""
     from mlflow.entities import LoggedModelOutput
 
     experiment = client.get_run(run_id).info.experiment_id

@@ -39,12 +39,12 @@ class RunStore(Protocol):
         """Bring the runs of records that changed up to date; `records` are all there are."""
 
     def close(self, records: Sequence[Any], outcome: str) -> None:
-        """Write what is to be seen at the end."""
+        """Write what users see at the end."""
 
 
 @dataclass(frozen=True)
 class StudyAddress:
-    """What another process needs to open a study. The tracking store is that of the moment."""
+    """The address with which another process opens a study. The tracking store is the one in use at the moment."""
 
     folder: Path
     storage_url: str
@@ -100,7 +100,7 @@ def write_runs(
 
 
 def _arrived(inbox: queue.SimpleQueue[_Message], patient: bool) -> list[_Message]:
-    """Everything that has come in; waits for something to do so, but not for long when writing is to be tried again."""
+    """Take everything that has come in. It waits until something comes, but not for long unless `patient`."""
     try:
         messages = [inbox.get(timeout=None if patient else _RETRY_SECONDS)]
     except queue.Empty:

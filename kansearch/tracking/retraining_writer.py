@@ -33,7 +33,7 @@ class RetrainingWriter:
         self.problem: str | None = None
         """Why the last attempt to write failed; None when MLflow is up to date."""
         self.run_id: str | None = None
-        """Of the run of the whole retraining, once it is known."""
+        """Identifier of the run of the whole retraining, once it is known."""
         self._rows: dict[int, list[Mapping[str, Any]]] = {}
         self._figures: dict[int, Mapping[str, Any]] = {}
         self._metrics: Mapping[str, Any] | None = None

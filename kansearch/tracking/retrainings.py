@@ -49,7 +49,7 @@ class RetrainingStore:
 
     @property
     def run_id(self) -> str:
-        """Of the run of the whole retraining."""
+        """Identifier of the run of the whole retraining."""
         return self._runs[None]
 
     def write_epochs(self, seed: int, rows: Sequence[Mapping[str, Any]]) -> None:

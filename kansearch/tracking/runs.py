@@ -86,7 +86,7 @@ class ChildRuns:
             self._closed[key] = record.state
 
     def _reopen(self, key: Hashable) -> None:
-        """Of a training that failed, and is tried again."""
+        """Reopen the run of a training that failed and is tried again."""
         del self._closed[key]
         self._client.update_run(self._runs[key], status="RUNNING")
         self._epochs[key] = last_step(self._client, self._runs[key], "train_loss")

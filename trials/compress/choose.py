@@ -26,9 +26,9 @@ Kind = Literal["exact", "table", "int8"]
 BATCHES = (1, 128)
 """Samples at once that are timed."""
 _RUNS, _SECONDS = 15, 0.3
-"""At most, of each way with each batch."""
+"""Most runs, and most seconds, of each way with each batch."""
 _SMALLEST_REACH = 12.0
-"""Of a table: SiLU goes straight on from there, and domain maps have come to their ends."""
+"""Smallest reach of a table: SiLU goes straight on from there, and domain maps have come to their ends."""
 _MARGIN = 1.25
 """A table reaches beyond the inputs seen by this factor."""
 _SHOWN = 0.9995
@@ -48,7 +48,7 @@ class LayerTiming:
     """Largest error of a plane out of the table, over the largest value of that plane; None where none was tried."""
     chosen: Kind
     reason: str
-    """In a few words, where it stays exact."""
+    """Why it stays exact, in a few words, where it does."""
 
 
 @torch.no_grad()

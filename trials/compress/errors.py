@@ -1,4 +1,4 @@
-"""What can go wrong with a model, its data or its training: errors whose message is for the user."""
+"""Errors of a model, its data or its training, whose message is for the user."""
 
 from __future__ import annotations
 

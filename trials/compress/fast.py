@@ -50,11 +50,11 @@ class FastLayer(nn.Module):
         raise NotImplementedError
 
     def row_bytes(self, z: Tensor) -> int:
-        """What a sample's planes take."""
+        """Bytes that a sample's planes take."""
         raise NotImplementedError
 
     def _in_pieces(self, z: Tensor) -> Tensor:
-        """So many samples at a time that their planes stay in the cache."""
+        """Compute a few samples at a time, so that their planes stay in the cache."""
         rows = max(piece_bytes(z.device) // max(self.row_bytes(z[:1]), 1), 1)
         pieces = [self.compute(piece) for piece in torch.split(z, rows)] if len(z) else [self.compute(z)]
         return torch.cat(pieces) if len(pieces) > 1 else pieces[0]

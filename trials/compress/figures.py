@@ -1,4 +1,4 @@
-"""What a network is worth and what it costs: on the test split, in bytes, and on this CPU."""
+"""The worth and the costs of a network: on the test split, in bytes, and on this CPU."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Figures:
 
     step: str
     accuracy: float
-    """On the test split; where there is a class for each pixel, of the labelled pixels."""
+    """Accuracy on the test split; of the labelled pixels where there is a class for each pixel."""
     parameters: int
     """Numbers that training changes, zeros among them."""
     nonzero: int
-    """Of these, what is not zero."""
+    """Numbers among `parameters` that are not zero."""
     edges: int
     """Edges that are not zero."""
     all_edges: int
     file_bytes: int
-    """Of the weights, as a safetensors file."""
+    """Bytes of the weights, as a safetensors file."""
     latency_ms: dict[str, float] = field(default_factory=dict)
     """Median time of a batch of 1 and of 128 samples, normalisation excluded, milliseconds."""
 

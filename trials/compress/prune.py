@@ -30,7 +30,7 @@ class LayerEdges:
     """A layer's edges, O outputs, I inputs and K kernel entries, over the inputs that it was shown."""
 
     name: str
-    """Of the module in the network."""
+    """Name of the module in the network."""
     layer: nn.Module
     spread: Tensor
     """Standard deviation of each edge's function: (O, I, K)."""

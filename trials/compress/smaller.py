@@ -28,12 +28,12 @@ SHOWN = 512
 
 
 _COMPUTED = {"int8": "int8 products", "table": "tables"}
-"""What a step is called, by the way that layers are computed."""
+"""Names of steps, by the way that layers are computed."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be done to a model."""
+    """The changes to make to a model."""
 
     prune: float = 0.0
     """Share of the edges to set to zero, in [0, 1)."""
@@ -44,7 +44,7 @@ class Wanted:
     tables: bool = False
     """Read bases from tables where that is faster here."""
     epochs: int = 0
-    """Of fine-tuning, after edges and channels are gone."""
+    """Epochs of fine-tuning, after edges and channels are gone."""
     rate: float = 0.5
     """Learning rate of fine-tuning over the configuration's."""
 

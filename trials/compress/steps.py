@@ -1,4 +1,4 @@
-"""What is kept of the steps from one model to another: the figures after each, and the networks, timed together."""
+"""The record of the steps from one model to another: the figures after each, and the networks, timed together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["Progress", "Steps", "final_metrics", "machine"]
 
 @dataclass(frozen=True)
 class Progress:
-    """Who is told what, while it happens."""
+    """Functions that are told of each step and of each epoch, while it happens."""
 
     step: Callable[[Figures], None]
     epoch: Callable[[EpochResult], None]
@@ -64,7 +64,7 @@ class Steps:
 
 
 def final_metrics(config: TrialConfig, network: nn.Module, test: Split) -> dict[str, Any]:
-    """What metrics.json holds: figures of the test split, and the network's sizes."""
+    """The content of metrics.json: figures of the test split, and the network's sizes."""
     parameters, nonzero = parameter_counts(network)
     sizes = {"parameters": parameters, "nonzero_parameters": nonzero, "flops": flops_of(config, network)}
     return {**measure_split(network, test), "epochs": config.epochs, **sizes, "split": "test"}

@@ -1,4 +1,4 @@
-"""What `model.json` says of a compressed model, under `compressed`, and the network that it and the weights stand for.
+"""The entry `compressed` of a compressed model's `model.json`, and the network that it and the weights stand for.
 
 {"widths": {"blocks.0.0": 12}, "fast": {"blocks.1.1": {"kind": "table", "low": -4.0, "high": 4.0}}}
 

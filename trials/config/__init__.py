@@ -1,4 +1,4 @@
-"""What a trial is made of: `TrialConfig`, complete and frozen, and the names it may use. Loads no torch.
+"""The configuration of a trial: `TrialConfig`, complete and frozen, and the names it may use. Loads no torch.
 
 A sampler proposes one, a worker trains it, MLflow logs it, `kansearch export` writes it and `kansearch retrain` reads
 it:

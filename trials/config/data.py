@@ -175,7 +175,7 @@ class ArraysDataConfig(DataConfig):
 
 
 class FunctionDataConfig(DataConfig):
-    """What a Python function returns; it is only called where the command line names it too, with --trust-data."""
+    """Data that a Python function returns; it is only called where the command line names it too, with --trust-data."""
 
     dataset: Literal["function"] = Field(description="data set by name")
     function: str = Field(

@@ -1,4 +1,4 @@
-"""What a KAN layer is in every model family."""
+"""The settings of a KAN layer, the same in every model family."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LayerConfig"]
 
 
 class LayerConfig(Config):
-    """What the layers of every family are made of."""
+    """Settings of the layers of every family."""
 
     family: str = Field(description="model family")
     basis: BasisConfig = Field(default=BSplineConfig(name="bspline"), description="family of univariate functions")

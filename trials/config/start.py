@@ -1,4 +1,4 @@
-"""What training starts from: random weights, or those of a trained network."""
+"""The weights that training starts from: random ones, or those of a trained network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Weights = Annotated[str, AfterValidator(_pinned)]
 
 
 class StartConfig(Config):
-    """What training starts from."""
+    """The weights that training starts from."""
 
     weights: Weights | None = Field(
         default=None,

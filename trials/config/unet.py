@@ -15,7 +15,7 @@ DENSE_FAMILIES = ("unet", "u2net")
 
 
 class DenseConfig(LayerConfig):
-    """What networks that give a class to each pixel have in common."""
+    """Settings that networks with a class for each pixel have in common."""
 
     init: Literal["variance", "power_law"] = Field(
         default="power_law",

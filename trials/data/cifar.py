@@ -75,7 +75,7 @@ def _dtype(name: Any, *arguments: Any) -> np.dtype[Any]:
 
 
 def _encode(text: str, *arguments: Any) -> bytes:
-    """As Python 3 writes bytes for readers of Python 2."""
+    """Return the bytes that Python 3 writes as text for readers of Python 2."""
     return text.encode("latin1")
 
 
@@ -85,7 +85,7 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _encode,
 }
-"""What a pickle of arrays names, and what stands for it here: nothing of its choice is ever called."""
+"""Names in a pickle of arrays, and what stands for each here: nothing of the pickle's choice is ever called."""
 
 
 class _Unpickler(pickle.Unpickler):

@@ -24,7 +24,7 @@ from trials.data.files import cache_folder
 __all__ = ["SUFFIXES", "decode_image", "decode_mask", "decoded", "image_size"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-"""Of files that are taken for images, in small letters."""
+"""Suffixes of files that are taken for images, in small letters."""
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _IN_FLIGHT = 64
 _log = logging.getLogger(__name__)

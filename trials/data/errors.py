@@ -1,4 +1,4 @@
-"""What can be wrong with a data set.
+"""The errors of a data set.
 
 DataError                    the message names the file and says what is wrong
 ├── DataMissingError         its files are nowhere; also a FileNotFoundError

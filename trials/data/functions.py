@@ -31,7 +31,7 @@ def check_trusted(config: DataConfig) -> None:
 
 
 def read_function(config: FunctionDataConfig, shape: DataShape, folder: Path | None) -> tuple[Images, Images]:
-    """What the function returns, as `checked` wants it. Raises DataError where it is not trusted or not found."""
+    """Call the function, and check the splits it returns. Raises DataError where it is not trusted or not found."""
     check_trusted(config)
     module, _, name = config.function.partition(":")
     try:

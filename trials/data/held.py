@@ -22,7 +22,7 @@ _TRIED = 4
 
 
 def held_bytes(config: DataConfig, images: int, device: torch.device, data_dir: Path | None = None) -> int:
-    """Bytes of so many samples on the device: as they are, with their labels and an epoch's order. Where they are
+    """Bytes of `images` samples on the device: as they are, with their labels and an epoch's order. Where they are
     streamed it is the batches being read, which on a GPU wait on the host but for two."""
     shape = data_shape(config)
     sample = shape.channels * math.prod(shape.size) * value_bytes(config, data_dir)
@@ -34,7 +34,7 @@ def held_bytes(config: DataConfig, images: int, device: torch.device, data_dir: 
 
 
 def augmentation_bytes(config: DataConfig, samples: int, data_dir: Path | None = None) -> float:
-    """Bytes that augmenting so many samples takes for a moment, normalisation included: tried out on a few of them."""
+    """Bytes that augmenting `samples` samples takes for a moment, normalisation included: tried on a few of them."""
     dtype = torch.uint8 if value_bytes(config, data_dir) == 1 else torch.float32
     try:
         return _each(config.augment, data_shape(config), dtype) * samples

@@ -1,4 +1,4 @@
-"""What a reader makes of a data set's files."""
+"""The samples and labels that a reader makes of a data set's files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Images:
         return channel_statistics(self.images)
 
     def size(self, samples: int) -> int:
-        """Bytes of so many samples with their labels."""
+        """Bytes of this number of samples with their labels."""
         return int(samples * (self.images[:1].nbytes + self.labels[:1].nbytes))
 
 

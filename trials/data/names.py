@@ -1,4 +1,4 @@
-"""What the classes of a data set are called."""
+"""The names of the classes of a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a data set without its files."""
+"""The properties of a data set that are known without its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["DataShape"]
 
 @dataclass(frozen=True)
 class DataShape:
-    """What a network must know of its data: samples are (channels, *size)."""
+    """Properties of the data that a network must know: samples are (channels, *size)."""
 
     channels: int
     size: tuple[int, ...]

@@ -118,7 +118,7 @@ def load_test(
 
 
 def load_statistics(config: DataConfig, data_dir: Path | None = None) -> Statistics:
-    """What `config.pixels` subtracts from each channel, and what divides it, (C,) each.
+    """The numbers that `config.pixels` subtracts from each channel, and those that divide it, (C,) each.
 
     "standard": mean and standard deviation of the whole training split. Raises DataError, and ValueError where bytes
     are needed.

@@ -14,7 +14,7 @@ from torch import Tensor
 __all__ = ["AHEAD", "SHARE", "batches", "does_not_fit"]
 
 SHARE = 0.25
-"""Of a device's memory: larger data sets are streamed, not copied there."""
+"""Share of a device's memory: larger data sets are streamed, not copied there."""
 
 _THREADS = 4
 AHEAD = 6
@@ -22,7 +22,7 @@ AHEAD = 6
 
 
 def does_not_fit(size: int, device: torch.device) -> bool:
-    """Whether so many bytes are more than `SHARE` of the device's memory; on a CPU, the machine's."""
+    """Whether `size` bytes are more than `SHARE` of the device's memory; on a CPU, the machine's."""
     if device.type == "cuda":
         if not torch.cuda.is_available():
             return False  # an estimate for a GPU that is elsewhere

@@ -1,4 +1,4 @@
-"""What learnable activations share: a function for each channel, made of a few that all channels read."""
+"""The base class of learnable activations: a function for each channel, made of a few that all channels read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ChannelActivation(nn.Module):
     """
 
     name: ClassVar[str]
-    """In a configuration's `basis`."""
+    """Name in a configuration's `basis`."""
     channels: int
     """C."""
 

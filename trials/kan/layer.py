@@ -1,4 +1,4 @@
-"""What every KAN layer shares: the basis, the base branch, one weight, and how it starts."""
+"""The parts that every KAN layer shares: the basis, the base branch, one weight, and how it starts."""
 
 from __future__ import annotations
 

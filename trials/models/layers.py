@@ -1,6 +1,6 @@
-"""What the blocks of every family are made of: convolutions, normalisations and classifiers of one configuration.
+"""The parts of the blocks of every family: convolutions, normalisations and classifiers of one configuration.
 
-A family says how many channels there are, and where the image is halved; what a layer is, is said here, once.
+A family says how many channels there are, and where the image is halved. This module alone says what a layer is.
 """
 
 from __future__ import annotations
@@ -202,8 +202,10 @@ def build_norm(config: LayerConfig, channels: int, dims: int = 2) -> nn.Module:
 
 
 def _build_one(config: LayerConfig, *, first: bool, dims: int) -> Callable[..., nn.Module]:
-    """What makes a convolution, arguments as torch.nn's: a native one, a KAN one, a mixture of KAN ones, or
-    PowerMLP's."""
+    """A function that makes a convolution, with the arguments of torch.nn's.
+
+    It makes a native one, a KAN one, a mixture of KAN ones, or PowerMLP's.
+    """
     if is_plain(config):
         return build_native(config, dims, first=first)
     if isinstance(config.basis, PowerMLPConfig):

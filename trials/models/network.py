@@ -1,4 +1,4 @@
-"""What the network of every family is."""
+"""The base class of the network of every family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What networks without an expansion are made of: activations, native convolutions, and PowerMLP's layers."""
+"""The parts of networks without an expansion: activations, native convolutions, and PowerMLP's layers."""
 
 from __future__ import annotations
 
@@ -50,8 +50,11 @@ def build_activation(config: LayerConfig, channels: int, dims: int = 2, *, first
 
 
 def build_native(config: LayerConfig, dims: int, *, first: bool = False) -> Callable[..., nn.Module]:
-    """What makes native convolutions, arguments as torch.nn's: torch.nn itself, but that behind a learnable activation
-    φ the weights have the gain 1/E[φ²] and so keep the variance. The `first` is behind the identity."""
+    """A function that makes native convolutions, with the arguments of torch.nn's.
+
+    It is torch.nn's own class, but behind a learnable activation φ the weights have the gain 1/E[φ²] and so keep the
+    variance. The `first` is behind the identity.
+    """
     native = CONVOLUTIONS[dims]
     if config.basis.name not in ("rational", "spline_activation"):
         return native
@@ -72,5 +75,5 @@ def build_native(config: LayerConfig, dims: int, *, first: bool = False) -> Call
 
 
 def build_power(config: LayerConfig, basis: PowerMLPConfig, dims: int) -> Callable[..., nn.Module]:
-    """What makes PowerMLP's layers, arguments as torch.nn's."""
+    """A function that makes PowerMLP's layers, with the arguments of torch.nn's."""
     return partial(_POWER[dims], power=basis.power, activation=ACTIVATIONS[config.base_activation]())

@@ -1,4 +1,4 @@
-"""What a preset is."""
+"""The definition of a preset."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Preset:
     source: str
     """Where it was published."""
     published: Mapping[str, float] = field(default_factory=dict)
-    """What was published: `parameters`; `accuracy`, on the test split, in [0, 1]."""
+    """Published figures: `parameters`; `accuracy`, on the test split, in [0, 1]."""
     explanation: str = ""
     """Why our parameters, or what is computed, differ from what was published; empty where they do not."""
     pixels: str = "standard"

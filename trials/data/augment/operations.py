@@ -83,7 +83,7 @@ def _histogram(images: Tensor) -> Tensor:
 
 
 def _stretched(images: Tensor, value: Tensor) -> Tensor:
-    """From a channel's least and greatest value to 0 and 255."""
+    """Map a channel's least and greatest value to 0 and 255."""
     flat = images.flatten(2).float()
     low, high = flat.amin(2, keepdim=True), flat.amax(2, keepdim=True)
     flat_channel = low == high

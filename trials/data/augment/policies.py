@@ -60,7 +60,7 @@ class _Policy:
         return images, masks
 
     def steps(self, count: int, generator: Generator) -> Iterator[_Step]:
-        """What is done to so many images, one after the other."""
+        """The operations on `count` images, one after the other."""
         raise NotImplementedError
 
     def step(self, operation: Tensor, level: Tensor, generator: Generator) -> _Step:

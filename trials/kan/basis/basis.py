@@ -49,7 +49,7 @@ class Basis(nn.Module):
     grid_centre: float = 0.0
     """m, the middle of the grid."""
     config: BasisConfig | None = None
-    """What it was built from, where that is known."""
+    """Configuration that it was built from, where that is known."""
     domain: Domain | None = None
     """Maps the real line onto the interval where φ_k is defined; None: the functions take any real number."""
 

@@ -71,7 +71,7 @@ def find_elementwise(x: Tensor, *parameters: Tensor) -> bool:
 
 
 def wanted(z: Tensor) -> bool:
-    """Whether z is to be expanded by a kernel, if there is one."""
+    """Whether a kernel, if there is one, expands z."""
     return z.is_cuda if _forced is None else _forced
 
 

@@ -1,4 +1,4 @@
-"""What the Triton programs must know of a basis and a base branch: `program_of`, `base_number`. Loads no Triton."""
+"""Data that the Triton programs need of a basis and a base branch: `program_of`, `base_number`. Loads no Triton."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ NO_BASE, SILU, RELU, GELU, IDENTITY = range(5)
 
 @dataclass(frozen=True)
 class Program:
-    """A family's number, what is compiled in, and what is passed."""
+    """A family's number, the values that are compiled in, and those that are passed."""
 
     kind: int
     order: int = 0
-    """Of a spline; of Bernstein polynomials the first one's index; a radial kernel's number: compiled in."""
+    """Order of a spline, index of the first Bernstein polynomial, or number of a radial kernel: compiled in."""
     constant: int = 0
     """Whether a recurrence begins at p_0: compiled in."""
     scale: float = 1.0

@@ -39,7 +39,7 @@ def cache_folder() -> Path:
 
 
 def version_of(compiled: triton.JITFunction) -> str:
-    """What a program is compiled from, and by what."""
+    """Text that identifies the source of a program, and the Triton that compiles it."""
     return f"{triton.__version__} {compiled.cache_key}"
 
 
