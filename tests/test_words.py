@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def docstrings(tree: ast.AST) -> Iterator[str]:
             continue
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             yield ast.get_docstring(node) or ""
-        for before, after in zip(body, body[1:], strict=False):
+        for before, after in itertools.pairwise(body):
             described = isinstance(before, (ast.Assign, ast.AnnAssign)) and isinstance(after, ast.Expr)
             if described and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
                 yield after.value.value
