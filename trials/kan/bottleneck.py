@@ -27,7 +27,7 @@ class BottleneckKANConv(nn.Module):
     """y = up(KANConv(norm(down(z)))) + conv(b(z)): the basis works on r channels, the base branch on all of them.
 
     down: 1x1, C -> r; the KAN convolution: r -> r, stride, padding, dilation and groups; up: 1x1, r -> O; the base
-    branch is a native convolution C -> O. `bias` is the KAN convolution's and that of up. `norm` builds the affine-free
+    branch is a native convolution C -> O. `bias` is the KAN convolution's and that of up. `norm` builds the
     normalisation of the r channels; None: none. `inner` makes the KAN convolution; default: the KANConv of this
     dimension. The weights start so that z ~ N(0, 1) gives outputs of variance 1 (without norm: as far as down's outputs
     are normal). r: `bottleneck_width`. The published form, Bottleneck KAGN of arXiv 2407.01092, which no plain layer is
