@@ -96,7 +96,7 @@ def test_a_replayed_trial_repeats_itself_and_resumes_bit_for_bit(optimizer: dict
         assert train(config, path) == whole
         ours, theirs = load_checkpoint(path)["model"], load_checkpoint(tmp_path / "whole.pt")["model"]
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert evaluate(config, path, device="cuda")["accuracy"] > 0.3
+    assert evaluate(config, path, device="cuda")["accuracy"] > 0.2, "ten classes"
 
 
 def test_the_random_numbers_of_each_step_and_epoch_are_new() -> None:
@@ -110,7 +110,9 @@ def test_learning_rates_reach_the_replayed_steps() -> None:
     )
     assert slow[-1].train_loss == pytest.approx(slow[0].train_loss, rel=0.05)
     fast = train(
-        config_of(optimizer={"name": "adamw", "lr": 1e-2}, schedule="constant", model={"depth": 1, "width": 4})
+        config_of(
+            optimizer={"name": "adamw", "lr": 1e-2}, schedule="constant", model={"depth": 2, "width": 8, "halvings": 1}
+        )
     )
     assert fast[-1].train_loss < 0.9 * fast[0].train_loss
 

@@ -35,13 +35,13 @@ def perturbed(name: str, channels: int) -> nn.Module:
 
 
 def run(layer: nn.Module, x: Tensor) -> list[Tensor]:
-    """The output, and the gradients of the input and of each parameter, on the CPU in float64."""
+    """The output, and the gradients of the input and of each parameter: copies on the CPU in float64."""
     layer.zero_grad()
     leaf = x.clone().requires_grad_()
     y = layer(leaf)
     y.float().square().mean().backward()
     gradients = [leaf.grad, *(p.grad for p in layer.parameters())]
-    return [y.detach().cpu().double(), *(g.cpu().double() for g in gradients if g is not None)]
+    return [tensor.detach().double().cpu().clone() for tensor in (y, *gradients) if tensor is not None]
 
 
 @EVERY

@@ -59,8 +59,10 @@ class LayerConfig(Config):
     experts_per_image: int = Field(
         default=2, ge=1, le=64, description="experts that each image is given, at most all of them"
     )
-    init: Literal["variance", "power_law"] = Field(
-        default="variance", description="first weights: variance-preserving, or the power law of arXiv 2509.03417"
+    init: Literal["variance", "power_law", "efficient_kan"] = Field(
+        default="variance",
+        description="first weights: variance-preserving, the power law of arXiv 2509.03417, or near the base branch "
+        "alone, as Efficient-KAN starts",
     )
     basis_share: float | None = Field(
         default=None,

@@ -17,10 +17,10 @@ DENSE_FAMILIES = ("unet", "u2net")
 class DenseConfig(LayerConfig):
     """Settings that networks with a class for each pixel have in common."""
 
-    init: Literal["variance", "power_law"] = Field(
+    init: Literal["variance", "power_law", "efficient_kan"] = Field(
         default="power_law",
-        description="first weights: the power law of arXiv 2509.03417, or variance-preserving, with which gradients "
-        "grow without bound through as many layers as these networks have",
+        description="first weights: the power law of arXiv 2509.03417; variance-preserving, with which gradients "
+        "grow without bound through as many layers as these networks have; or as Efficient-KAN starts",
     )
     deep_supervision: bool = Field(
         default=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ __all__ = ["Activation", "KANLayer", "LayerOptions", "balanced_share", "base_int
 
 Activation = Callable[[Tensor], Tensor]
 
+Init = Literal["variance", "power_law", "efficient_kan"]
+NOISE = 0.1
+"""Efficient-KAN's `scale_noise`: a new spline takes values up to half of this, over the grid's size."""
 POWERS = (0.25, 1.75)
 """Exponents of the power-law initial weights: of the base branch and of the basis branch (arXiv 2509.03417)."""
 GAIN = 1.3
@@ -35,7 +38,7 @@ class LayerOptions(TypedDict, total=False):
     """b of the base branch, default SiLU; None: no base branch."""
     basis_share: float | None
     """α: the share of the output's first variance that comes from the basis branch. Default None: `balanced_share`."""
-    init: Literal["variance", "power_law"]
+    init: Init
     """How the weights start, default "variance"."""
     spline_scaler: bool
     """One more weight for each edge, times its basis branch, as Efficient-KAN has. Default False."""
@@ -56,6 +59,9 @@ class KANLayer(nn.Module):
     kernel elements, std(w_k) = √(α / (fan · Σ_k Var φ_k)), std(w_b) = √((1-α) / (fan · Var b)), and bias = -Σ w E[φ];
     α = `basis_share`, 1 without base branch; None: `balanced_share`. Without a bias E[φ²] stands for Var φ.
     init="power_law": std(w_b) = (fan · P)^-0.25, std(w_k) = (fan · P)^-1.75, bias = 0 (arXiv 2509.03417).
+    init="efficient_kan": w_b and the scaler are uniform within ±fan^-0.5, w_k within ±0.05 / grid size, bias = 0. Here
+    a convolution's fan is that of its kernel alone, since Convolutional-KANs (arXiv 2406.13155) makes one layer of
+    Efficient-KAN for each pair of channels. The published w_k interpolate uniform noise of that size at the knots.
     """
 
     weight: nn.Parameter
@@ -68,7 +74,7 @@ class KANLayer(nn.Module):
         basis: Basis | str = "bspline",
         base: Activation | None = F.silu,
         basis_share: float | None = None,
-        init: Literal["variance", "power_law"] = "variance",
+        init: Init = "variance",
         spline_scaler: bool = False,
         recompute: bool = True,
         perturbation: Perturbation | None = None,
@@ -78,8 +84,8 @@ class KANLayer(nn.Module):
             raise ValueError(f"no basis is named {basis!r}; there are {', '.join(sorted(BASES))}")
         if basis_share is not None and not 0 < basis_share < 1:
             raise ValueError(f"0 < basis_share < 1 must hold, got {basis_share}")
-        if init not in ("variance", "power_law"):
-            raise ValueError(f"init must be variance or power_law, got {init!r}")
+        if init not in get_args(Init):
+            raise ValueError(f"init must be one of {', '.join(get_args(Init))}, got {init!r}")
         self.basis = BASES[basis]() if isinstance(basis, str) else basis
         self.base, self.init, self.perturbation = base, init, perturbation
         self.basis_share = basis_share if base is not None else 1.0  # None: balanced
@@ -107,8 +113,11 @@ class KANLayer(nn.Module):
         """Draw the weights anew, as the class says. On the meta device nothing is done."""
         if self.weight.is_meta:
             return
-        mean, scale = self._power_law() if self.init == "power_law" else self._variance_preserving()
         with torch.no_grad():
+            if self.init == "efficient_kan":
+                self._like_efficient_kan()
+                return
+            mean, scale = self._power_law() if self.init == "power_law" else self._variance_preserving()
             weight = self._by_plane()
             shape = (-1,) + (1,) * (weight.dim() - 2)
             drawn = torch.randn_like(weight.transpose(1, 2), memory_format=torch.contiguous_format)
@@ -219,6 +228,20 @@ class KANLayer(nn.Module):
     def _by_plane(self) -> Tensor:
         """`weight` as (out, P, in/groups, *kernel)."""
         return torch.unflatten(self.weight, 1, (self.planes, -1))
+
+    def _like_efficient_kan(self) -> None:
+        """Draw the weights and the scaler as Efficient-KAN does; leave the bias 0."""
+        features, kernel = self.basis.n_features, self.weight.shape[2:]
+        fan = kernel.numel() if kernel else self.weight.shape[1] // self.planes
+        weight = self._by_plane()
+        reach = torch.full((self.planes,), NOISE / 2 / getattr(self.basis, "grid_size", features))
+        reach[features:] = fan**-0.5
+        drawn = 2 * torch.rand_like(weight, memory_format=torch.contiguous_format) - 1
+        weight.copy_(drawn * reach.to(weight).view(-1, *(1,) * (weight.dim() - 2)))
+        if self.spline_scaler is not None:
+            self.spline_scaler.uniform_(-(fan**-0.5), fan**-0.5)
+        if self.bias is not None:
+            self.bias.zero_()
 
     def _power_law(self) -> tuple[Tensor, Tensor]:
         """Means to take out with the bias: none; and the standard deviation of each plane's weights; each (P,)."""

@@ -24,10 +24,17 @@ def _splines(grid_size: int, grid_range: float = 1.0, grid_centre: float = 0.0) 
 
 
 def _kan(grid_size: int, **more: Any) -> dict[str, Any]:
-    """Efficient-KAN's layers: cubic splines on [-1, 1] in the convolutions, on [0, 1] in the classifier, a scaler for
-    each edge, no bias."""
+    """Efficient-KAN's layers and first weights: cubic splines on [-1, 1] in the convolutions, on [0, 1] in the
+    classifier, a scaler for each edge, no bias."""
     classifier = {"classifier_basis": _splines(grid_size, 0.5, 0.5)} if "classifier" in more else {}
-    return {"basis": _splines(grid_size), "spline_scaler": True, "bias": False, **more, **classifier}
+    return {
+        "basis": _splines(grid_size),
+        "spline_scaler": True,
+        "init": "efficient_kan",
+        "bias": False,
+        **more,
+        **classifier,
+    }
 
 
 def _preset(name: str, accuracy: float, parameters: int, explanation: str = "", **model: Any) -> Preset:
