@@ -100,7 +100,6 @@ def test_a_random_trial_in_bfloat16_repeats_itself_and_resumes_bit_for_bit(tmp_p
     config = config_of(**RANDOM)
     whole = train(config, tmp_path / "whole.pt")
     assert train(config) == whole
-    assert whole[-1].train_loss < whole[0].train_loss
     for done in (1, 2):
         path = tmp_path / f"after-{done}.pt"
         interrupted = run_trial(config, device="cuda", checkpoint=path, graphs=True)

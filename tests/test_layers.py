@@ -332,6 +332,24 @@ def test_power_law_weights_have_the_deviations_of_their_exponents(basis: str) ->
     assert layer.bias is not None and not layer.bias.any()
 
 
+@pytest.mark.parametrize(("layer", "fan"), [(KANConv2d(16, 64, 3, init="efficient_kan", spline_scaler=True), 9),
+                                           (KANLinear(50, 400, init="efficient_kan", spline_scaler=True), 50)],
+                         ids=["convolution", "linear"])  # fmt: skip
+def test_efficient_kans_weights_start_near_the_base_branch_alone(layer: KANConv2d | KANLinear, fan: int) -> None:
+    torch.manual_seed(0)
+    layer.reset_parameters()
+    assert layer.spline_scaler is not None and layer.bias is not None and not layer.bias.any()
+    splines, base = layer.basis_weight(), layer.edge_weights()[:, :, -1]
+    for drawn, reach in ((splines, 0.05 / 5), (base, fan**-0.5), (layer.spline_scaler, fan**-0.5)):
+        assert drawn.abs().max().item() == pytest.approx(reach, rel=0.01) and drawn.abs().max() <= reach
+        assert drawn.std().item() == pytest.approx(reach / math.sqrt(3), rel=0.05), "uniform"
+    x = torch.randn(64, 16, 5, 5) if fan == 9 else torch.randn(64, 50)
+    whole = layer(x)
+    with torch.no_grad():
+        splines.zero_()
+    assert (whole - layer(x)).var() < 1e-3 * whole.var()
+
+
 def test_the_spline_scaler_multiplies_the_basis_branch_of_its_edge() -> None:
     torch.manual_seed(0)
     layer, plain = KANConv2d(2, 3, 3, basis="rbf", spline_scaler=True), KANConv2d(2, 3, 3, basis="rbf")
