@@ -523,10 +523,11 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_code  # each line begins with a place in a file
     if isinstance(error, KansearchError):
         return f"kansearch: {error}", error.exit_code
-    first = (str(error).strip().splitlines() or [""])[0]
     if isinstance(error, OSError) and error.strerror:
         return f"kansearch: {error.filename or type(error).__name__}: {error.strerror}", 1
-    return f"kansearch: internal error: {type(error).__name__}: {first} (run it again with --debug)", 1
+    from trials.files import typed_line
+
+    return f"kansearch: internal error: {typed_line(error)} (run it again with --debug)", 1
 
 
 def _flush(code: str | int | None) -> None:

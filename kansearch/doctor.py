@@ -15,6 +15,7 @@ from pathlib import Path
 from kansearch.errors import KansearchError
 from kansearch.search.mps import control
 from trials.data.files import LAYOUTS, DataMissingError, locate
+from trials.files import typed_line
 
 __all__ = ["Check", "examine"]
 
@@ -48,7 +49,7 @@ def _guarded(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
     except (KansearchError, OSError, ImportError) as error:
-        return Check(name, False, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return Check(name, False, typed_line(error))
 
 
 def _trials_package() -> str:

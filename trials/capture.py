@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from trials.files import first_line
+
 __all__ = ["NotCapturable", "Pool", "capture", "drop_pools", "give_back", "record", "rehearse", "shared_pool"]
 
 
@@ -185,6 +187,6 @@ def _no_waiting() -> Iterator[None]:
     except RuntimeError as error:
         if "synchronizing" not in str(error):
             raise
-        raise NotCapturable(str(error).splitlines()[0]) from None
+        raise NotCapturable(first_line(error)) from None
     finally:
         torch.cuda.set_sync_debug_mode(before)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from trials.files import first_line, replacing
 
 __all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
 
@@ -21,21 +21,8 @@ class CheckpointError(RuntimeError):
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state`, a tree of tensors and plain values, to `path`: whole, or not at all whenever the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with replacing(path, durable=True, mode=0o600) as begun, begun.open("wb") as file:
+        torch.save(state, file)
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -48,9 +35,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"{path}: not a readable checkpoint: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
+        raise CheckpointError(f"{path}: not a readable checkpoint: {first_line(error)}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: not a checkpoint of a trial")
     return state

@@ -11,7 +11,6 @@ N, and give `logits` (N, classes), or (N, classes, *size) where there is a class
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from trials.files import first_line, replacing
 from trials.trained import TrainedModel, load_model, model_folder
 
 __all__ = ["FORMATS", "ROUNDINGS", "TOLERANCE", "Format", "PortableError", "check_formats", "write_portable"]
@@ -94,17 +94,13 @@ def _samples(model: TrainedModel, count: int) -> Tensor:
 
 
 def _written(path: Path, kind: _Kind, program: ExportedProgram, model: TrainedModel, allowed: float) -> Path:
-    unfinished = path.with_stem(f".{path.stem}.unfinished")
-    try:
+    with replacing(path) as unfinished:
         difference = _tried(path, unfinished, kind, program, model)
         if not difference <= allowed:
             raise PortableError(
                 f"{path}: not kept: its logits differ from the model's by {difference:.1e} of the largest one, "
                 f"and {allowed:.1e} is allowed"
             )
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path
 
 
@@ -138,7 +134,7 @@ def _reason(error: BaseException) -> str:
     """The first cause of an error, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return first_line(error)
 
 
 def _write_onnx(program: ExportedProgram, path: Path) -> None:

@@ -30,6 +30,7 @@ from trials.data.datasets import data_shape
 from trials.data.names import class_names
 from trials.data.shape import DataShape
 from trials.data.splits import load_statistics
+from trials.files import as_json, write_whole
 from trials.models import build_network
 from trials.weights import WeightsError, check_shapes, parse_weights
 
@@ -92,7 +93,7 @@ def describe_model(config: TrialConfig, folder: Path, data_dir: Path | None = No
         "classes": class_names(config.data, data_dir),
         "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / MANIFEST, as_json(manifest))
 
 
 def write_model(
@@ -111,7 +112,7 @@ def write_model(
     manifest.pop(COMPRESSED, None)
     manifest |= {COMPRESSED: dict(compressed)} if compressed else {}
     manifest["sha256"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / MANIFEST, as_json(manifest))
 
 
 def load_model(

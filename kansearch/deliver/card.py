@@ -12,11 +12,11 @@ import yaml
 
 from kansearch.deliver.claim import versions
 from kansearch.deliver.retraining import Retraining
-from kansearch.deliver.seed import write_whole
 from kansearch.search.session import processor
 from kansearch.study.figures import describe
 from kansearch.study.spread import LEAST_SEEDS
 from trials.config.basis import is_control
+from trials.files import write_whole
 
 __all__ = ["card", "no_interval", "write_card"]
 

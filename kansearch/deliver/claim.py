@@ -12,9 +12,9 @@ import yaml
 
 from kansearch import __version__
 from kansearch.deliver.retraining import Retraining
-from kansearch.deliver.seed import write_whole
 from kansearch.errors import InputError, KansearchError
 from trials.config import TrialConfig
+from trials.files import write_whole
 
 __all__ = ["claim", "versions"]
 

@@ -11,7 +11,6 @@ DIR/
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from kansearch.errors import InputError, KansearchError
+from trials.files import as_json, first_line, write_whole
 
 if TYPE_CHECKING:
     from trials.compress.figures import Figures
@@ -138,7 +138,7 @@ def _explained(source: Path) -> Iterator[None]:
     try:
         yield
     except REASONS as error:
-        text = (str(error).splitlines() or [type(error).__name__])[0]
+        text = first_line(error)
         raise KansearchError(text if str(source) in text else f"{source}: {text}") from error
 
 
@@ -148,7 +148,7 @@ def _write(
     text = yaml.safe_dump({"config": config}, sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     for file, document in (("metrics.json", metrics), (name, report)):
-        (folder / file).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write_whole(folder / file, as_json(document))
     if (source / CARD).exists():
         card = (source / CARD).read_text(encoding="utf-8").rstrip("\n")
         (folder / CARD).write_text(f"{card}\n\n{_section(report)}", encoding="utf-8")

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.deliver.retraining import Retraining
-from kansearch.deliver.seed import CHECKPOINT, FILES, train_seed, write_whole
+from kansearch.deliver.seed import CHECKPOINT, FILES, train_seed
 from kansearch.errors import InputError, KansearchError
 from kansearch.search.cluster import Cluster, ray_cluster
 from kansearch.search.trainable import one_line
 from kansearch.space import SearchSettings
 from trials.config import TrialConfig
+from trials.files import first_line, write_whole
 
 if TYPE_CHECKING:
     from ray.util.queue import Queue
@@ -212,7 +213,7 @@ def _train_seeds(job: _Job, processes: Any, device: str, queue: Queue) -> None:
         try:
             _train_one(first.model_copy(update={"seed": seed}), job, checkpoint, processes, device, queue)
         except Exception as error:
-            queue.put((seed, {"failure": (str(error).splitlines() or [type(error).__name__])[0]}))
+            queue.put((seed, {"failure": first_line(error)}))
             raise  # the other processes wait for this one: Ray ends them
 
 

@@ -176,5 +176,5 @@ def _loopback() -> dict[str, str]:
 def _remove_unfinished(folders: Iterable[Path]) -> None:
     """Remove what a process that was killed left of a checkpoint that it was writing."""
     for folder in folders:
-        for path in folder.glob(f".{CHECKPOINT}.*"):
+        for path in folder.glob(f".*.{CHECKPOINT}"):
             path.unlink(missing_ok=True)

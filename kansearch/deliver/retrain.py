@@ -29,10 +29,11 @@ from kansearch.deliver.claim import claim
 from kansearch.deliver.pictures import write_pictures
 from kansearch.deliver.processes import train_in_processes
 from kansearch.deliver.retraining import Observer, Retraining
-from kansearch.deliver.seed import as_json, train_seed, write_whole
+from kansearch.deliver.seed import train_seed
 from kansearch.errors import KansearchError
 from kansearch.study.spread import LEAST_SEEDS
 from kansearch.study.statistics import half_width, sampling_half_width
+from trials.files import as_json, first_line, write_whole
 
 __all__ = ["retrain"]
 
@@ -65,9 +66,7 @@ def retrain(retraining: Retraining, observers: Sequence[Observer] = ()) -> dict[
     except OSError as error:
         raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
     except (TrialDiverged, DataError, RuntimeError, ValueError) as error:  # CheckpointError, a damaged JSON file
-        raise KansearchError(
-            f"cannot train in {out}: {(str(error).splitlines() or [type(error).__name__])[0]}"
-        ) from error
+        raise KansearchError(f"cannot train in {out}: {first_line(error)}") from error
     finally:
         for observer in observers:
             observer.ended(metrics)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trials.config import TrialConfig
+from trials.files import as_json, write_whole
 
 if TYPE_CHECKING:
     from trials.run import Processes
 
-__all__ = ["CHECKPOINT", "FILES", "as_json", "train_seed", "write_whole"]
+__all__ = ["CHECKPOINT", "FILES", "train_seed"]
 
 CHECKPOINT = "checkpoint.pt"
 FILES = ("model.safetensors", "model.json", "curve.json", "metrics.json")
@@ -74,15 +73,3 @@ def train_seed(
 
 
 _VALIDATION = {"loss": "validation_loss", "accuracy": "accuracy", "mean_iou": "mean_iou"}
-
-
-def as_json(document: Any) -> str:
-    """The text of a JSON file."""
-    return json.dumps(document, indent=2) + "\n"
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: a run that is killed here goes on later."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(unfinished, path)

@@ -19,6 +19,7 @@ from kansearch.deliver.devices import ClusterJob, train_on_cluster
 from kansearch.deliver.retraining import Retraining
 from kansearch.deliver.seed import train_seed
 from kansearch.errors import KansearchError
+from trials.files import first_line
 
 __all__ = ["Job", "Message", "main"]
 
@@ -61,7 +62,7 @@ def main() -> None:
     except KansearchError as error:
         connection.send(Message(failure=error))
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         connection.send(Message(failure=KansearchError(reason)))
     threading.Event().wait()  # the driver ends every process; one that ended by itself would be taken for lost
 

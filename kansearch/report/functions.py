@@ -13,12 +13,13 @@ PICTURES/
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from trials.files import as_json, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def draw_layers(layers: Sequence[LearnedLayer], out: Path) -> list[dict[str, Any
     """
     out.mkdir(parents=True, exist_ok=True)
     summaries = [layer_summary(layer) for layer in layers]
-    (out / "layers.json").write_text(json.dumps(summaries, indent=2) + "\n", encoding="utf-8")
+    write_whole(out / "layers.json", as_json(summaries))
     _write_edges(layers, out / "edges.csv")
     _save(_overview(summaries), out / "layers.png")
     pictures: dict[str, Callable[[LearnedLayer], Figure]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from kansearch.report.svg import shape_definitions
 from kansearch.report.timeline import STATES, timeline, timeline_plot
 from kansearch.study.figures import describe, number
 from kansearch.study.records import TrialRecord
+from trials.files import write_whole
 
 __all__ = ["render", "write_html"]
 
@@ -34,12 +34,9 @@ def write_html(data: StudyData, path: Path) -> None:
         KansearchError: `path` can't be written.
     """
     page = render(data)
-    begun = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        begun.write_text(page, encoding="utf-8")
-        begun.replace(path)
+        write_whole(path, page)
     except OSError as error:
-        begun.unlink(missing_ok=True)
         raise KansearchError(f"cannot write {path}: {error.strerror or error}") from error
 
 

@@ -19,6 +19,7 @@ from kansearch.report.front_plot import front_png
 from kansearch.report.html import write_html
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import PICTURES, Study
+from trials.files import replacing, typed_line
 
 if TYPE_CHECKING:
     from kansearch.search.cluster import Cluster
@@ -38,9 +39,8 @@ def write_pictures(study: Study) -> None:
     data = read_study(study)
     report, *pictures = (study.folder / name for name in PICTURES)
     for path in pictures if data.front else ():
-        begun = path.with_name(f".{os.getpid()}.{path.name}")
-        front_png(data.records, data.objectives, begun)
-        begun.replace(path)
+        with replacing(path) as begun:
+            front_png(data.records, data.objectives, begun)
     write_html(data, report)
 
 
@@ -103,7 +103,7 @@ class ReportWriter:
             write_pictures(self._study)
             self.problem = None
         except Exception as error:  # the search is done, whatever its report says
-            self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            self.problem = typed_line(error)
 
 
 def _beside(study: Study) -> subprocess.Popen[bytes]:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from kansearch.errors import InputError
 from kansearch.study.records import TrialRecord
+from trials.files import first_line
 
 __all__ = ["CHECKPOINT", "WEIGHTS", "Checkpoints", "checkpoint_place", "checkpoints_at"]
 
@@ -248,7 +249,7 @@ def checkpoint_place(place: str, study: str) -> str:
     except InputError:
         raise
     except Exception as error:  # each filesystem has its own
-        raise InputError(f"--checkpoints {shown}: cannot be written: {_reason(error)}") from error
+        raise InputError(f"--checkpoints {shown}: cannot be written: {first_line(error)}") from error
     if found != study:
         raise InputError(f"--checkpoints {shown}: what is written there cannot be read again")
     return own
@@ -262,7 +263,7 @@ def _filesystem(place: str) -> tuple[Any, str]:
     except ImportError as error:
         raise InputError(f"--checkpoints {_shown(place)}: {error}, here and on every node") from error
     except ValueError as error:
-        raise InputError(f"--checkpoints {_shown(place)}: {_reason(error)}") from error
+        raise InputError(f"--checkpoints {_shown(place)}: {first_line(error)}") from error
     return filesystem, str(root).rstrip("/")
 
 
@@ -273,10 +274,6 @@ def _scheme(place: str) -> str:
 def _shown(place: str) -> str:
     """`place` without its password, also where it is a URL of several, as `simplecache::ftp://me:secret@host/a`."""
     return re.sub(r"(://[^/@:]*):(?!\d+/)[^@]*@", r"\1@", place)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from kansearch.errors import KansearchError
 from kansearch.search.checkpoints import Checkpoints, checkpoints_at
+from trials.files import typed_line
 
 __all__ = ["Inquiry", "alive_nodes", "check_nodes", "inspector", "on_node"]
 
@@ -167,7 +168,7 @@ def inspector() -> Callable[[str | None, str, str], Report]:
             if report["note"] is not None:
                 checkpoints.leave(answer, answer)
         except Exception as error:
-            report["problem"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            report["problem"] = typed_line(error)
         return report
 
     return look

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import random
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from kansearch import __version__
 from kansearch.errors import InputError
 from kansearch.space import RandomSuggest, SearchSpace
+from trials.files import write_whole
 from trials.results import Sharing
 
 __all__ = ["Remembered", "key_of"]
@@ -86,17 +86,11 @@ class Remembered:
         content = self._read()
         content.pop(key, None)
         kept = dict([*content.items(), (key, sharing)][-_KEPT:])
-        temporary = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f"{self.path.name}.")  # mode 0600
-            with open(handle, "wb") as file:
-                file.write(_CONTENT.dump_json(kept))
-            os.replace(temporary, self.path)
+            write_whole(self.path, _CONTENT.dump_json(kept), mode=0o600)
         except OSError as error:
             _log.warning("what was measured of the GPU is not remembered: %s: %s", self.path, error.strerror)
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Sharing]:
         """Empty where there is no such file, or none that can be read."""

@@ -19,6 +19,7 @@ from typing import Any
 from kansearch.search.checkpoints import CHECKPOINT, WEIGHTS, Checkpoints, checkpoints_at
 from kansearch.search.mps import PIPES
 from kansearch.search.obstacles import OBSTACLE, obstacle
+from trials.files import typed_line
 
 __all__ = [
     "FAILURE",
@@ -182,9 +183,7 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
 
 def one_line(error: BaseException, more: str = "") -> str:
     """`ErrorType: first line of its message`, and what is to be said beside it; at most 300 characters."""
-    message = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    room = _LONGEST_REASON - len(more)
+    text, room = typed_line(error), _LONGEST_REASON - len(more)
     return (text if len(text) <= room else text[: room - 1] + "…") + more
 
 

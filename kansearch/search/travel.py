@@ -11,6 +11,7 @@ from kansearch.study.joining import Joined, Place
 from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.study import Study
+from trials.files import first_line
 
 __all__ = ["Luggage"]
 
@@ -95,7 +96,7 @@ class Luggage:
         try:
             return read()
         except Exception as error:  # each filesystem has its own
-            self.out_of_reach[name] = (str(error).splitlines() or [type(error).__name__])[0]
+            self.out_of_reach[name] = first_line(error)
             return None
 
 

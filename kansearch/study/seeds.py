@@ -9,7 +9,6 @@ whoever is killed has lost nothing that was told.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from kansearch.errors import KansearchError, ObstacleError
 from kansearch.study.records import TrialRecord
+from trials.files import write_whole
 
 __all__ = ["ON_TEST", "TEST_PREFIX", "SeedRecord", "SeedStore"]
 
@@ -78,7 +78,7 @@ class SeedStore:
         text = json.dumps({each.name: getattr(record, each.name) for each in fields(record)})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_durably(path, text)
+            write_whole(path, text, durable=True)
         except OSError as error:
             raise ObstacleError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -87,17 +87,3 @@ class SeedStore:
             return SeedRecord(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise KansearchError(f"{path} is damaged ({error}); remove it, and that seed is trained again") from error
-
-
-def _write_durably(path: Path, text: str) -> None:
-    begun = path.with_name(f".{path.name}.new")
-    with begun.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(begun, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -17,9 +17,10 @@ from typing import Any
 from kansearch.errors import InputError, KansearchError
 from kansearch.study.lock import driver_lock
 from kansearch.study.places import PLACES, Places
-from kansearch.study.private import private_folder, write_private
+from kansearch.study.private import private_folder
 from kansearch.study.storage import discard_optuna_study, sqlite_path, sqlite_url
 from kansearch.study.study import Study
+from trials.files import write_whole
 
 __all__ = ["Staging", "check_new", "staging"]
 
@@ -65,8 +66,7 @@ class Staging:
         places, file = Places.read(path), sqlite_path(study.storage_url)
         if file is not None and file.parent == self._folder.absolute():
             places = replace(places, storage=sqlite_url(self._target / file.name))
-        write_private(path.with_suffix(".json.new"), str(places))
-        path.with_suffix(".json.new").replace(path)
+        write_whole(path, str(places), mode=0o600)
         check_new(self._target.parent, study.name)
         self._folder.rename(self._target)
         (self._target / "token").unlink()

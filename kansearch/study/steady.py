@@ -27,6 +27,7 @@ from kansearch.errors import InputError, ObstacleError, causes
 from kansearch.study import rows
 from kansearch.study.optuna_parts import get_trials_of
 from kansearch.study.server_lock import LockLost, ServerLock
+from trials.files import first_line
 
 __all__ = ["SteadyStorage"]
 
@@ -81,7 +82,7 @@ class SteadyStorage(RDBStorage):
     def wait_or_raise(self, error: Exception) -> None:
         """Wait a little; raise `ObstacleError` where waiting does not help, or has not helped for long enough."""
         cause = next((each for each in causes(error) if isinstance(each, DBAPIError)), None)
-        reason = _first_line(cause.orig if cause is not None and cause.orig is not None else error)
+        reason = first_line(cause.orig if cause is not None and cause.orig is not None else error)
         if not isinstance(error, LockLost) and (cause is None or not _may_end(cause)):
             raise ObstacleError(f"cannot use the study's storage {self.shown}: {reason}") from error
         if self.give_up_at is None:
@@ -259,7 +260,3 @@ def _may_end(error: DBAPIError) -> bool:
     if getattr(error.orig, "sqlstate", None) == _DISK_FULL:
         return False
     return isinstance(error, OperationalError) or error.connection_invalidated
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

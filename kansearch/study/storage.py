@@ -13,6 +13,7 @@ from kansearch.errors import InputError, KansearchError
 from kansearch.space import SearchSpace
 from kansearch.study.optuna_parts import backend_of, check_optuna, storage_of
 from kansearch.study.private import private_file
+from trials.files import first_line
 
 if TYPE_CHECKING:
     import optuna
@@ -145,7 +146,7 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
     except RuntimeError as error:  # Optuna's, of tables that another version of it made
         raise KansearchError(f"cannot use the study's storage {_shown(url)}: {_what_to_do(str(error), url)}") from error
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise KansearchError(f"cannot open the study's storage {_shown(url)}: {str(error).splitlines()[0]}") from error
+        raise KansearchError(f"cannot open the study's storage {_shown(url)}: {first_line(error)}") from error
 
 
 def _what_to_do(complaint: str, url: str) -> str:
@@ -187,7 +188,7 @@ def check_driver(url: str) -> None:
     except ArgumentError:
         return  # not a database's URL: whoever opens it says so
     except ImportError as error:
-        missing = str(error).splitlines()[0]
+        missing = first_line(error)
         raise KansearchError(
             f"{_shown(url)} needs a driver that is not installed ({missing}): pip install 'kansearch[postgresql]'"
         ) from error

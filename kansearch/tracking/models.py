@@ -19,6 +19,7 @@ import numpy as np
 
 from kansearch import __version__
 from kansearch.errors import KansearchError
+from trials.files import first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,7 +67,7 @@ def log_model(folder: Path, run_id: str, tracking_uri: str, register: str | None
     except ModelError as error:
         raise KansearchError(str(error)) from error
     except (MlflowException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise KansearchError(f"MLflow did not take the model in {folder}: {reason}") from error
 
 

@@ -23,6 +23,7 @@ from typing import IO, Any, Protocol
 
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
+from trials.files import typed_line
 
 __all__ = ["RunStore", "StudyAddress", "write_runs"]
 
@@ -96,7 +97,7 @@ def write_runs(
             report(received, None)
         except Exception as error:  # the search must go on without its tracking server; the driver tells the user
             store = None  # what it did write is looked up again: an answer may have been lost
-            report(received - len(dirty), f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            report(received - len(dirty), typed_line(error))
 
 
 def _arrived(inbox: queue.SimpleQueue[_Message], patient: bool) -> list[_Message]:

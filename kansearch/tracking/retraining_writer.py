@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.tracking.retrainings import RetrainingStore
+from trials.files import typed_line
 
 if TYPE_CHECKING:
     from kansearch.deliver.retraining import Retraining
@@ -89,7 +90,7 @@ class RetrainingWriter:
                     store.close(self._metrics)
                 self.problem = None
             except Exception as error:  # training must go on without its tracking server; `problem` tells the user
-                self.problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                self.problem = typed_line(error)
                 store = None  # what it did write is looked up again: an answer may have been lost
 
     def _write(

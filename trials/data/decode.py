@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trials.data.errors import DataError, DataFileError
 from trials.data.files import cache_folder
+from trials.files import replacing
 
 __all__ = ["SUFFIXES", "decode_image", "decode_mask", "decoded", "image_size"]
 
@@ -130,15 +131,11 @@ def _write(
             f"{path.parent}: {need / 2**30:.1f} GiB are needed for {len(files)} decoded images, and "
             f"{free / 2**30:.1f} are free; take a smaller data.image_size"
         )
-    unfinished = path.with_suffix(".unfinished")
-    try:
+    with replacing(path) as unfinished:
         target = np.lib.format.open_memmap(unfinished, "w+", np.uint8, (len(files), *shape))
         for index, pixels in enumerate(_in_order(decode, files)):
             target[index] = pixels
         target.flush()
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _in_order(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:

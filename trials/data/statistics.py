@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trials.files import write_whole
 
 __all__ = ["Statistics", "channel_statistics", "kept_statistics"]
 
@@ -30,9 +31,7 @@ def kept_statistics(samples: np.memmap[Any, Any]) -> Statistics:
         mean, std = np.frombuffer(path.read_bytes(), np.float32).copy().reshape(2, samples.shape[1])
     except (FileNotFoundError, ValueError):
         statistics = channel_statistics(samples)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes(np.stack(statistics).tobytes())
-        os.replace(unfinished, path)
+        write_whole(path, np.stack(statistics).tobytes())
         return statistics
     return mean, std
 
