@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from kansearch import __version__, bench
+from kansearch import __version__
+from kansearch.commands import benching
 from kansearch.errors import KansearchError, SpaceError
 from kansearch.installation import check_trials_package
 
@@ -26,7 +27,7 @@ app = typer.Typer(
     help="Which Kolmogorov-Arnold network, if any, is worth its parameters on my data?",
     epilog="Any command takes --debug, which shows the traceback of an error.",
 )
-app.add_typer(bench.app, name="bench")
+app.add_typer(benching.app, name="bench")
 
 Home = Annotated[
     Path, typer.Option(envvar="KANSEARCH_HOME", help="Folder of studies.", show_default=True, file_okay=False)

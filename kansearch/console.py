@@ -22,7 +22,7 @@ from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
 
 if TYPE_CHECKING:
-    from kansearch.search.cluster import Cluster
+    from kansearch.cluster.cluster import Cluster
     from kansearch.study.study import Study
 
 __all__ = [
@@ -50,7 +50,7 @@ def terminal() -> Console:
 
 
 class SearchDisplay:
-    """Shows a search (`kansearch.search.launch.Observer`): a live table, or a line for each ended trial."""
+    """Shows a search (`kansearch.cluster.launch.Observer`): a live table, or a line for each ended trial."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

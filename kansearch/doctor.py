@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kansearch.cluster.mps import control
 from kansearch.errors import KansearchError
-from kansearch.search.mps import control
 from trials.data.files import LAYOUTS, DataMissingError, locate
 from trials.files import typed_line
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from kansearch.search.proposer import Proposer
+from kansearch.engine.proposer import Proposer
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
 

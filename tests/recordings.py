@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kansearch.recorded.counting import BLOCKS
-from kansearch.recorded.encoding import Encoder
+from kansearch.bench.counting import BLOCKS
+from kansearch.bench.encoding import Encoder
 from kansearch.space import SearchSpace, find_space, load_space
 from tests.benchmarks.draws import Sequence, order
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from kansearch.search.ask_tell import AskTell
-from kansearch.search.budget import Budget
-from kansearch.search.problems import PROBLEMS, simulated_space
-from kansearch.search.simulator import MemoryStudy, simulate
-from kansearch.search.trainable import REPORT_SECONDS
-from kansearch.search.watchdog import Watchdog
+from kansearch.bench.problems import PROBLEMS, simulated_space
+from kansearch.bench.simulator import MemoryStudy, simulate
+from kansearch.cluster.trainable import REPORT_SECONDS
+from kansearch.cluster.watchdog import Watchdog
+from kansearch.engine.ask_tell import AskTell
+from kansearch.engine.budget import Budget
 from kansearch.space import SearchSettings
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import TrialRecord

@@ -8,9 +8,9 @@ from typing import Any
 import fsspec
 import pytest
 
+from kansearch.cluster.checkpoints import CHECKPOINT, WEIGHTS, checkpoint_place, checkpoints_at
+from kansearch.cluster.kept import KeptWeights
 from kansearch.errors import InputError
-from kansearch.search.checkpoints import CHECKPOINT, WEIGHTS, checkpoint_place, checkpoints_at
-from kansearch.search.kept import KeptWeights
 from kansearch.space import Direction
 from kansearch.study.records import State, TrialRecord
 from tests.shelf import ShelfFileSystem

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from ray._private import utils as ray_utils
 
+from kansearch.cluster import join, probe
+from kansearch.cluster.cluster import shares
+from kansearch.cluster.launch import SearchOptions
+from kansearch.cluster.session import describe_session
 from kansearch.errors import InputError, KansearchError
-from kansearch.search import join, probe
-from kansearch.search.cluster import shares
-from kansearch.search.launch import SearchOptions
-from kansearch.search.session import describe_session
 from kansearch.space import SearchSettings
 from kansearch.study.study import Study
 from tests.helpers import ROOT, SMALL_SPACE, listening, run, start, stop, succeed, trials, wait_until

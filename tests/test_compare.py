@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kansearch.deliver.compare import compare
-from kansearch.deliver.retrain import retrain
-from kansearch.deliver.retraining import Retraining
 from kansearch.errors import InputError, KansearchError
+from kansearch.models.compare import compare
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
 from tests.commandline import Command, kansearch_fixture, one_line
 from trials.config import TrialConfig
 from trials.prediction import answer_test

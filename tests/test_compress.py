@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from kansearch.commands.compressing import run_compress, run_grow
-from kansearch.deliver.compress import compress, grow
 from kansearch.errors import InputError, KansearchError
+from kansearch.models.compress import compress, grow
 from kansearch.space import load_config
 from tests.helpers import run, succeed
 from trials import load_model

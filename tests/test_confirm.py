@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from kansearch.search.proposer import Proposer
+from kansearch.engine.proposer import Proposer
 from kansearch.space import parse_space
 from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.study import Study

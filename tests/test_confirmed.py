@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from kansearch.deliver.pick import pick_trials
-from kansearch.deliver.seed_runs import SeedRuns, unfinished
+from kansearch.cluster.trainable import TEST
 from kansearch.errors import InputError, KansearchError, ObstacleError
-from kansearch.search.trainable import TEST
+from kansearch.models.pick import pick_trials
+from kansearch.seeds.seed_runs import SeedRuns, unfinished
 from kansearch.space import parse_space
 from kansearch.study.confirmed import Confirmed, confirmed, knee_of
 from kansearch.study.confirmed_table import caveats, cells, headings

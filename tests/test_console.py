@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from kansearch.cluster.cluster import Cluster
 from kansearch.console import SearchDisplay, front_table, list_trials, terminal
-from kansearch.search.cluster import Cluster
 from kansearch.study.figures import duration
 from kansearch.study.front import front_of, knee
 from kansearch.study.study import Study

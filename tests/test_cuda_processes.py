@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import multiprocessing
 
-from kansearch.deliver.retrain import retrain
-from kansearch.deliver.retraining import Retraining
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
 from tests.test_deliver import comparable
 from tests.test_distributed import ADAMW, AFFINE, LBFGS, NORMALISED
 from trials.config import TrialConfig

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from kansearch.deliver import export as exporting
-from kansearch.deliver.pick import pick_trial
-from kansearch.deliver.retrain import retrain
-from kansearch.deliver.retraining import Retraining
 from kansearch.errors import KansearchError
+from kansearch.models import export as exporting
+from kansearch.models.pick import pick_trial
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, parse_space
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, run, start, start_trial, stop, succeed

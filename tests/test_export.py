@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from kansearch import __version__
-from kansearch.deliver.commented import commented_yaml
-from kansearch.deliver.export import export
-from kansearch.deliver.pick import pick_trial
 from kansearch.errors import InputError, KansearchError
+from kansearch.models.commented import commented_yaml
+from kansearch.models.export import export
+from kansearch.models.pick import pick_trial
 from kansearch.space import load_config, parse_config, parse_space, random_config
 from kansearch.study.study import Study
 from tests.datafiles import write_arrays

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kansearch.search.halving import Halving, Verdict, crowding_distance
+from kansearch.engine.halving import Halving, Verdict, crowding_distance
 from kansearch.space import Direction
 from kansearch.study.records import TrialRecord
 

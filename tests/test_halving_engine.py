@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.search.halving import build_halving
+from kansearch.engine.halving import build_halving
 from kansearch.study.front import front_of
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, start, stop, succeed, wait_until

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kansearch.search.ask_tell import AskTell
-from kansearch.search.execution import Assignment
-from kansearch.search.lockstep import Lockstep
-from kansearch.search.problems import PROBLEMS, simulated_space
-from kansearch.search.simulator import MemoryStudy
+from kansearch.bench.problems import PROBLEMS, simulated_space
+from kansearch.bench.simulator import MemoryStudy
+from kansearch.engine.ask_tell import AskTell
+from kansearch.engine.deterministic import Lockstep
+from kansearch.engine.work import Assignment
 from kansearch.space import SearchSettings
 from kansearch.study.records import TrialRecord
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.search.loopback import make_private_token, open_to_others
+from kansearch.cluster.loopback import make_private_token, open_to_others
 from tests.helpers import environment
 
 LISTEN = """
@@ -29,7 +29,7 @@ import os, sys
 from pathlib import Path
 {first}
 from kansearch.errors import KansearchError
-from kansearch.search.loopback import local_ray
+from kansearch.cluster.loopback import local_ray
 from tests.helpers import listening
 
 try:

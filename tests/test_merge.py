@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from kansearch.engine.ask_tell import AskTell
+from kansearch.engine.proposer import Proposer
+from kansearch.merge.merge import Merged, merge
 from kansearch.report.data import read_study
 from kansearch.report.html import render
-from kansearch.search.ask_tell import AskTell
-from kansearch.search.merge import Merged, merge
-from kansearch.search.proposer import Proposer
 from kansearch.space import parse_space
 from kansearch.study import seeds
 from kansearch.study.history import History
@@ -375,7 +375,7 @@ def test_an_error_in_the_middle_leaves_nothing(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from kansearch.search.merge import merge
+from kansearch.merge.merge import merge
 Path.rename = lambda *places: os.kill(os.getpid(), signal.SIGKILL)  # the last step of all
 merge(Path(sys.argv[1]), sys.argv[2:], "joined", [])
 """

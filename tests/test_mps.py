@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.search import mps as module
-from kansearch.search.mps import PIPES, Mps
+from kansearch.cluster import mps as module
+from kansearch.cluster.mps import PIPES, Mps
 from tests.helpers import SMALL_SPACE, command_line, environment, stop, wait_until
 
 CONTROL = f"""#!{sys.executable}
@@ -36,8 +36,9 @@ import json, os, sys, time
 from dataclasses import asdict
 from pathlib import Path
 from kansearch.errors import SearchInterrupted
-from kansearch.search import execution, launch as launcher
-from kansearch.search.trainable import Training
+from kansearch.cluster import execution
+from kansearch.cluster import launch as launcher
+from kansearch.cluster.trainable import Training
 from kansearch.space import load_space
 from trials.results import EpochResult
 
@@ -129,7 +130,7 @@ def test_the_users_own_daemon_is_used_and_left_alone(tmp_path: Path, monkeypatch
 
 
 def test_a_killed_driver_leaves_a_daemon_that_the_next_one_ends(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from kansearch.search.mps import Mps; " + (
+    code = "import sys, time; from pathlib import Path; from kansearch.cluster.mps import Mps; " + (
         "Mps(Path(sys.argv[1])).start(); time.sleep(600)"
     )
     driver = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment())

@@ -16,8 +16,8 @@ DRIVER = """
 import json, sys, time
 from dataclasses import asdict
 from pathlib import Path
-from kansearch.search.cluster import ray_cluster
-from kansearch.search.newcomers import Newcomers
+from kansearch.cluster.cluster import ray_cluster
+from kansearch.cluster.newcomers import Newcomers
 from kansearch.space import SearchSettings
 
 address, place = sys.argv[1:]

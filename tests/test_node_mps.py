@@ -13,19 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.search.mps import folders
-from kansearch.search.node_mps import end_abandoned
+from kansearch.cluster.mps import folders
+from kansearch.cluster.node_mps import end_abandoned
 from tests.helpers import environment, stop, wait_until
 from tests.nodes import local_cluster
 from tests.test_mps import CONTROL, lives
 
-KEEP = "from kansearch.search.node_mps import keep; keep()"
+KEEP = "from kansearch.cluster.node_mps import keep; keep()"
 
 DRIVER = """
 import json, sys, time
-from kansearch.search.join import joined
-from kansearch.search.nodes import alive_nodes
-from kansearch.search.node_mps import ClusterMps
+from kansearch.cluster.join import joined
+from kansearch.cluster.nodes import alive_nodes
+from kansearch.cluster.node_mps import ClusterMps
 
 with joined(sys.argv[1], {}), ClusterMps() as mps:
     mps.start(alive_nodes())

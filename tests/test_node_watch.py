@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import ray
 
+from kansearch.cluster.node_watch import LateWorkers, NodeWatch
 from kansearch.errors import ObstacleError
-from kansearch.search.node_watch import LateWorkers, NodeWatch
 
 
 def node(cpus: float, gpus: float, alive: bool = True) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.search.checkpoints import checkpoints_at
+from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.study.study import Study
 from tests.commandline import Command, home_fixture, kansearch_fixture, made_fixture, one_line
 

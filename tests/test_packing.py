@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from kansearch.search import plan
-from kansearch.search import sharing as deciding
-from kansearch.search.ask_tell import AskTell
-from kansearch.search.cluster import Cluster, shares
-from kansearch.search.mps import Mps
-from kansearch.search.packing import Packing, choose, evened
-from kansearch.search.problems import simulated_space
-from kansearch.search.sharing import packed
-from kansearch.search.simulator import MemoryStudy
+from kansearch.bench.problems import simulated_space
+from kansearch.bench.simulator import MemoryStudy
+from kansearch.cluster import gpu_sharing as deciding
+from kansearch.cluster.cluster import Cluster, shares
+from kansearch.cluster.gpu_sharing import packed
+from kansearch.cluster.mps import Mps
+from kansearch.cluster.packing import Packing, choose, evened
+from kansearch.engine import plan
+from kansearch.engine.ask_tell import AskTell
 from kansearch.space import SearchSettings, parse_space
 from kansearch.study.study import Study
 from kansearch.study.usage import Usage

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from kansearch.bench.simulator import MemoryStudy
+from kansearch.cluster.duration import Timed, concurrent_trials, estimate_duration, fit, spread_out
+from kansearch.engine.ask_tell import AskTell
+from kansearch.engine.feasibility import Feasibility
+from kansearch.engine.plan import draw
+from kansearch.engine.quantiles import parts
 from kansearch.errors import KansearchError
-from kansearch.search.ask_tell import AskTell
-from kansearch.search.duration import Timed, concurrent_trials, estimate_duration, fit, spread_out
-from kansearch.search.feasibility import Feasibility
-from kansearch.search.plan import draw
-from kansearch.search.simulator import MemoryStudy
-from kansearch.search.thirds import parts
 from kansearch.space import FloatRange, IntRange, SearchSettings, load_space, parse_space, random_config, shipped_spaces
 from tests.commandline import Command, kansearch_fixture, one_line
 from tests.helpers import SMALL_SPACE

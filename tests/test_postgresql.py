@@ -12,7 +12,7 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 
 from kansearch.errors import InputError, KansearchError, ObstacleError
-from kansearch.search.merge import NewPlaces, merge
+from kansearch.merge.merge import NewPlaces, merge
 from kansearch.space import parse_space
 from kansearch.study.staging import Staging
 from kansearch.study.storage import load_optuna_study

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from kansearch.deliver.retrain import retrain
-from kansearch.deliver.retraining import Retraining
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
 from tests.commandline import Command, kansearch_fixture, one_line
 from tests.datafiles import write_arrays, write_folder, write_image
 from tests.modelfolder import model_config, write_model

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from kansearch.deliver.presets import preset_config, preset_rows
 from kansearch.errors import SpaceError
+from kansearch.models.presets import preset_config, preset_rows
 from kansearch.space import parse_space
 from kansearch.study.figures import describe
 from tests.commandline import Command, kansearch_fixture, one_line

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from kansearch.search import proposer as module
-from kansearch.search.ask_tell import AskTell
-from kansearch.search.problems import PROBLEMS, simulated_space
-from kansearch.search.proposer import Proposer
-from kansearch.search.simulator import MemoryStudy
-from kansearch.search.warm_start import warm_start
+from kansearch.bench.problems import PROBLEMS, simulated_space
+from kansearch.bench.simulator import MemoryStudy
+from kansearch.engine import proposer as module
+from kansearch.engine.ask_tell import AskTell
+from kansearch.engine.proposer import Proposer
+from kansearch.engine.warm_start import warm_start
 from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.front import front_of
 

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kansearch.bench.counting import plain_sizes
+from kansearch.bench.curves import from_row, to_row
+from kansearch.bench.gaussian import GaussianProcess, _Likelihood, fit_kernel
+from kansearch.bench.recorded import RecordedProblem
+from kansearch.bench.simulator import hypervolume_of, simulate
+from kansearch.bench.surrogate import Surrogate, hyperparameters_of, load_surrogate
+from kansearch.bench.table import COLUMNS, CURVES, Recording, load_recording
+from kansearch.bench.write import read_lines, write_benchmark, write_table
 from kansearch.errors import InputError, KansearchError
-from kansearch.recorded.counting import plain_sizes
-from kansearch.recorded.curves import from_row, to_row
-from kansearch.recorded.gaussian import GaussianProcess, _Likelihood, fit_kernel
-from kansearch.recorded.surrogate import Surrogate, hyperparameters_of, load_surrogate
-from kansearch.recorded.table import COLUMNS, CURVES, Recording, load_recording
-from kansearch.recorded.write import read_lines, write_benchmark, write_table
-from kansearch.search.recorded import RecordedProblem
-from kansearch.search.simulator import hypervolume_of, simulate
 from kansearch.space import SearchSettings, find_space, load_space, random_config
 from tests.benchmarks.record import Earlier, read_earlier
 from tests.recordings import LARGEST, NOISE, SPACE, error_at, write_lines

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.search.remembered import Remembered, key_of
+from kansearch.cluster.remembered import Remembered, key_of
 from kansearch.space import parse_space
 from tests.helpers import SMALL_SPACE
 from trials.results import Sharing

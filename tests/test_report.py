@@ -14,7 +14,10 @@ from typing import Any
 import optuna
 import pytest
 
+from kansearch.bench.problems import PROBLEMS, simulated_space
+from kansearch.bench.simulator import MemoryStudy, _Clock
 from kansearch.commands import looking
+from kansearch.engine.ask_tell import AskTell
 from kansearch.report.bases import basis_table
 from kansearch.report.data import Reference, StudyData, Trial, axis_name, read_study
 from kansearch.report.failures import failure_groups
@@ -25,9 +28,6 @@ from kansearch.report.progress import hypervolumes
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.timeline import timeline
 from kansearch.report.writer import ReportWriter
-from kansearch.search.ask_tell import AskTell
-from kansearch.search.problems import PROBLEMS, simulated_space
-from kansearch.search.simulator import MemoryStudy, _Clock
 from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.front import hypervolume
 from kansearch.study.records import TrialRecord

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from kansearch.deliver.processes import _jobs, train_in_processes
-from kansearch.deliver.retrain import retrain
-from kansearch.deliver.retraining import Retraining
-from kansearch.deliver.seed import FILES
-from kansearch.deliver.worker import Job
 from kansearch.errors import InputError, KansearchError
+from kansearch.seeds.processes import _jobs, train_in_processes
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
+from kansearch.seeds.seed import FILES
+from kansearch.seeds.worker import Job
 from tests.helpers import command_line, descendants, listening, run, start, stop, succeed
 from tests.nodes import local_cluster
 from tests.test_deliver import comparable
@@ -117,7 +117,7 @@ def test_seeds_side_by_side_leave_the_folder_that_they_leave_one_after_the_other
         two.folder(seed).mkdir()
     threads = torch.get_num_threads()
     jobs = [(0, Job(two, 0, "cpu", threads, "")), (1, Job(two, 0, "cpu", threads, ""))]
-    monkeypatch.setattr("kansearch.deliver.processes._jobs", lambda *_: iter(jobs))
+    monkeypatch.setattr("kansearch.seeds.processes._jobs", lambda *_: iter(jobs))
     epochs, trained = list[tuple[int, int]](), list[int]()
     train_in_processes(two, [0, 1, 2], lambda seed, result: epochs.append((seed, result["epoch"])), trained.append)
     assert sorted(epochs) == [(seed, epoch) for seed in (0, 1, 2) for epoch in (1, 2)]

@@ -15,11 +15,11 @@ import yaml
 from PIL import Image
 from scipy.stats import binomtest
 
-from kansearch.deliver.claim import versions
-from kansearch.deliver.pictures import confusion_figure
-from kansearch.deliver.retrain import retrain
-from kansearch.deliver.retraining import Retraining
 from kansearch.errors import InputError
+from kansearch.seeds.claim import versions
+from kansearch.seeds.pictures import confusion_figure
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, load_source
 from tests.test_deliver import Seen, comparable
 from trials.config import TrialConfig

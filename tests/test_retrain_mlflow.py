@@ -11,8 +11,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from kansearch.deliver.retrain import retrain
-from kansearch.deliver.retraining import Retraining
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
 from kansearch.tracking.retraining_writer import RetrainingWriter
 from kansearch.tracking.retrainings import RETRAIN_TAG, SEED_TAG, RetrainingStore
 from kansearch.tracking.store import MlflowStore

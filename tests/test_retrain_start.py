@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kansearch.deliver.retrain import retrain
-from kansearch.deliver.retraining import Retraining
-from kansearch.deliver.start import check_start, started_from
 from kansearch.errors import InputError, KansearchError, SpaceError
+from kansearch.models.start import check_start, started_from
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, parse_space
 from tests.commandline import Command, kansearch_fixture, one_line
 from trials import load_model

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
+from kansearch.bench.simulator import MemoryStudy
+from kansearch.engine.proposer import Proposer
 from kansearch.errors import SpaceError
-from kansearch.search.proposer import Proposer
-from kansearch.search.simulator import MemoryStudy
 from kansearch.space import SearchSpace, parse_space
 from kansearch.space.settings import SamplerName
 

@@ -15,7 +15,7 @@ from sklearn.metrics import jaccard_score
 
 from kansearch.commands.delivering import run_retrain
 from kansearch.console import front_table
-from kansearch.deliver.retraining import Retraining
+from kansearch.seeds.retraining import Retraining
 from kansearch.space import parse_space
 from kansearch.study.front import front_of, knee
 from kansearch.study.study import Study

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from kansearch.search import sharing as deciding
-from kansearch.search.packing import are_small, fill
+from kansearch.cluster import gpu_sharing as deciding
+from kansearch.cluster.packing import are_small, fill
 from kansearch.space import parse_space
 from tests.helpers import SMALL_SPACE
 from trials import sharing

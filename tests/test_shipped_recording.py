@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from kansearch.recorded.encoding import Encoder
-from kansearch.recorded.table import FOLDER, Recording, load_recording, recordings
-from kansearch.search.bench import bench, unable
-from kansearch.search.recorded import RecordedProblem
+from kansearch.bench.encoding import Encoder
+from kansearch.bench.recorded import RecordedProblem
+from kansearch.bench.run import bench, unable
+from kansearch.bench.table import FOLDER, Recording, load_recording, recordings
 from kansearch.space import SearchSettings, find_space, load_space
 from tests.benchmarks.draws import Sequence
 from tests.commandline import Command, kansearch_fixture

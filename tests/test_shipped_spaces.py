@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kansearch.search.plan import draw
+from kansearch.engine.plan import draw
 from kansearch.space import load_space, random_config, shipped_spaces
 from kansearch.space.distributions import Choice
 from trials.config import SyntheticDataConfig, TrialConfig

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kansearch.search.ask_tell import AskTell
-from kansearch.search.bench import SAMPLERS, SCHEDULERS, bench, interval
-from kansearch.search.problems import OBJECTIVES, PROBLEMS, Problem, simulated_space
-from kansearch.search.simulator import MemoryStudy, hypervolume_of, simulate
+from kansearch.bench.problems import OBJECTIVES, PROBLEMS, Problem, simulated_space
+from kansearch.bench.run import SAMPLERS, SCHEDULERS, bench, interval
+from kansearch.bench.simulator import MemoryStudy, hypervolume_of, simulate
+from kansearch.engine.ask_tell import AskTell
 from kansearch.space import SearchSettings, random_config
 from kansearch.study.front import front_of, hypervolume
 from tests.helpers import succeed

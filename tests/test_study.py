@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from kansearch.engine.proposer import Proposer
 from kansearch.errors import InputError, KansearchError, StudyBusyError, UnknownStudyError
-from kansearch.search.proposer import Proposer
 from kansearch.space import parse_space
 from kansearch.study.lock import driver_lock, holder
 from kansearch.study.study import Study, study_names

@@ -11,8 +11,8 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 from sqlalchemy import event
 
-from kansearch.search.proposer import Proposer
-from kansearch.search.simulator import MemoryStudy
+from kansearch.bench.simulator import MemoryStudy
+from kansearch.engine.proposer import Proposer
 from kansearch.space import parse_space
 from kansearch.study.storage import steady_storage
 from kansearch.study.study import Study

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kansearch.search.proposer import Proposer
+from kansearch.engine.proposer import Proposer
 from kansearch.study.study import Study
 from kansearch.tracking.client import quiet_client
 from kansearch.tracking.writer import MlflowWriter

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from kansearch.search import trainable
-from kansearch.search.checkpoints import checkpoints_at
-from kansearch.search.mps import PIPES
-from kansearch.search.obstacles import OBSTACLE
-from kansearch.search.trainable import FAILURE, KIND, MEMORY, TEST, Request
+from kansearch.cluster import trainable
+from kansearch.cluster.checkpoints import checkpoints_at
+from kansearch.cluster.interruptions import OBSTACLE
+from kansearch.cluster.mps import PIPES
+from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, TEST, Request
 from trials import run
 from trials.results import EpochResult
 

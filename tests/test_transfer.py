@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kansearch.deliver.retrain import retrain
-from kansearch.deliver.retraining import Retraining
 from kansearch.errors import SpaceError
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, load_space, parse_space, random_config
 from kansearch.study.study import Study
 from trials.config import TrialConfig

@@ -12,8 +12,8 @@ from typing import Any
 import optuna
 import pytest
 
-from kansearch.search.sampler import OptunaSuggest, build_sampler
-from kansearch.search.warm_start import Observation, WarmStart, warm_start
+from kansearch.engine.samplers import OptunaSuggest, build_sampler
+from kansearch.engine.warm_start import Observation, WarmStart, warm_start
 from kansearch.space import GivenSuggest, RandomSuggest, SearchSpace, parse_space
 from kansearch.study.front import front_of
 from kansearch.study.records import State, TrialRecord
@@ -249,5 +249,5 @@ def test_what_optuna_drew_is_found_again() -> None:
 
 def test_it_needs_neither_ray_nor_optuna() -> None:
     heavy = ["torch", "ray", "optuna", "mlflow"]
-    code = f"import sys, kansearch.search.warm_start; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, kansearch.engine.warm_start; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from kansearch.cluster.interruptions import OBSTACLE
+from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, Report, Request
+from kansearch.cluster.watchdog import Watchdog
+from kansearch.cluster.workers import Workers
+from kansearch.engine.work import Assignment
 from kansearch.errors import KansearchError, ObstacleError
-from kansearch.search.execution import Assignment
-from kansearch.search.obstacles import OBSTACLE
-from kansearch.search.trainable import FAILURE, KIND, MEMORY, Report, Request
-from kansearch.search.watchdog import Watchdog
-from kansearch.search.workers import Workers
 from kansearch.space import SearchSettings
 
 

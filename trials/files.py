@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["as_json", "first_line", "replacing", "typed_line", "write_whole"]
+__all__ = ["as_json", "first_line", "one_line", "replacing", "typed_line", "write_whole"]
+
+_LONGEST = 300
+"""Characters of a failure's reason."""
 
 
 @contextmanager
@@ -68,3 +71,9 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def one_line(error: BaseException, more: str = "") -> str:
+    """Return `typed_line` and `more` behind it; at most 300 characters, the first cut short."""
+    text, room = typed_line(error), _LONGEST - len(more)
+    return (text if len(text) <= room else text[: room - 1] + "…") + more

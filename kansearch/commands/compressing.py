@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kansearch.commands.common import console_for, print_json
-from kansearch.deliver.compress import compress, grow, step_cells, step_headings
 from kansearch.errors import InputError, SearchInterrupted
+from kansearch.models.compress import compress, grow, step_cells, step_headings
 
 if TYPE_CHECKING:
     from trials.compress.figures import Figures

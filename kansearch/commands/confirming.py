@@ -11,12 +11,12 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from kansearch.cluster.launch import SearchOptions
 from kansearch.commands.common import check_name, console_for, print_json, say_what_is_behind
 from kansearch.console import plain_table
-from kansearch.deliver.confirm import command, confirm
 from kansearch.errors import KansearchError
 from kansearch.report.writer import ReportWriter
-from kansearch.search.launch import SearchOptions
+from kansearch.seeds.confirm import command, confirm
 from kansearch.space import Direction
 from kansearch.study.confirmed import Confirmed, confirmed, knee_of
 from kansearch.study.confirmed_table import caveats, cells, headings
@@ -28,7 +28,7 @@ from kansearch.tracking.confirming import ConfirmationStore
 from kansearch.tracking.writer import MlflowWriter
 
 if TYPE_CHECKING:
-    from kansearch.search.cluster import Cluster
+    from kansearch.cluster.cluster import Cluster
 
 __all__ = ["run_confirm"]
 
@@ -84,7 +84,7 @@ def confirmed_table(rows: Sequence[Confirmed], objectives: Mapping[str, Directio
 
 
 class ConfirmationDisplay:
-    """Shows a confirmation (`kansearch.search.launch.Observer`): a live table, or a line a training."""
+    """Shows a confirmation (`kansearch.cluster.launch.Observer`): a live table, or a line a training."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

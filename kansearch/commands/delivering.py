@@ -14,11 +14,11 @@ from rich.console import Console
 from kansearch.commands.common import console_for, print_json
 from kansearch.commands.progress import TrainingDisplay
 from kansearch.console import per_class
-from kansearch.deliver import portable
-from kansearch.deliver.card import no_interval
-from kansearch.deliver.presets import preset_config
-from kansearch.deliver.retraining import Retraining
 from kansearch.errors import InputError, KansearchError, SearchInterrupted
+from kansearch.models import portable
+from kansearch.models.presets import preset_config
+from kansearch.seeds.card import no_interval
+from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, load_source
 from kansearch.study.storage import check_driver, sqlite_url
 from kansearch.study.study import Study
@@ -31,9 +31,9 @@ _PARTS, _FREEZES = ("all", "training"), ("none", "features")
 
 
 def run_export(study: Study, output: Path, data_dir: Path | None, **choice: Any) -> None:
-    """`choice` is what `kansearch.deliver.pick.pick_trial` takes."""
-    from kansearch.deliver.export import export
-    from kansearch.deliver.pick import pick_trial
+    """`choice` is what `kansearch.models.pick.pick_trial` takes."""
+    from kansearch.models.export import export
+    from kansearch.models.pick import pick_trial
 
     record = pick_trial(study, **choice)
     export(study, record, output, data_dir)
@@ -78,7 +78,7 @@ def retraining_of(
         if value not in known:
             raise InputError(f"{option} {value}: must be one of {', '.join(known)}")
     if start is not None:
-        from kansearch.deliver.start import started_from
+        from kansearch.models.start import started_from
 
         config = started_from(config, start, freeze)
     elif freeze != "none":
@@ -91,8 +91,8 @@ def run_retrain(
     retraining: Retraining, home: Path, tracking_uri: str | None, export: str, register: str | None, as_json: bool
 ) -> None:
     """Train, write what was asked for, and tell the user."""
-    from kansearch.deliver.retrain import retrain
-    from kansearch.deliver.start import check_start
+    from kansearch.models.start import check_start
+    from kansearch.seeds.retrain import retrain
 
     formats = portable.formats_of(export)
     console, out = console_for(as_json), retraining.out

@@ -15,8 +15,8 @@ from kansearch.console import (
     list_trials,
     terminal,
 )
-from kansearch.deliver.presets import preset_rows
 from kansearch.errors import KansearchError
+from kansearch.models.presets import preset_rows
 from kansearch.report.data import read_study
 from kansearch.report.front_plot import front_png
 from kansearch.report.html import write_html
@@ -147,7 +147,7 @@ def run_inspect(source: str, pick: str, output: Path | None, data_dir: Path | No
 
 
 def _inspect_trial(study: Study, pick: str, output: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    from kansearch.deliver.pick import pick_trial
+    from kansearch.models.pick import pick_trial
     from kansearch.report.inspection import inspect_trial
     from kansearch.tracking.artifacts import log_to_trial
 

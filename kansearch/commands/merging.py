@@ -13,8 +13,8 @@ from rich.markup import escape
 
 from kansearch.commands.common import check_tracking, console_for, print_json, say_what_is_behind
 from kansearch.console import front_table, plain_table
+from kansearch.merge.merge import Merged, NewPlaces, merge
 from kansearch.report.writer import ReportWriter
-from kansearch.search.merge import Merged, NewPlaces, merge
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study, home_option
@@ -22,7 +22,7 @@ from kansearch.tracking.confirming import ConfirmationStore
 from kansearch.tracking.writer import MlflowWriter
 
 if TYPE_CHECKING:
-    from kansearch.search.cluster import Cluster
+    from kansearch.cluster.cluster import Cluster
 
 __all__ = ["run_merge"]
 
@@ -46,7 +46,7 @@ def run_merge(home: Path, words: Sequence[str], name: str, places: Mapping[str, 
 
 
 class _Display:
-    """Says that the study is there (`kansearch.search.launch.Observer`), before what may take minutes."""
+    """Says that the study is there (`kansearch.cluster.launch.Observer`), before what may take minutes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

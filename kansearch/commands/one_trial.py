@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
+from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.commands.common import print_json
 from kansearch.errors import InputError
-from kansearch.search.checkpoints import checkpoints_at
 from kansearch.study.figures import duration, number
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study, home_option

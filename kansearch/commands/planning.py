@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kansearch.cluster.duration import Duration, estimate_duration
 from kansearch.console import terminal
+from kansearch.engine.plan import Plan, Share, draw
 from kansearch.errors import KansearchError
-from kansearch.search.duration import Duration, estimate_duration
-from kansearch.search.plan import Plan, Share, draw
 from kansearch.space import SearchSpace
 from kansearch.study.figures import duration
 

@@ -8,13 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from kansearch.deliver.retraining import Retraining
+from kansearch.seeds.retraining import Retraining
 
 __all__ = ["TrainingDisplay"]
 
 
 class TrainingDisplay:
-    """Shows a retraining (`kansearch.deliver.retraining.Observer`)."""
+    """Shows a retraining (`kansearch.seeds.retraining.Observer`)."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

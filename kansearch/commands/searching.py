@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from kansearch.cluster.launch import SearchOptions, launch, resume
 from kansearch.commands.common import (
     check_name,
     check_tracking,
@@ -21,10 +22,9 @@ from kansearch.console import (
     SearchDisplay,
     front_table,
 )
+from kansearch.engine.warm_start import warm_start
 from kansearch.errors import InputError, KansearchError
 from kansearch.report.writer import ReportWriter
-from kansearch.search.launch import SearchOptions, launch, resume
-from kansearch.search.warm_start import warm_start
 from kansearch.sketch import front_sketch
 from kansearch.space import SearchSpace
 from kansearch.study.front import front_of, hypervolume, knee

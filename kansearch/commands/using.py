@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.commands.common import print_json
-from kansearch.deliver.compare import compare
-from kansearch.deliver.predict import predict
+from kansearch.models.compare import compare
+from kansearch.models.predict import predict
 from kansearch.study.spread import LEAST_SEEDS
 
 __all__ = ["run_compare", "run_predict"]

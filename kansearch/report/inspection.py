@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.errors import InputError, KansearchError
 from kansearch.report.functions import draw_layers
-from kansearch.search.checkpoints import checkpoints_at
 from kansearch.space import load_config
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study

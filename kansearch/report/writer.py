@@ -22,7 +22,7 @@ from kansearch.study.study import PICTURES, Study
 from trials.files import replacing, typed_line
 
 if TYPE_CHECKING:
-    from kansearch.search.cluster import Cluster
+    from kansearch.cluster.cluster import Cluster
 
 __all__ = ["ReportWriter", "write_pictures"]
 
@@ -45,7 +45,7 @@ def write_pictures(study: Study) -> None:
 
 
 class ReportWriter:
-    """Observes a search (`kansearch.search.launch.Observer`).
+    """Observes a search (`kansearch.cluster.launch.Observer`).
 
     Args:
         clock: seconds, monotonic.

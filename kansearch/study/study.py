@@ -221,7 +221,7 @@ class Study:
 
     @property
     def packing(self) -> Mapping[str, Any] | None:
-        """How `gpus_per_trial: auto` was decided last (`kansearch.search.packing.Packing.document`)."""
+        """How `gpus_per_trial: auto` was decided last (`kansearch.cluster.packing.Packing.document`)."""
         packing: Mapping[str, Any] | None = self._optuna.user_attrs.get(PACKING)
         return packing
 

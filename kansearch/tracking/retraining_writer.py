@@ -11,7 +11,7 @@ from kansearch.tracking.retrainings import RetrainingStore
 from trials.files import typed_line
 
 if TYPE_CHECKING:
-    from kansearch.deliver.retraining import Retraining
+    from kansearch.seeds.retraining import Retraining
 
 __all__ = ["RetrainingWriter"]
 
@@ -21,7 +21,7 @@ _LONGEST_WAIT_AFTER_AN_ERROR = 10.0  # which is likely to be MLflow's as well
 
 
 class RetrainingWriter:
-    """Observes a retraining (`kansearch.deliver.retraining.Observer`).
+    """Observes a retraining (`kansearch.seeds.retraining.Observer`).
 
     Args:
         tracking_uri: of MLflow's store.

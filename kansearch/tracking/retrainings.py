@@ -20,7 +20,7 @@ from kansearch.tracking.store import STUDY_TAG, TRIAL_TAG, experiment_name
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-    from kansearch.deliver.retraining import Retraining
+    from kansearch.seeds.retraining import Retraining
 
 __all__ = ["RETRAIN_TAG", "SEED_TAG", "RetrainingStore"]
 

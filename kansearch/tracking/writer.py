@@ -29,7 +29,7 @@ from kansearch.tracking.process import RunStore, StudyAddress
 from kansearch.tracking.store import MlflowStore
 
 if TYPE_CHECKING:
-    from kansearch.search.cluster import Cluster
+    from kansearch.cluster.cluster import Cluster
 
 __all__ = ["MlflowWriter"]
 
@@ -41,7 +41,7 @@ _SECONDS_A_RECORD = 0.2  # and more for records that MLflow never saw: SQLite ta
 
 
 class MlflowWriter:
-    """Observes a search (`kansearch.search.launch.Observer`).
+    """Observes a search (`kansearch.cluster.launch.Observer`).
 
     Args:
         open_store: makes the store that is written to; a class or function of a module, called in the other process,

@@ -25,8 +25,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kansearch.search.ask_tell import AskTell
-from kansearch.search.problems import simulated_space
+from kansearch.bench.problems import simulated_space
+from kansearch.engine.ask_tell import AskTell
 from kansearch.space import SearchSpace, parse_space
 from kansearch.study.study import Study
 from tests.benchmarks.places import Ends, sleeping
@@ -43,8 +43,8 @@ def space_of(sampler: str, trials: int) -> SearchSpace:
 
 def search(home: Path, sampler: str, trials: int, mlflow: bool) -> dict[str, float]:
     """Run one search here; its figures."""
-    from kansearch.search import execution
-    from kansearch.search import launch as launcher
+    from kansearch.cluster import execution
+    from kansearch.cluster import launch as launcher
     from kansearch.tracking.writer import MlflowWriter
 
     execution.TRAINING = sleeping(0.0)

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from kansearch.search.cluster import Cluster
-from kansearch.search.mps import PIPES, Mps
+from kansearch.cluster.cluster import Cluster
+from kansearch.cluster.mps import PIPES, Mps
 from kansearch.space import find_space, load_space
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
@@ -171,7 +171,7 @@ def write_random_images(folder: Path) -> None:
 
 def search(home: Path, space: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Run one search here; its figures."""
-    from kansearch.search.launch import SearchOptions, launch
+    from kansearch.cluster.launch import SearchOptions, launch
 
     watch = Stopwatch()
     study = launch(load_space(find_space(space), overrides), SearchOptions(home, data_dir=home / "data"), [watch])

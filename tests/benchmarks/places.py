@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kansearch.search.problems import simulated_space
-from kansearch.search.trainable import Request, Training
+from kansearch.bench.problems import simulated_space
+from kansearch.cluster.trainable import Request, Training
 from kansearch.space import parse_space
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study
@@ -42,7 +42,7 @@ class Busy:
 
 
 def sleeping(seconds: float, pids: str | None = None) -> Training:
-    """Trials of one epoch that sleep, in place of `kansearch.search.trainable.TRAINING`."""
+    """Trials of one epoch that sleep, in place of `kansearch.cluster.trainable.TRAINING`."""
 
     def prepare(mps: str | None, gpus: float, threads: int) -> str:
         return ""
@@ -87,8 +87,8 @@ def second_half(times: Sequence[float], seconds: float, workers: int) -> Busy:
 
 def search(home: Path, places: int, trial: float, seconds: float, sampler: str) -> Busy:
     """One search of trials that sleep `trial` seconds, for about `seconds`."""
-    from kansearch.search import execution
-    from kansearch.search import launch as launcher
+    from kansearch.cluster import execution
+    from kansearch.cluster import launch as launcher
 
     pids = home / "pids"
     pids.mkdir()

@@ -10,7 +10,7 @@ After `--seconds` no run is started any more, and `--grace` seconds later those 
 on, name the earlier files, their folders, or the .parquet or .json of a benchmark that was made of them, with
 `--earlier`; what is in OUT already counts too.
 
-`python -m kansearch.recorded.write NAME kansearch/recorded/NAME.parquet OUT` adds them to the shipped benchmark.
+`python -m kansearch.bench.write NAME kansearch/bench/data/NAME.parquet OUT` adds them to the shipped benchmark.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from kansearch.recorded.counting import BLOCKS
+from kansearch.bench.counting import BLOCKS
 from kansearch.space import SearchSpace, find_space, load_space
 from tests.benchmarks.draws import Draw, Sequence, order
 from tests.benchmarks.side_by_side import Order, SideBySide, machine, parse_lines, started, write

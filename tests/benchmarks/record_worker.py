@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kansearch.search.mps import PIPES
+from kansearch.cluster.mps import PIPES
 
 if TYPE_CHECKING:
     from trials.config import TrialConfig
@@ -56,8 +56,8 @@ def work(orders: Connection, device: str, pipes: str | None) -> None:
 
 
 def _row(document: Mapping[str, Any], data_dir: str | None, device: str, test: bool) -> dict[str, Any]:
-    from kansearch.search.trainable import one_line
     from trials.config import TrialConfig
+    from trials.files import one_line
 
     start = time.perf_counter()
     config = TrialConfig.model_validate(document)

@@ -24,7 +24,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TextIO
 
-from kansearch.search.mps import Mps
+from kansearch.cluster.mps import Mps
 from tests.benchmarks.record_worker import work
 
 __all__ = ["Order", "SideBySide", "key_of", "machine", "parse_lines", "started", "write"]

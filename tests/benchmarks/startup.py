@@ -222,8 +222,8 @@ def print_probe(space_name: str, most: int, empty: bool) -> None:
     watch("driver: import torch")
     import torch  # noqa: F401
 
-    from kansearch.search import sharing
-    from kansearch.search.plan import draw
+    from kansearch.cluster import gpu_sharing as sharing
+    from kansearch.engine.plan import draw
 
     watch(f"driver: draw {sharing._DRAWN}")
     configs, trial_mib = sharing._trainable(draw(space, sharing._DRAWN, device="cuda").drawn)

@@ -1,0 +1,1 @@
+"""One study made of several: their trials, enqueued configurations, confirmations and checkpoints."""

@@ -1,0 +1,107 @@
+"""A process that trains for `retrain` on this machine, each seed into its folder.
+
+It reads a `Job` and then seeds from a socket, and writes a `Message` for each epoch, for each trained seed and for its
+failure. It ends when its driver does.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from kansearch.errors import KansearchError
+from kansearch.seeds.devices import ClusterJob, train_on_cluster
+from kansearch.seeds.retraining import Retraining
+from kansearch.seeds.seed import train_seed
+from trials.files import first_line
+
+__all__ = ["Job", "Message", "main"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job that a process is given before its seeds."""
+
+    retraining: Retraining
+    rank: int
+    """Rank among the processes that train one model together."""
+    device: str
+    threads: int
+    meeting: str
+    """The file at which those processes meet."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message of a process: an epoch's result, that a seed is trained (neither), or why it can't be trained."""
+
+    seed: int = 0
+    result: Mapping[str, Any] | None = None
+    failure: KansearchError | None = None
+
+
+def main() -> None:
+    """Train what comes over the socket whose descriptor is the first argument, until its other end is closed."""
+    connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
+    job: Job | ClusterJob = connection.recv()
+    seeds: queue.SimpleQueue[int] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, seeds), daemon=True).start()
+    try:
+        if isinstance(job, ClusterJob):
+            train_on_cluster(
+                job, lambda *epoch: connection.send(Message(*epoch)), lambda s: connection.send(Message(s))
+            )
+        else:
+            _train_here(job, seeds, connection)
+    except KansearchError as error:
+        connection.send(Message(failure=error))
+    except Exception as error:
+        reason = first_line(error)
+        connection.send(Message(failure=KansearchError(reason)))
+    threading.Event().wait()  # the driver ends every process; one that ended by itself would be taken for lost
+
+
+def _receive(connection: Connection[Any, Any], seeds: queue.SimpleQueue[int]) -> None:
+    """Take seeds, and end the process with its driver, no matter what it is waiting for."""
+    while True:
+        try:
+            seeds.put(connection.recv())
+        except (EOFError, OSError):
+            os._exit(1)
+
+
+def _train_here(job: Job, seeds: queue.SimpleQueue[int], connection: Connection[Any, Any]) -> None:
+    """Train seeds for ever."""
+    from trials.data.functions import trust_data
+    from trials.run import Processes, join, use_threads
+
+    use_threads(job.threads)
+    trust_data(*job.retraining.trusted)
+    processes = Processes(job.rank, job.retraining.processes)
+    join(processes, job.device, job.meeting)
+    while True:
+        _train(job, seeds.get(), processes, connection)
+
+
+def _train(job: Job, seed: int, processes: Any, connection: Connection[Any, Any]) -> None:
+    told = job.retraining
+    config = told.config.model_copy(update={"seed": seed})
+    results = train_seed(
+        config,
+        told.folder(seed),
+        hold_out=told.hold_out,
+        data_dir=told.data_dir,
+        device=job.device,
+        processes=processes,
+    )
+    for result in results:
+        if job.rank == 0:
+            connection.send(Message(seed, result))
+    if job.rank == 0:
+        connection.send(Message(seed))
