@@ -361,11 +361,11 @@ def test_an_error_in_the_middle_leaves_nothing(
     copies = [tmp_path / "sources" / study.name for study in pair]
     confirmed(Study.open(copies[0].parent, "a"), 0, 0)
 
-    def full(path: Path, text: str) -> None:
+    def full(path: Path, text: str, **options: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(seeds, "_write_durably", full)
+        patched.setattr(seeds, "write_whole", full)
         with pytest.raises(Exception, match="No space left on device"):
             joined(tmp_path / "home", *copies)
     assert leftovers(tmp_path / "home") == []
