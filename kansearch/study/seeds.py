@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.errors import KansearchError, ObstacleError
+from kansearch.space.metrics import METRICS
 from kansearch.study.records import TrialRecord
 
 __all__ = ["ON_TEST", "TEST_PREFIX", "SeedRecord", "SeedStore"]
 
 TEST_PREFIX = "test_"
 """Prefix of the names of the test split's figures, where they stand among others."""
-ON_TEST = {"accuracy": "test_accuracy", "mean_iou": "test_mean_iou", "validation_loss": "test_loss"}
+ON_TEST = {name: metric.on_test for name, metric in METRICS.items() if metric.on_test is not None}
 """Names of figures on the test split, by the objective that a search measures on held-out images."""
 _NO_MEASUREMENT = frozenset({"images"})
 
