@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kansearch.space import Direction
+from kansearch.space.metrics import METRICS
 from kansearch.study.figures import describe, duration, number, values
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
@@ -123,7 +124,7 @@ class SearchDisplay:
 
     def _table(self) -> Table:
         front = front_of(self._records.values(), self._objectives)
-        best = "mean_iou" if "mean_iou" in self._objectives else "accuracy"
+        best = next((name for name in self._objectives if METRICS[name].per_pixel), "accuracy")
         found = [record.metrics[best] for record in front if best in record.metrics]
         table = plain_table()
         headings = ("done", "running", "failed", f"best {best.replace('_', ' ')}", "front", "hypervolume", "elapsed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_args
 
 import lion_pytorch
 import pytest
@@ -15,15 +15,20 @@ from pydantic import TypeAdapter
 from torch import nn
 from torch.optim import lr_scheduler
 
-from trials.config import OptimizerConfig
-from trials.optim import Lion, build_optimizer, learning_rate, load_optimizer, set_learning_rate
+from trials.config import AdamWConfig, OptimizerConfig
+from trials.lion import Lion
+from trials.optim import OPTIMIZERS, build_optimizer, learning_rate, load_optimizer, set_learning_rate
 
 CONFIGS = [{"name": "adamw", "lr": 1e-2}, {"name": "lion", "lr": 1e-2}, {"name": "lbfgs", "lr": 0.5}]
 EVERY_OPTIMIZER = pytest.mark.parametrize("config", CONFIGS, ids=[str(config["name"]) for config in CONFIGS])
 
 
 def build(config: dict[str, Any], model: nn.Module) -> Any:
-    return build_optimizer(TypeAdapter(OptimizerConfig).validate_python(config), model)
+    return build_optimizer(validated(config), model)
+
+
+def validated(config: dict[str, Any]) -> Any:
+    return TypeAdapter(OptimizerConfig).validate_python(config)
 
 
 def problem() -> tuple[nn.Module, Any]:
@@ -43,6 +48,51 @@ def problem() -> tuple[nn.Module, Any]:
         return closure
 
     return model, closure_for
+
+
+def test_every_optimizer_of_the_schema_has_one_record() -> None:
+    schema = {
+        get_args(each.model_fields["name"].annotation)[0]: each for each in get_args(get_args(OptimizerConfig)[0])
+    }
+    assert {name: record.config for name, record in OPTIMIZERS.items()} == schema
+    assert {config["name"] for config in CONFIGS} == set(schema), "and passes this suite"
+
+
+def test_an_optimizer_without_a_record_is_refused() -> None:
+    config = AdamWConfig.model_construct(name="sgd")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"unknown optimizer .*sgd"):
+        build_optimizer(config, nn.Linear(2, 2))
+
+
+@EVERY_OPTIMIZER
+def test_a_record_counts_the_state(config: dict[str, Any]) -> None:
+    model = nn.Linear(50, 40)
+    optimizer, x = build(config, model), torch.randn(64, 50)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = model(x).sin().square().mean()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    own = {p.untyped_storage()._cdata for p in model.parameters()}
+    held = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in tensors(vars(optimizer))}
+    weights = sum(p.nbytes for p in model.parameters())
+    copies = sum(size for storage, size in held.items() if storage not in own) / weights
+    assert round(copies) == OPTIMIZERS[config["name"]].state_copies(validated(config)), "beside some numbers"
+
+
+def tensors(held: object) -> Iterator[torch.Tensor]:
+    """All tensors that an object holds, in whatever."""
+    if isinstance(held, torch.Tensor):
+        yield held
+    elif isinstance(held, (Mapping, list, tuple)):
+        for each in held.values() if isinstance(held, Mapping) else held:
+            yield from tensors(each)
+    elif type(held).__module__.startswith("trials."):
+        yield from tensors(vars(held))
 
 
 @EVERY_OPTIMIZER

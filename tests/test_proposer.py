@@ -13,11 +13,11 @@ import pytest
 
 from kansearch.bench.problems import PROBLEMS, simulated_space
 from kansearch.bench.simulator import MemoryStudy
-from kansearch.engine import proposer as module
 from kansearch.engine.ask_tell import AskTell
 from kansearch.engine.proposer import Proposer
 from kansearch.engine.warm_start import warm_start
 from kansearch.space import SearchSettings, SearchSpace
+from kansearch.space.samplers import SAMPLERS
 from kansearch.study.front import front_of
 
 QUICK = PROBLEMS[0]
@@ -37,7 +37,7 @@ def searched(study: MemoryStudy, chosen: int) -> None:
 
 
 def test_a_long_search_shows_its_sampler_the_front_and_the_newest_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(module._WINDOWS, "tpe", 40)
+    monkeypatch.setitem(SAMPLERS, "tpe", replace(SAMPLERS["tpe"], window=40))
     study = MemoryStudy(space(sampler="tpe", trials=260, seed=1))
     searched(study, 260)
     records = study.records()
@@ -52,7 +52,7 @@ def test_a_long_search_shows_its_sampler_the_front_and_the_newest_trials(monkeyp
 
 
 def test_a_window_moves_while_trials_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(module._WINDOWS, "tpe", 10)
+    monkeypatch.setitem(SAMPLERS, "tpe", replace(SAMPLERS["tpe"], window=10))
     study = MemoryStudy(space(sampler="tpe", trials=400, scheduler="halving", seed=1))
     search = AskTell(study, 3, lambda: False, lambda record: None)
     curves: dict[int, Any] = {}

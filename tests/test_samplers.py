@@ -11,9 +11,10 @@ from kansearch.bench.simulator import MemoryStudy
 from kansearch.engine.proposer import Proposer
 from kansearch.errors import SpaceError
 from kansearch.space import SearchSpace, parse_space
+from kansearch.space.samplers import SAMPLERS
 from kansearch.space.settings import SamplerName
 
-SAMPLERS = get_args(SamplerName)
+NAMES = get_args(SamplerName)
 STATIC = """
 study: static
 data: {dataset: digits}
@@ -54,7 +55,13 @@ def proposals(searched: SearchSpace, count: int, resumed_at: int = 0) -> list[di
     return found
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_of_the_schema_has_one_record() -> None:
+    assert set(SAMPLERS) == set(NAMES)
+    builders = [record.build for record in SAMPLERS.values()]
+    assert len(set(builders)) == len(builders)
+
+
+@pytest.mark.parametrize("sampler", NAMES)
 def test_a_space_without_branches_is_searched(sampler: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -71,7 +78,7 @@ def test_branches_are_searched(sampler: str) -> None:
     assert bases == {"none", "rbf"}
 
 
-@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"tpe", "random"}))
+@pytest.mark.parametrize("sampler", sorted(set(NAMES) - {"tpe", "random"}))
 def test_branches_are_refused_at_their_place_in_the_file(sampler: str) -> None:
     with pytest.raises(SpaceError) as caught:
         space(BRANCHES, sampler)

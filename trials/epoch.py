@@ -22,7 +22,7 @@ from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, trai
 from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
 from trials.lbfgs import LBFGS
-from trials.optim import set_learning_rate
+from trials.optim import optimizer_record, set_learning_rate
 from trials.step import backward, train_step, working_precision
 
 __all__ = ["EagerEpoch", "GraphedEpoch", "build_epoch"]
@@ -66,7 +66,9 @@ class EagerEpoch:
 
     def _train_step(self, images: Tensor, labels: Tensor) -> Tensor:
         penalties, shared = self.config.regularization, (self.processes, self.share, self.parts)
-        return train_step(self.network, self.optimizer, penalties, images, labels, self.precision, *shared)
+        summed = optimizer_record(self.config.optimizer).epoch == "line_search"
+        batch = (images, labels, self.precision)
+        return train_step(self.network, self.optimizer, penalties, *batch, *shared, summed=summed)
 
     def release(self) -> None:
         """Give back what a finished trial needs no more. It can't be called afterwards."""
@@ -180,20 +182,27 @@ def build_epoch(
     processes: Processes = ALONE,
     pool: Pool | None = None,
 ) -> EagerEpoch:
-    """A GraphedEpoch, or the LineSearchEpoch of L-BFGS, where the device is CUDA and the step can be captured, unless
-    `graphs` is False. Several processes take L-BFGS step by step.
+    """The epoch of the optimizer's record where the device is CUDA and the step can be captured, unless `graphs` is
+    False. Several processes take a line search step by step.
 
     Where it cannot be, one line is logged; with graphs=True the reason is raised instead. pool: of the graphs' memory.
     """
-    if graphs is False or training.device.type != "cuda" or (processes.size > 1 and _leaves_out_weights(config)):
+    kind = optimizer_record(config.optimizer).epoch
+    if (
+        graphs is False
+        or kind == "eager"
+        or training.device.type != "cuda"
+        or (processes.size > 1 and _leaves_out_weights(config))
+    ):
         return EagerEpoch(config, model, optimizer, training, processes)
-    if isinstance(optimizer, LBFGS) and processes.size > 1:
+    if kind == "line_search" and processes.size > 1:
         _log.info("no CUDA graph: several processes take L-BFGS step by step")
         return EagerEpoch(config, model, optimizer, training, processes)
     try:
-        if isinstance(optimizer, LBFGS):
+        if kind == "line_search":
             from trials.lbfgs_epoch import LineSearchEpoch  # it builds on this module
 
+            assert isinstance(optimizer, LBFGS)
             return LineSearchEpoch(config, model, optimizer, training, pool)
         return GraphedEpoch(config, model, optimizer, training, processes, pool)
     except NotCapturable as error:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trials.config import BasisConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig, TrialConfig
+from trials.config import BasisConfig, OptimizerConfig, RegularizationConfig, TrialConfig
 from trials.data.datasets import data_shape, training_images
 from trials.data.held import augmentation_bytes, held_bytes
 from trials.kan import Basis, GroupRational, SplineActivation, build_basis
@@ -34,6 +34,7 @@ from trials.live import LiveBytes
 from trials.losses import losses
 from trials.models import build_network
 from trials.models.normalization import is_wide
+from trials.optim import optimizer_record
 from trials.pixels import count_batch, evaluation_batch
 from trials.step import EVALUATION_BATCH, activation_penalties, working_precision
 
@@ -101,13 +102,11 @@ def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tup
 
     at_once: weights that it updates together: all on a GPU, one tensor after the other on a CPU.
     """
-    if isinstance(config, LBFGSConfig):
-        return (2 * config.history_size + 9) * weights, 3 * weights
-    if config.basis_lr != 1 or config.basis_weight_decay != 1:  # a copy of what they are for, which may be all
-        usual = config.model_copy(update={"basis_lr": 1.0, "basis_weight_decay": 1.0})
-        held, step = _optimizer_bytes(usual, weights, at_once)
-        return held, step + weights
-    return (weights, 2 * weights) if isinstance(config, LionConfig) else (2 * weights, 2 * at_once)
+    record = optimizer_record(config)
+    return (
+        record.state_copies(config) * weights,
+        record.step_copies(config) * weights + record.update_copies * at_once,
+    )
 
 
 def _moment_bytes(basis: BasisConfig) -> float:

@@ -1,66 +1,73 @@
-"""Optimizers and learning-rate schedules."""
+"""Optimizers, one record each, and learning-rate schedules.
+
+Another optimizer is a class of `trials/config/optimizer.py`, for the schema, and a record here. All that the rest of a
+trial needs to know of it is in the record: how it is built, its memory, its epochs, its passes over a batch.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from trials.config import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig
-from trials.kan.layer import KANLayer
+from trials.basis_multiples import BasisMultiples
+from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig
 from trials.lbfgs import LBFGS
+from trials.lion import Lion
 
-__all__ = ["BasisMultiples", "Lion", "build_optimizer", "learning_rate", "load_optimizer", "set_learning_rate"]
+__all__ = [
+    "OPTIMIZERS",
+    "OptimizerRecord",
+    "build_optimizer",
+    "learning_rate",
+    "load_optimizer",
+    "optimizer_record",
+    "set_learning_rate",
+]
+
+_Decoupled: TypeAlias = AdamWConfig | LionConfig
 
 
-class Lion(Optimizer):
-    """p ← p(1 - lr·λ) - lr·sign(β₁m + (1-β₁)g);  m ← β₂m + (1-β₂)g (arXiv 2302.06675).
+@dataclass(frozen=True, kw_only=True)
+class OptimizerRecord:
+    """All that is to be known of an optimizer. Each function takes its configuration.
 
-    λ, the decoupled weight decay, is 0 unless given. The learning rate of a group may be a tensor of no dimension:
-    then a CUDA graph can hold the step. Raises ValueError for a value out of range.
+    A copy is a float32 tensor for each trainable parameter, of its size: 4 bytes a weight.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Tensor] | Iterable[dict[str, Any]],
-        lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
-    ) -> None:
-        if lr <= 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(
-                f"lr > 0, weight_decay >= 0 and 0 <= beta < 1 must hold, got {lr}, {weight_decay} and {betas}"
-            )
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+    config: type[OptimizerConfig]
+    """The configuration that the schema accepts."""
+    build: Callable[[Any, nn.Module], Optimizer]
+    """Make the optimizer of a model's trainable parameters."""
+    state_copies: Callable[[Any], int]
+    """Copies that it holds from its first step on."""
+    step_copies: Callable[[Any], int]
+    """Copies that a step takes for a moment, of all parameters together."""
+    update_copies: int
+    """Copies that a step takes besides, of what it updates together: all on a GPU, one parameter after another on a
+    CPU."""
+    epoch: Literal["eager", "step", "line_search"]
+    """What a CUDA graph can hold: nothing, a whole step (`GraphedEpoch`), or the pieces between the decisions of a line
+    search (`LineSearchEpoch`), which compares losses: several processes sum them, and take it step by step."""
+    passes: Callable[[Any], float]
+    """Forward and backward passes over a batch in each step, on average."""
+    channels_last: bool
+    """Whether parameters may lie with their channels last in memory; if not, each is wanted in one piece."""
+    survives_grids: bool
+    """Whether its state goes through a change of the model's grids (`trials.grids`); if not, it is built anew."""
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if params:
-                self._update(params, group["lr"], group["betas"], group["weight_decay"])
-        return loss
 
-    def _update(self, params: list[Tensor], lr: Any, betas: tuple[float, float], weight_decay: float) -> None:
-        for p in params:
-            if not self.state[p]:
-                self.state[p]["exp_avg"] = torch.zeros_like(p)
-        averages = [self.state[p]["exp_avg"] for p in params]
-        gradients = [p.grad for p in params if p.grad is not None]
-        if weight_decay:
-            torch._foreach_mul_(params, 1 - lr * weight_decay)
-        directions = torch._foreach_sign(torch._foreach_lerp(averages, gradients, 1 - betas[0]))
-        torch._foreach_mul_(directions, lr)
-        torch._foreach_sub_(params, directions)
-        torch._foreach_lerp_(averages, gradients, 1 - betas[1])
+def optimizer_record(config: OptimizerConfig) -> OptimizerRecord:
+    """The record of a configuration's optimizer. Raises ValueError where there is none."""
+    record = OPTIMIZERS.get(config.name)
+    if record is None:
+        raise ValueError(f"unknown optimizer {config!r}")
+    return record
 
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
@@ -68,71 +75,84 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
 
     On CUDA, AdamW is one fused kernel that a CUDA graph can hold.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if isinstance(config, LBFGSConfig):
-        return LBFGS(parameters, config.lr, config.max_iter, config.history_size)
-    groups = [
+    return optimizer_record(config).build(config, model)
+
+
+def _adamw(config: AdamWConfig, model: nn.Module) -> Optimizer:
+    on_cuda = all(p.is_cuda for p in _trainable(model))
+    return _following(
+        config, model, AdamW(_groups(config, model), lr=config.lr, fused=on_cuda or None, capturable=on_cuda)
+    )
+
+
+def _lion(config: LionConfig, model: nn.Module) -> Optimizer:
+    return _following(config, model, Lion(_groups(config, model), lr=config.lr))
+
+
+def _lbfgs(config: LBFGSConfig, model: nn.Module) -> Optimizer:
+    return LBFGS(_trainable(model), config.lr, config.max_iter, config.history_size)
+
+
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def _groups(config: _Decoupled, model: nn.Module) -> list[dict[str, Any]]:
+    parameters = _trainable(model)
+    return [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    if isinstance(config, LionConfig):
-        optimizer: Optimizer = Lion(groups, lr=config.lr)
-    elif isinstance(config, AdamWConfig):
-        on_cuda = all(p.is_cuda for p in parameters)
-        optimizer = AdamW(groups, lr=config.lr, fused=on_cuda or None, capturable=on_cuda)
-    else:
-        raise ValueError(f"unknown optimizer {config!r}")
-    if config.basis_lr != 1 or config.basis_weight_decay != 1:
+
+
+def _following(config: _Decoupled, model: nn.Module, optimizer: Optimizer) -> Optimizer:
+    """The optimizer, followed by the basis branch's multiples where there are any."""
+    if _multiples(config):
         BasisMultiples(model, config.basis_lr, config.basis_weight_decay).follow(optimizer)
     return optimizer
 
 
-class BasisMultiples:
-    """Another learning rate and weight decay for the basis branch of a model's KAN layers.
+def _multiples(config: _Decoupled) -> bool:
+    """Whether the basis branch has multiples. They copy what they are for, which may be all."""
+    return config.basis_lr != 1 or config.basis_weight_decay != 1
 
-    The basis branch is planes of a layer's `weight`, its scaler, and the basis' own parameters. A decoupled step p -
-    lr·λp - lr·u is linear in lr. So the optimizer steps as ever, and afterwards these elements are put at
 
-        p + a·(p' - p) - lr·a·(b - 1)·λ·p          p' after the step, a and b the two multiples
-
-    which is what a group of parameters with lr·a and λ·b would do, to rounding. A CUDA graph can hold it.
-    """
-
-    def __init__(self, model: nn.Module, rate: float, decay: float) -> None:
-        self.model, self.rate, self.decay = model, rate, decay
-        self._before: list[Tensor] = []
-
-    def follow(self, optimizer: Optimizer) -> None:
-        """Act on each step of the optimizer from now on."""
-        optimizer.register_step_pre_hook(self._note)
-        optimizer.register_step_post_hook(self._correct)
-
-    @torch.no_grad()
-    def _note(self, *step: object) -> None:
-        self._before = [view.clone() for _, view in self._parts()]
-
-    @torch.no_grad()
-    def _correct(self, optimizer: Optimizer, *step: object) -> None:
-        groups = {p: group for group in optimizer.param_groups for p in group["params"]}
-        for (p, view), before in zip(self._parts(), self._before, strict=True):
-            group = groups.get(p)
-            if group is None or p.grad is None:
-                continue
-            if self.rate != 1:
-                view.lerp_(before, 1 - self.rate)
-            if self.decay != 1 and group["weight_decay"]:
-                view.sub_(before * (group["lr"] * (self.rate * (self.decay - 1) * group["weight_decay"])))
-        self._before = []
-
-    def _parts(self) -> list[tuple[Tensor, Tensor]]:
-        """The parameters of the basis branches, and of each what belongs there."""
-        parts: dict[Tensor, Tensor] = {}
-        for layer in self.model.modules():
-            if isinstance(layer, KANLayer):
-                parts[layer.weight] = layer.basis_weight()
-                others = [*layer.basis.parameters(), *([] if layer.spline_scaler is None else [layer.spline_scaler])]
-                parts |= {p: p for p in others}
-        return list(parts.items())
+OPTIMIZERS: dict[str, OptimizerRecord] = {
+    "adamw": OptimizerRecord(
+        config=AdamWConfig,
+        build=_adamw,
+        state_copies=lambda config: 2,
+        step_copies=lambda config: int(_multiples(config)),
+        update_copies=2,
+        epoch="step",
+        passes=lambda config: 1,
+        channels_last=True,
+        survives_grids=True,
+    ),
+    "lion": OptimizerRecord(
+        config=LionConfig,
+        build=_lion,
+        state_copies=lambda config: 1,
+        step_copies=lambda config: 2 + _multiples(config),
+        update_copies=0,
+        epoch="step",
+        passes=lambda config: 1,
+        channels_last=True,
+        survives_grids=True,
+    ),
+    "lbfgs": OptimizerRecord(
+        config=LBFGSConfig,
+        build=_lbfgs,
+        state_copies=lambda config: 2 * config.history_size + 9,
+        step_copies=lambda config: 3,
+        update_copies=0,
+        epoch="line_search",
+        passes=lambda config: max(2, 1.25 * config.max_iter),  # it stops at 5/4 max_iter evaluations
+        channels_last=False,
+        survives_grids=False,
+    ),
+}
+"""The record of each optimizer that the schema accepts, under its name there."""
 
 
 def learning_rate(

@@ -22,14 +22,14 @@ from torch.optim import Optimizer
 
 from trials.capture import drop_pools
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from trials.config import LBFGSConfig, TrialConfig
+from trials.config import TrialConfig
 from trials.data.splits import Split, load_test, load_training
 from trials.distributed import ALONE, Processes, join
 from trials.grids import staged
 from trials.memory import CONTEXT_MIB, estimate_memory
 from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
-from trials.optim import build_optimizer, load_optimizer
+from trials.optim import build_optimizer, load_optimizer, optimizer_record
 from trials.pretrained import check_start, load_pretrained
 from trials.results import EpochResult
 from trials.sizes import check_batch, count_flops, count_parameters, count_preset, measure
@@ -244,8 +244,8 @@ def _device(name: str | None) -> torch.device:
 
 def build_on(config: TrialConfig, device: torch.device) -> nn.Module:
     """A configuration's model on the device; on CUDA with the channels last in memory, as its convolutions want them,
-    but for L-BFGS, which wants each parameter in one piece."""
-    last = device.type == "cuda" and not isinstance(config.optimizer, LBFGSConfig)
+    unless its optimizer wants each parameter in one piece."""
+    last = device.type == "cuda" and optimizer_record(config.optimizer).channels_last
     layout = torch.channels_last if last else torch.preserve_format
     model: nn.Module = build_network(config).to(device, memory_format=layout)  # type: ignore[call-overload]
     return model

@@ -2,7 +2,7 @@
 
 Each step is a CUDA graph, as a trial's is, on random images. Several at a time are streams of one process: what
 processes under CUDA MPS come to, without starting them (`python -m tests.benchmarks.packing` compares the two).
-L-BFGS, whose steps are several graphs with decisions on the host between them, is left out.
+Optimizers whose step is not one graph are left out: L-BFGS decides on the host between several.
 
     context    the process opens the GPU                    once, while the driver still counts sizes
     kernels    one eager step of each timed configuration   at the same time, in threads
@@ -22,12 +22,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from trials.config import LBFGSConfig, TrialConfig
+from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.loader import training_batches
 from trials.data.splits import Split, random_split
 from trials.epoch import GraphedEpoch, build_epoch
-from trials.optim import build_optimizer
+from trials.optim import build_optimizer, optimizer_record
 from trials.results import Sharing
 from trials.run import build_on
 from trials.step import backward, working_precision
@@ -70,7 +70,7 @@ def measure_sharing(
     open_gpu()
     device = torch.device("cuda")
     properties = torch.cuda.get_device_properties(device)
-    replayed = [config for config in configs if not isinstance(config.optimizer, LBFGSConfig)]
+    replayed = [config for config in configs if optimizer_record(config.optimizer).epoch == "step"]
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         stage("kernels")
         networks = _networks(_spread(replayed), device)

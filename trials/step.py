@@ -16,7 +16,6 @@ from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
 from trials.edges import edged_layers
 from trials.kan.mixture import MixtureKANConv
-from trials.lbfgs import LBFGS
 from trials.losses import losses
 from trials.pixels import count_pixels, scores
 
@@ -48,12 +47,13 @@ def train_step(
     processes: Processes = ALONE,
     share: float = 1.0,
     parts: int = 1,
+    summed: bool = False,
 ) -> Tensor:
     """One step of the optimizer; the loss without penalties before it, on the device and without waiting for it.
 
     With several processes the model is `Processes.wrap`'s, and these images and their loss are `share` of the batch's:
-    the losses of all processes, each times its share, are to be summed. A closure, because LBFGS evaluates the loss
-    several times a step. parts: `backward`'s.
+    the losses of all processes, each times its share, are to be summed. A closure, because L-BFGS evaluates the loss
+    several times a step. parts: `backward`'s. summed: the optimizer compares losses, and needs those of all processes.
     """
     losses = []
 
@@ -61,7 +61,7 @@ def train_step(
         optimizer.zero_grad()
         loss, penalised = backward(model, regularization, images, labels, precision, share * processes.size, parts)
         losses.append(loss)
-        return processes.sum(penalised * share) if isinstance(optimizer, LBFGS) else penalised
+        return processes.sum(penalised * share) if summed else penalised
 
     optimizer.step(closure)  # type: ignore[arg-type]
     return losses[0]

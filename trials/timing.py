@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from trials.config import DataConfig, LBFGSConfig, TrialConfig
+from trials.config import DataConfig, TrialConfig
 from trials.data.datasets import data_shape, training_images
 from trials.data.errors import DataError
 from trials.data.files import locate
@@ -21,7 +21,7 @@ from trials.data.functions import check_trusted
 from trials.data.loader import steps_per_epoch, training_batches
 from trials.data.splits import Split, load_training, random_split
 from trials.models import build_network
-from trials.optim import build_optimizer
+from trials.optim import build_optimizer, optimizer_record
 from trials.step import measure, train_step, working_precision
 
 __all__ = ["EpochWork", "StepTime", "epoch_work", "inference_rate", "time_step"]
@@ -55,15 +55,12 @@ class StepTime:
 
 
 def epoch_work(config: TrialConfig, data_dir: Path | None = None) -> EpochWork:
-    """Counted without data files, where `training_images` can do without.
-
-    LBFGS evaluates the loss until 5/4 max_iter times are reached, and twice at least.
-    """
+    """Counted without data files, where `training_images` can do without."""
     images = training_images(config.data, data_dir)
     held_out = math.ceil(images * config.data.validation)
     training, batch = images - held_out, config.data.batch_size
-    evaluations = max(2, 1.25 * config.optimizer.max_iter) if isinstance(config.optimizer, LBFGSConfig) else 1
-    return EpochWork(steps_per_epoch(training, batch) * evaluations, min(batch, training), held_out)
+    passes = optimizer_record(config.optimizer).passes(config.optimizer)
+    return EpochWork(steps_per_epoch(training, batch) * passes, min(batch, training), held_out)
 
 
 def time_step(

@@ -20,9 +20,8 @@ from trials.data.splits import Split
 from trials.distributed import ALONE, Processes
 from trials.epoch import EagerEpoch, GraphedEpoch, build_epoch
 from trials.grids import change_grids, changes_grids
-from trials.lbfgs import LBFGS
 from trials.lbfgs_epoch import LineSearchEpoch
-from trials.optim import build_optimizer, learning_rate
+from trials.optim import build_optimizer, learning_rate, optimizer_record
 from trials.results import EpochResult
 from trials.sizes import count_parameters
 from trials.step import EVALUATION_BATCH
@@ -79,7 +78,7 @@ def train(
                     gc.collect()  # what averaged the old weights' gradients is a cycle, and would go on
                 images = partial(_some, training, config.seed, epoch)
                 change_grids(config, model, optimizer, epoch, images, lambda each: processes.sum(each) / processes.size)
-                if isinstance(optimizer, LBFGS):
+                if not optimizer_record(config.optimizer).survives_grids:
                     optimizer = build_optimizer(config.optimizer, model)
             if train_epoch is None:
                 train_epoch, validation = _build(config, model, optimizer, training, held_out, graphs, processes)

@@ -10,6 +10,7 @@ import yaml
 from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.commands.common import print_json
 from kansearch.errors import InputError
+from kansearch.space.metrics import METRICS
 from kansearch.study.figures import duration, number
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study, home_option
@@ -104,7 +105,7 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if name == "epoch":
         return str(value)
-    return f"{value:.4f}" if name in ("accuracy", "mean_iou") else f"{value:.4g}"
+    return f"{value:.4f}" if name in METRICS and METRICS[name].share else f"{value:.4g}"
 
 
 def _indented(text: str) -> str:

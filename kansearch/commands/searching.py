@@ -27,6 +27,7 @@ from kansearch.errors import InputError, KansearchError
 from kansearch.report.writer import ReportWriter
 from kansearch.sketch import front_sketch
 from kansearch.space import SearchSpace
+from kansearch.space.samplers import SAMPLERS
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.history import History
 from kansearch.study.study import PICTURES, Study, home_option
@@ -62,8 +63,11 @@ def run_launch(
 
 def _warm_start(space: SearchSpace, other: Study, console: Console) -> History:
     """Return what the new study takes from another, and tell the user. Raises InputError."""
-    if space.search.sampler == "grid":
-        raise InputError("grid runs every configuration anyway, so --from has nothing to give it; use another sampler")
+    sampler = space.search.sampler
+    if SAMPLERS[sampler].exhaustive:
+        raise InputError(
+            f"{sampler} runs every configuration anyway, so --from has nothing to give it; use another sampler"
+        )
     start = warm_start(other.records(), space, other.space)
     if not start.observations and not start.proposals:
         raise InputError(f"study '{other.name}' has nothing for this one: {start.skipped or 'no complete trial'}")

@@ -19,7 +19,7 @@ import numpy as np
 
 from kansearch.engine.samplers import OptunaSuggest, build_sampler, optuna_distribution
 from kansearch.space import Direction, SearchSpace
-from kansearch.space.settings import SamplerName
+from kansearch.space.samplers import SAMPLERS
 from kansearch.study.objectives import signed
 from kansearch.study.records import Proposal, TrialRecord
 from kansearch.study.study import Study
@@ -32,9 +32,6 @@ __all__ = ["Draw", "Prior", "Proposer"]
 
 Prior = tuple[Mapping[str, Any], Mapping[str, float]]
 """Hyperparameters of a trial of another study, and its objectives."""
-
-_WINDOWS: dict[SamplerName, int] = {"tpe": 500, "gp": 200, "random": 0}
-"""Finished trials that these samplers see at least; half as many more before the window is moved on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Proposer:
         proposed: int | None = None,
     ) -> None:
         self._space = space
-        self._window = _WINDOWS.get(space.search.sampler)
+        self._window = SAMPLERS[space.search.sampler].window
         self._keys: dict[int, int] = {}
         self._proposed = len(trials) if proposed is None else proposed
         self._remember([*self._prior_trials(priors), *trials])
@@ -77,7 +74,7 @@ class Proposer:
             _Ended(record.state != "running", [record.values[name] for name in names] if record.values else None)
             for record in records
         ]
-        window = _WINDOWS.get(study.space.search.sampler)
+        window = SAMPLERS[study.space.search.sampler].window
         numbers = (
             None if window is None else [records[index].number for index in _seen(ended, window, study.objectives)]
         )
@@ -102,7 +99,7 @@ class Proposer:
     def _at_random_now_and_then(self) -> Iterator[None]:
         settings, sampler = self._space.search, self._study.sampler
         draw = np.random.default_rng([settings.seed, self._proposed]).random()
-        if settings.sampler == "tpe" and draw < settings.random_share:
+        if SAMPLERS[settings.sampler].mixed and draw < settings.random_share:
             self._study.sampler = build_sampler(settings.model_copy(update={"sampler": "random"}), self._proposed)
         yield
         self._study.sampler = sampler

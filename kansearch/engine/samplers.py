@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kansearch.space import Choice, Distribution, IntRange, SearchSettings
+from kansearch.space.samplers import SAMPLERS
 
 if TYPE_CHECKING:
     import optuna
 
 __all__ = ["OptunaSuggest", "build_sampler", "optuna_distribution"]
-
-_POPULATION = 20  # of nsga2 and nsga3; a study has some hundred trials, not Optuna's generations of 50
 
 
 def build_sampler(
@@ -35,38 +34,9 @@ def build_sampler(
     import optuna
 
     seed = int(np.random.SeedSequence([settings.seed, trials_so_far]).generate_state(1)[0])
-    startup = settings.startup_trials
-    samplers = optuna.samplers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if settings.sampler == "random":
-            return samplers.RandomSampler(seed=seed)
-        if settings.sampler == "nsga2":
-            return samplers.NSGAIISampler(population_size=_POPULATION, seed=seed)
-        if settings.sampler == "nsga3":
-            return samplers.NSGAIIISampler(population_size=_POPULATION, seed=seed)
-        if settings.sampler == "gp":
-            return samplers.GPSampler(n_startup_trials=startup, seed=seed, warn_independent_sampling=False)
-        if settings.sampler == "qmc":
-            return samplers.QMCSampler(scramble=True, seed=settings.seed, warn_independent_sampling=False)
-        if settings.sampler == "grid":
-            return samplers.GridSampler(_grid(hyperparameters or {}), seed=settings.seed)
-        return samplers.TPESampler(
-            n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
-        )
-
-
-def _grid(hyperparameters: Mapping[str, Distribution]) -> dict[str, list[Any]]:
-    return {name: _values(each) for name, each in hyperparameters.items()}
-
-
-def _values(distribution: Distribution) -> list[Any]:
-    if isinstance(distribution, Choice):
-        return list(distribution.options)
-    if isinstance(distribution, IntRange):
-        return list(distribution.reachable())
-    assert distribution.step is not None
-    return [distribution.at(index) for index in range(distribution.count)]
+        return SAMPLERS[settings.sampler].build(settings, seed, hyperparameters or {})
 
 
 def optuna_distribution(distribution: Distribution) -> optuna.distributions.BaseDistribution:

@@ -14,6 +14,7 @@ from kansearch.report.palette import basis_of, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.svg import dots, marker, polyline
 from kansearch.space import Direction
+from kansearch.space.metrics import METRICS
 from kansearch.study.figures import number
 from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
@@ -34,7 +35,7 @@ class BasisTable:
 
 def quality_objective(data: StudyData) -> str | None:
     """The first objective that is none of size; None if there is only size."""
-    return next((name for name in data.objectives if name not in (_SIZE, "flops", "peak_memory_mib")), None)
+    return next((name for name in data.objectives if not METRICS[name].size), None)
 
 
 def basis_plots(data: StudyData, quality: str) -> list[tuple[str, Markup]]:

@@ -13,18 +13,13 @@ from kansearch.report.palette import Series, basis_of, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.svg import marker, polyline, text
+from kansearch.space.metrics import METRICS
 from kansearch.study.confirmed import Confirmed, knee_of
 from kansearch.study.confirmed_table import caveats, cells, headings
 from kansearch.study.figures import describe
 from kansearch.study.selection import selection_bias
 
 __all__ = ["confirmation"]
-
-_ON_TEST = {
-    "accuracy": "test accuracy (share of images)",
-    "mean_iou": "test mean IoU",
-    "validation_loss": "test loss (nats)",
-}
 
 
 def confirmation(data: StudyData) -> dict[str, Any] | None:
@@ -72,7 +67,7 @@ def _published(data: StudyData, rows: list[Confirmed]) -> Iterator[tuple[str, ..
 def _plot(data: StudyData, rows: list[Confirmed], knee: int | None) -> Markup:
     """Each trial's mean with its intervals, and faint where it lay at selection."""
     across, up = data.axes
-    names = [_ON_TEST.get(name, axis_name(name)) for name in (across, up)]
+    names = [METRICS[name].test_label or axis_name(name) for name in (across, up)]
     plot = Plot(_extent(rows, across), _extent(rows, up), names[0], names[1], 640, 380)
     series = series_of({basis_of(row.trial) for row in rows})
     body = [mark for row in rows for mark in _marks(plot, row, series[basis_of(row.trial)], across, up)]

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from kansearch.space import Direction, SearchSpace
+from kansearch.space.metrics import METRICS
 from kansearch.study.confirmed import Confirmed, confirmed
 from kansearch.study.front import front_of, knee
 from kansearch.study.records import TrialRecord
@@ -18,18 +19,6 @@ from kansearch.study.study import Study
 from trials.presets import PRESETS
 
 __all__ = ["Reference", "StudyData", "Trial", "axis_name", "is_logarithmic", "read_study", "value_of"]
-
-_NAMES = {
-    "accuracy": "validation accuracy (share of images)",
-    "validation_loss": "validation loss (nats)",
-    "train_loss": "training loss (nats)",
-    "parameters": "trainable parameters",
-    "flops": "FLOPs of one image",
-    "peak_memory_mib": "peak memory (MiB)",
-    "seconds": "device time of a trial (s)",
-    "images_per_second": "training images a second",
-}
-_LOGARITHMIC = frozenset({"parameters", "flops", "peak_memory_mib", "seconds", "images_per_second"})
 
 
 @dataclass(frozen=True)
@@ -130,12 +119,12 @@ def _published(dataset: str) -> list[Reference]:
 
 def axis_name(objective: str) -> str:
     """An objective with its unit."""
-    return _NAMES.get(objective, objective.replace("_", " "))
+    return METRICS[objective].label
 
 
 def is_logarithmic(objective: str) -> bool:
     """Whether its ratios matter, not its differences."""
-    return objective in _LOGARITHMIC
+    return METRICS[objective].logarithmic
 
 
 def value_of(record: TrialRecord, name: str) -> float | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kansearch.space import Direction
+from kansearch.space.metrics import METRICS
 from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["front_png"]
 
-_COUNTS = frozenset({"parameters", "flops", "peak_memory_mib"})
 _COLOURS = {
     "none": "#6b6b6b", "spline_activation": "#8f8f8f", "power_mlp": "#b3b3b3",
     "bspline": "#0b5cad", "rbf": "#c8500a", "gram": "#19764a",
@@ -43,8 +43,8 @@ def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction
     front = front_of(records, objectives)
     _draw(axes, [record for record in records if record.state == "complete"], front, across, up)
     axes.set_xlabel(across.replace("_", " "))
-    axes.set_ylabel(("validation " if up in ("accuracy", "mean_iou") else "") + up.replace("_", " "))
-    if across in _COUNTS:
+    axes.set_ylabel(("validation " if METRICS[up].share else "") + up.replace("_", " "))
+    if METRICS[across].size:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -15,6 +15,7 @@ from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, Names, Scale
 from kansearch.report.svg import dots, element
 from kansearch.space.distributions import Choice, Distribution, IntRange
+from kansearch.space.metrics import METRICS
 
 __all__ = ["Panel", "panels", "scale_of", "shown"]
 
@@ -22,7 +23,6 @@ _BINS, _LEAST_IN_A_BIN = 6, 3
 _MOST_NAMED = 8  # integers that are categories
 _SCATTER = 0.55  # of a category's width
 _LETTERS = 7  # room for 100,000 beside each axis, so that plots above each other have the same width
-_SHORT = {"accuracy": "validation accuracy", "seconds": "device time (s)", "images_per_second": "images a second"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def scale_of(distribution: Distribution, drawn: Sequence[Any]) -> Scale:
 
 def _plot(data: StudyData, name: str, distribution: Distribution, having: Sequence[Trial], objective: str) -> Markup:
     x = scale_of(distribution, [trial.hyperparameters[name] for trial in having])
-    named = _SHORT.get(objective, axis_name(objective))
+    named = METRICS[objective].short
     plot = Plot(x, extent(data, objective), name.rpartition(".")[2], named, 300, 190, letters=_LETTERS)
     front = {record.number for record in data.front}
     placed = [

@@ -14,7 +14,7 @@ from kansearch.errors import InputError
 from kansearch.space.distributions import Branch, Choice, FloatRange, IntRange
 from kansearch.space.grammar import OneOf, Record, Shape, trial_grammar
 from kansearch.space.loader import parse_space
-from kansearch.space.samplers import grid_size
+from kansearch.space.samplers import SAMPLERS, grid_size
 from kansearch.space.search_space import SearchSpace
 from kansearch.space.weights import PINNED
 from kansearch.space.wording import show
@@ -65,7 +65,7 @@ def joined_space(spaces: Sequence[SearchSpace], study: str, trials: int) -> Sear
         SpaceError: `study` is no name of a study.
     """
     first, bounds = spaces[0], loosest(spaces)
-    if first.search.sampler == "grid":  # which holds no more
+    if SAMPLERS[first.search.sampler].exhaustive:  # which holds no more
         trials = min(trials, grid_size(first))
     overrides = [f"study={json.dumps(study)}", f"search.trials={max(1, trials)}"]
     overrides += [f"search.{key}=null" for key in _ENDS[1:] if getattr(first.search, key) is not None]

@@ -19,6 +19,7 @@ from kansearch.space.distributions import Branch, Scalar, Tree
 from kansearch.space.enqueue import enqueued_points
 from kansearch.space.files import read_text
 from kansearch.space.grammar import space_grammar
+from kansearch.space.metrics import METRICS
 from kansearch.space.nodes import Broken, Issues, MapNode, Mark, compose, place
 from kansearch.space.overrides import apply_override
 from kansearch.space.presets import expand_presets
@@ -33,7 +34,6 @@ from trials.task import task_problem
 __all__ = ["load_space", "parse_space"]
 
 _TRIED = 64  # random configurations that must be valid as a whole
-_VARIABLE = frozenset({"seconds", "images_per_second", "peak_memory_mib"})
 _PARTS = ("study", "objectives", "constraints", "search", "enqueue")
 
 
@@ -126,7 +126,7 @@ def _check_deterministic(space: SearchSpace, root: MapNode, issues: Issues) -> N
             reason = "a deterministic search cannot end by the clock; bound search.trials or search.epochs_budget"
             issues.add(*place(root, ("search", name)), reason)
     for name in space.objectives:
-        if name in _VARIABLE:
+        if METRICS[name].varies:
             reason = f"{name} differs from run to run, so a deterministic search cannot have it for an objective"
             issues.add(*place(root, ("objectives", name)), reason)
 
@@ -142,9 +142,10 @@ def _check_task(space: SearchSpace, root: MapNode, issues: Issues) -> None:
     except ValueError as error:
         issues.add(*place(root, ("data", "classes")), str(error))
         return
-    if "mean_iou" in space.objectives and not dense:
-        reason = f"{space.dataset} has a class for each sample, not for each pixel; maximize accuracy instead"
-        issues.add(*place(root, ("objectives", "mean_iou")), reason)
+    for name in space.objectives:
+        if METRICS[name].per_pixel and not dense:
+            reason = f"{space.dataset} has a class for each sample, not for each pixel; maximize accuracy instead"
+            issues.add(*place(root, ("objectives", name)), reason)
     for family in _families(space.tree.get("model", {})):
         problem = task_problem(family, dense)
         if problem is not None:

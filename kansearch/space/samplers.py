@@ -1,30 +1,59 @@
-"""Which samplers can search which spaces: some need the same hyperparameters in every trial, grid finitely many values.
+"""Samplers, one record each: how it is built, which spaces it can search, and what it sees of a search.
 
-tpe (grouped) and random draw a branch's hyperparameters as they draw others. The rest don't: gp and qmc would draw them
-at random without saying so, nsga2 and nsga3 cross over only what all trials share, grid needs one list of names.
+Another sampler is a name of `SamplerName`, for the schema, and a record here. tpe (grouped) and random draw a branch's
+hyperparameters as they draw others. The rest don't, and need the same hyperparameters in every trial: gp and qmc would
+draw them at random without saying so, nsga2 and nsga3 cross over only what all trials share, grid needs one list of
+names, of finitely many values.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from kansearch.space.distributions import Branch, Choice, FloatRange, IntRange, Tree
+from kansearch.space.distributions import Branch, Choice, Distribution, FloatRange, IntRange, Tree
 from kansearch.space.search_space import SearchSpace
+from kansearch.space.settings import SamplerName, SearchSettings
 
-__all__ = ["grid_size", "sampler_problem"]
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
 
-_ANY_SPACE = frozenset({"tpe", "random"})
+__all__ = ["SAMPLERS", "SamplerRecord", "grid_size", "sampler_problem"]
+
 _LARGEST_GRID = 100_000
+_POPULATION = 20  # of nsga2 and nsga3; a study has some hundred trials, not Optuna's generations of 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerRecord:
+    """All that is to be known of a sampler."""
+
+    build: Callable[[SearchSettings, int, Mapping[str, Distribution]], BaseSampler]
+    """Make Optuna's sampler from the settings, a seed that a resumed search has anew, and the space's
+    hyperparameters."""
+    branches: bool
+    """Whether it searches spaces whose trials don't all have the same hyperparameters."""
+    problem: Callable[[SearchSpace], str | None]
+    """Why it cannot search a space for a reason of its own; None if it can."""
+    window: int | None
+    """Finished trials that it sees at least; half as many more before the window is moved on. None: it sees all."""
+    mixed: bool
+    """Whether `random_share` of its proposals are drawn at random."""
+    exhaustive: bool
+    """Whether it runs each configuration of the space once, whatever it is told."""
 
 
 def sampler_problem(space: SearchSpace) -> str | None:
     """Why the space's sampler cannot search it; None if it can."""
     sampler = space.search.sampler
-    branch = None if sampler in _ANY_SPACE else _first_branch(space.tree, "")
+    record = SAMPLERS[sampler]
+    branch = None if record.branches else _first_branch(space.tree, "")
     if branch is not None:
-        return f"{sampler} needs the same hyperparameters in every trial, but {branch} has branches; use tpe or random"
-    return _grid_problem(space) if sampler == "grid" else None
+        others = " or ".join(name for name, each in SAMPLERS.items() if each.branches)
+        return f"{sampler} needs the same hyperparameters in every trial, but {branch} has branches; use {others}"
+    return record.problem(space)
 
 
 def _grid_problem(space: SearchSpace) -> str | None:
@@ -66,3 +95,120 @@ def _holds_any(tree: Tree) -> bool:
     if isinstance(tree, Mapping):
         return any(map(_holds_any, tree.values()))
     return isinstance(tree, (Branch, Choice, IntRange, FloatRange))
+
+
+def _tpe(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+    from optuna.samplers import TPESampler
+
+    startup = settings.startup_trials
+    return TPESampler(n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed)
+
+
+def _random(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+def _nsga2(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+    from optuna.samplers import NSGAIISampler
+
+    return NSGAIISampler(population_size=_POPULATION, seed=seed)
+
+
+def _nsga3(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+    from optuna.samplers import NSGAIIISampler
+
+    return NSGAIIISampler(population_size=_POPULATION, seed=seed)
+
+
+def _gp(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+    from optuna.samplers import GPSampler
+
+    return GPSampler(n_startup_trials=settings.startup_trials, seed=seed, warn_independent_sampling=False)
+
+
+def _qmc(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+    from optuna.samplers import QMCSampler
+
+    return QMCSampler(scramble=True, seed=settings.seed, warn_independent_sampling=False)
+
+
+def _grid(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+    from optuna.samplers import GridSampler
+
+    return GridSampler({name: _values(each) for name, each in hyperparameters.items()}, seed=settings.seed)
+
+
+def _values(distribution: Distribution) -> list[Any]:
+    if isinstance(distribution, Choice):
+        return list(distribution.options)
+    if isinstance(distribution, IntRange):
+        return list(distribution.reachable())
+    assert distribution.step is not None
+    return [distribution.at(index) for index in range(distribution.count)]
+
+
+def _no_problem(space: SearchSpace) -> None:
+    return None
+
+
+SAMPLERS: dict[SamplerName, SamplerRecord] = {
+    "tpe": SamplerRecord(
+        build=_tpe,
+        branches=True,
+        problem=_no_problem,
+        window=500,
+        mixed=True,
+        exhaustive=False,
+    ),
+    "random": SamplerRecord(
+        build=_random,
+        branches=True,
+        problem=_no_problem,
+        window=0,
+        mixed=False,
+        exhaustive=False,
+    ),
+    "nsga2": SamplerRecord(
+        build=_nsga2,
+        branches=False,
+        problem=_no_problem,
+        window=None,
+        mixed=False,
+        exhaustive=False,
+    ),
+    "nsga3": SamplerRecord(
+        build=_nsga3,
+        branches=False,
+        problem=_no_problem,
+        window=None,
+        mixed=False,
+        exhaustive=False,
+    ),
+    "gp": SamplerRecord(
+        build=_gp,
+        branches=False,
+        problem=_no_problem,
+        window=200,
+        mixed=False,
+        exhaustive=False,
+    ),
+    "qmc": SamplerRecord(
+        build=_qmc,
+        branches=False,
+        problem=_no_problem,
+        window=None,
+        mixed=False,
+        exhaustive=False,
+    ),
+    "grid": SamplerRecord(
+        build=_grid,
+        branches=False,
+        problem=_grid_problem,
+        window=None,
+        mixed=False,
+        exhaustive=True,
+    ),
+}
+"""The record of each sampler that the schema accepts."""

@@ -16,6 +16,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from kansearch.space import Direction
+from kansearch.space.metrics import METRICS
 from kansearch.study.figures import number
 from kansearch.study.front import front_of, knee
 from kansearch.study.objectives import signed
@@ -26,7 +27,7 @@ from kansearch.study.statistics import front_probabilities, sampling_half_width
 
 __all__ = ["Confirmed", "confirmed", "knee_of"]
 
-_EXACT = frozenset({"parameters", "flops"})
+_EXACT = frozenset(name for name, metric in METRICS.items() if metric.exact)
 """Known of a configuration without training it."""
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["describe", "duration", "number", "values"]
+from kansearch.space.metrics import METRICS
 
-_COUNTS = frozenset({"parameters", "flops"})
+__all__ = ["describe", "duration", "number", "values"]
 
 
 def number(name: str, value: float) -> str:
     """An objective's or metric's value: `0.9861`, `17,882`."""
-    return f"{value:,.0f}" if name in _COUNTS else f"{value:.4f}"
+    return f"{value:,.0f}" if name in METRICS and METRICS[name].exact else f"{value:.4f}"
 
 
 def values(measured: Mapping[str, float]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from kansearch.space import Direction
+from kansearch.space.metrics import METRICS
 from kansearch.study.objectives import costs, signed
 from kansearch.study.records import TrialRecord
 
@@ -50,7 +51,7 @@ def knee(front: Sequence[TrialRecord], objectives: Mapping[str, Direction]) -> T
     """
     points = np.array([costs(objectives, record.values) for record in front])
     for column, name in enumerate(objectives):
-        if name in ("accuracy", "mean_iou"):
+        if METRICS[name].share:
             points[:, column] = np.log10(np.maximum(points[:, column], _SMALLEST_ERROR))
     low, high = points.min(axis=0), points.max(axis=0)
     scaled = (points - low) / np.where(high > low, high - low, 1.0)

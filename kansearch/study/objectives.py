@@ -11,47 +11,23 @@ figure means the same in every study, at any time of a search, whatever its tria
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kansearch.space import Direction
+from kansearch.space.metrics import METRICS
 
-__all__ = ["COSTS", "costs", "signed"]
-
-
-def _logarithmic(largest: float) -> Callable[[float], float]:
-    return lambda value: math.log10(max(value, 1.0)) / math.log10(largest)
-
-
-def _ratio(value: float) -> float:
-    return value / (1.0 + value)
-
-
-COSTS: dict[str, Callable[[float], float]] = {
-    "accuracy": lambda value: 1.0 - value,
-    "mean_iou": lambda value: 1.0 - value,
-    "validation_loss": _ratio,
-    "train_loss": _ratio,
-    "parameters": _logarithmic(1e9),
-    "flops": _logarithmic(1e13),
-    "peak_memory_mib": _logarithmic(1e6),
-    "seconds": lambda value: math.log10(1.0 + value) / 7.0,
-    "images_per_second": lambda value: 1.0 - math.log10(1.0 + value) / 8.0,
-}
-"""Cost in [0, 1] of an objective's value when it is wanted in its natural direction; 0 is best, 1 the reference."""
-
-_NATURAL_MAXIMIZE = frozenset({"accuracy", "mean_iou", "images_per_second"})
+__all__ = ["costs", "signed"]
 
 
 def costs(objectives: Mapping[str, Direction], values: Mapping[str, float]) -> list[float]:
     """The point of `values` on the common scale, one cost in [0, 1] an objective, all to be minimised."""
     point = []
     for name, direction in objectives.items():
-        cost = min(max(COSTS[name](values[name]), 0.0), 1.0)
-        natural = (direction == "maximize") == (name in _NATURAL_MAXIMIZE)
+        cost = min(max(METRICS[name].cost(values[name]), 0.0), 1.0)
+        natural = (direction == "maximize") == METRICS[name].maximize
         point.append(cost if natural else 1.0 - cost)
     return point
 

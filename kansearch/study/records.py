@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kansearch.space.metrics import METRICS
+
 __all__ = ["EPOCH_METRICS", "FINISHED", "Proposal", "Rungs", "State", "TrialRecord"]
 
 State = Literal["running", "complete", "pruned", "fail", "infeasible"]
@@ -15,7 +17,7 @@ Rungs = Mapping[str, tuple[int, int, bool]]
 FINISHED: frozenset[State] = frozenset({"complete", "pruned", "fail"})
 """States that use up the budget of trials; an infeasible configuration trains nothing and uses none."""
 
-EPOCH_METRICS = ("train_loss", "validation_loss", "accuracy", "mean_iou", "images_per_second", "learning_rate")
+EPOCH_METRICS = (*(name for name, metric in METRICS.items() if metric.per_epoch), "learning_rate")
 """Metrics that change from epoch to epoch; the others are the trial's own."""
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kansearch.space.metrics import METRICS
 from kansearch.study.figures import describe, number, values
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import FINISHED, TrialRecord
@@ -117,8 +118,8 @@ class MlflowStore:
             "infeasible_trials": sum(record.state == "infeasible" for record in records),
             "device_seconds": sum(record.seconds for record in records),
         }
-        for name in ("accuracy", "mean_iou"):
-            if name in self._study.objectives and front:
+        for name in self._study.objectives:
+            if METRICS[name].share and front:
                 figures[f"best_{name}"] = max(record.values[name] for record in front)
         self._client.log_batch(self._parent, metrics=[metric(name, value, finished) for name, value in figures.items()])
         self._steps = finished
