@@ -169,6 +169,16 @@ def test_a_study_that_is_not_there_or_there_already_is_told(home: Path) -> None:
         launch(SMALL, home=home, progress=False)
 
 
+def test_resuming_a_study_whose_budget_is_used_up_writes_its_report(home: Path) -> None:
+    study = Study("small", home)
+    assert study.resume({"search.trials": 3}, progress=False) is study
+    assert study.space.search.trials == 3
+    assert len(study.trials()) == 3
+    assert (study.folder / "report.html").is_file()
+    with pytest.raises(InputError, match="keeps its name"):
+        study.resume({"study": "other"}, progress=False)
+
+
 def test_a_search_is_refused_on_another_thread(tmp_path: Path) -> None:
     errors = list[KansearchError]()
 
