@@ -240,6 +240,16 @@ def test_errors_of_models_and_retrainings_are_kansearch_errors(model: Model, tmp
         retrain(tmp_path / "none.yaml", tmp_path / "model", epochs=0)
 
 
+def test_a_retraining_that_starts_from_no_model_is_refused(home: Path, tmp_path: Path) -> None:
+    Study("small", home).export(tmp_path / "one.yaml", 1)
+    exported = yaml.safe_load((tmp_path / "one.yaml").read_text())
+    exported["config"]["start"] = {"weights": f"{tmp_path}/nowhere.safetensors@sha256:{'0' * 64}"}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(exported))
+    with pytest.raises(KansearchError, match=r"nowhere\.safetensors"):
+        retrain(tmp_path / "one.yaml", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 # -- all of it -------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ def retrain(
     from kansearch.console import terminal
     from kansearch.deliver.retrain import retrain as train
     from kansearch.deliver.retraining import Retraining
+    from kansearch.deliver.start import check_start
     from kansearch.space import load_config, load_source
     from trials.data.functions import trust_data as trust
 
@@ -62,6 +64,8 @@ def retrain(
     if epochs is not None:
         chosen = chosen.model_copy(update={"epochs": epochs})
     trust(*trust_data)
+    if (note := check_start(chosen)) is not None:
+        warnings.warn(note, stacklevel=2)
     retraining = Retraining(chosen, Path(folder), seeds, data, source=load_source(path), trusted=tuple(trust_data))
     return train(retraining, [TrainingDisplay(terminal())] if progress else [])
 
