@@ -50,9 +50,9 @@ def retrain(
     """
     from kansearch.commands.progress import TrainingDisplay
     from kansearch.console import terminal
-    from kansearch.deliver.retrain import retrain as train
-    from kansearch.deliver.retraining import Retraining
-    from kansearch.deliver.start import check_start
+    from kansearch.models.start import check_start
+    from kansearch.seeds.retrain import retrain as train
+    from kansearch.seeds.retraining import Retraining
     from kansearch.space import load_config, load_source
     from trials.data.functions import trust_data as trust
 

@@ -19,7 +19,7 @@ from kansearch.study.front import front_of
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from kansearch.search.launch import SearchOptions
+    from kansearch.cluster.launch import SearchOptions
     from kansearch.study.records import TrialRecord
 
 __all__ = ["Study", "launch"]
@@ -62,7 +62,7 @@ def launch(
         SearchInterrupted: SIGINT (the stop button of a notebook) or SIGTERM; `Study.resume` goes on.
         KansearchError: the search can't run; the message says why.
     """
-    from kansearch.search.launch import launch as search
+    from kansearch.cluster.launch import launch as search
 
     check_tracking(tracking_uri)
     searched = load_space(space, overrides)
@@ -155,8 +155,8 @@ class Study:
             InputError: no such pick or trial, or the trial is not complete.
             KansearchError: no trial is complete or within the bounds, or the file can't be written.
         """
-        from kansearch.deliver.export import export
-        from kansearch.deliver.pick import pick_trial
+        from kansearch.models.export import export
+        from kansearch.models.pick import pick_trial
 
         chosen = None if pick is None else str(pick)
         record = pick_trial(self._study, chosen, max_parameters=max_parameters, min_accuracy=min_accuracy)
@@ -185,7 +185,7 @@ class Study:
         Raises:
             StudyBusyError: another process works on it. Otherwise as `launch`.
         """
-        from kansearch.search.launch import resume
+        from kansearch.cluster.launch import resume
 
         options = _options(self.folder.parent, address, max_concurrent, data_dir, trust_data)
         settings = as_overrides(overrides)
@@ -217,7 +217,7 @@ def _options(
     data_dir: str | Path | None,
     trusted: Sequence[str],
 ) -> SearchOptions:
-    from kansearch.search.launch import SearchOptions
+    from kansearch.cluster.launch import SearchOptions
 
     return SearchOptions(home, address, max_concurrent, None if data_dir is None else Path(data_dir), tuple(trusted))
 
