@@ -1,0 +1,97 @@
+"""Pages that are made from the code when the site is built: the command line, and the keys of a search space.
+
+A hook of mkdocs (`mkdocs.yml` names it). Nothing of these pages is written by hand or committed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from kansearch.cli import app
+from kansearch.space.schema import json_schema
+
+__all__ = ["command_page", "on_files", "schema_page"]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages; mkdocs calls this once a build."""
+    for name, text in (("cli.md", command_page()), ("schema.md", schema_page())):
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def command_page() -> str:
+    """Return the help of every command, in Markdown."""
+    parts = ["# Commands", "", "Made from the program's own help."]
+    for name, command in _commands(typer.main.get_command(app), "kansearch"):
+        text = command.get_help(click.Context(command, info_name=name, terminal_width=82))
+        parts += ["", f"## {name}", "", "```", text.rstrip(), "```"]
+    return "\n".join(parts) + "\n"
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The commands below a group, in its order, with their whole names."""
+    for each, below in getattr(command, "commands", {}).items():
+        if hasattr(below, "commands"):
+            yield from _commands(below, f"{name} {each}")
+        else:
+            yield f"{name} {each}", below
+
+
+def schema_page() -> str:
+    """Return every key of a search space with its values, default and meaning, in Markdown."""
+    schema = json_schema()
+    parts = [
+        "# Keys of a search space",
+        "",
+        "Made from `kansearch schema`. A value may be fixed, or a distribution: `{choice: [...]}`, `{int: [low, high]}`,"
+        " `{float: [low, high], log: true}`.",
+        *_table("The file", schema),
+    ]
+    for name, record in schema["$defs"].items():
+        if not name.startswith("Enqueued") and record.get("properties"):
+            parts += _table(name.rpartition(".")[2], record)
+    return "\n".join(parts) + "\n"
+
+
+def _table(title: str, record: Mapping[str, Any]) -> list[str]:
+    lines = ["", f"## {title}", "", record.get("description", ""), "", "| key | values | default | meaning |"]
+    lines.append("|---|---|---|---|")
+    for key, field in record["properties"].items():
+        default = f"`{_text(field['default'])}`" if not isinstance(field.get("default", {}), dict) else ""
+        meaning = field.get("description", "").replace("|", "\\|").replace("\n", " ")
+        lines.append(f"| `{key}` | {', '.join(dict.fromkeys(_values(field)))} | {default} | {meaning} |")
+    return lines
+
+
+def _values(field: Mapping[str, Any]) -> Iterator[str]:
+    """What a key may be set to, distributions left out: they are the same everywhere."""
+    if "anyOf" in field:
+        named = any("$ref" in each for each in field["anyOf"])  # a bare name is in the list beside its record
+        for each in field["anyOf"]:
+            if not (named and "enum" in each) and not {"choice", "int", "float"} & set(each.get("properties", {})):
+                yield from _values(each)
+    elif "$ref" in field:
+        name = field["$ref"].rpartition("/")[2].rpartition(".")[2]
+        yield f"[{name}](#{name.lower()})" if not name.startswith("Enqueued") else "a configuration"
+    elif "enum" in field:
+        yield from (f"`{_text(each)}`" for each in field["enum"])
+    elif "const" in field:
+        yield f"`{_text(field['const'])}`"
+    else:
+        bounds = [f"{sign} {field[name]:,}" for name, sign in _BOUNDS.items() if name in field]
+        yield " ".join([str(field.get("type", "any")), *bounds])
+
+
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
