@@ -51,8 +51,8 @@ def schema_page() -> str:
     parts = [
         "# Keys of a search space",
         "",
-        "Made from `kansearch schema`. A value may be fixed, or a distribution: `{choice: [...]}`, `{int: [low, high]}`,"
-        " `{float: [low, high], log: true}`.",
+        "Made from `kansearch schema`. A value is fixed, or a distribution: `{choice: [...]}`, `{int: [low, high]}`, "
+        "`{float: [low, high], log: true}`.",
         *_table("The file", schema),
     ]
     for name, record in schema["$defs"].items():
