@@ -72,7 +72,7 @@ def _table(title: str, record: Mapping[str, Any]) -> list[str]:
 
 
 def _values(field: Mapping[str, Any]) -> Iterator[str]:
-    """What a key may be set to, distributions left out: they are the same everywhere."""
+    """Yield the values of a key; distributions are left out, since they are the same everywhere."""
     if "anyOf" in field:
         named = any("$ref" in each for each in field["anyOf"])  # a bare name is in the list beside its record
         for each in field["anyOf"]:

@@ -18,7 +18,7 @@ class Metric:
     """All that is to be known of a metric."""
 
     label: str
-    """What an axis calls it, with its unit."""
+    """The label of an axis, with its unit."""
     short: str
     """The same on a small plot."""
     maximize: bool
@@ -42,7 +42,7 @@ class Metric:
     on_test: str | None = None
     """The name of the same figure on the test split; None where there is none."""
     test_label: str | None = None
-    """What an axis calls that figure, with its unit."""
+    """The label of that figure on an axis, with its unit."""
 
 
 def _logarithmic(largest: float) -> Callable[[float], float]:
