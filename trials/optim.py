@@ -52,7 +52,7 @@ class OptimizerRecord:
     """Copies that a step takes besides, of what it updates together: all on a GPU, one parameter after another on a
     CPU."""
     epoch: Literal["eager", "step", "line_search"]
-    """The part that a CUDA graph holds: nothing, a whole step (`GraphedEpoch`), or the pieces between the decisions of a
+    """The part in a CUDA graph: nothing, a whole step (`GraphedEpoch`), or the pieces between the decisions of a
     line search (`LineSearchEpoch`), which compares losses: several processes sum them, and take it step by step."""
     passes: Callable[[Any], float]
     """Forward and backward passes over a batch in each step, on average."""
