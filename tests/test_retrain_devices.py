@@ -82,7 +82,7 @@ def test_a_signal_ends_all_processes_in_one_line_and_the_same_command_goes_on(
     process = start(*command, cwd=folder)
     assert process.stdout is not None
     assert any(line.startswith("seed 0 epoch 3/400") for line in process.stdout)
-    workers = [each for each in descendants(process.pid) if "deliver.worker" in command_line(each)]
+    workers = [each for each in descendants(process.pid) if "seeds.worker" in command_line(each)]
     assert len(workers) == 2
     _, stderr = stop(process, number)
     assert process.returncode == code
@@ -99,7 +99,7 @@ def test_a_process_that_is_killed_is_told_in_one_line_and_takes_the_others_with_
     process = start("retrain", "best.yaml", "-o", "m", "--gpus", "2", "--epochs", "400", cwd=folder)
     assert process.stdout is not None
     assert any(line.startswith("seed 0 epoch 2/400") for line in process.stdout)
-    workers = [each for each in descendants(process.pid) if "deliver.worker" in command_line(each)]
+    workers = [each for each in descendants(process.pid) if "seeds.worker" in command_line(each)]
     os.kill(workers[1], signal.SIGKILL)
     _, stderr = process.communicate(timeout=100)
     assert stderr == "kansearch: a training process ended by SIGKILL; the same command goes on\n"
