@@ -29,7 +29,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def command_page() -> str:
     """Return the help of every command, in Markdown."""
-    parts = ["# Commands", "", "Made from the program's own help."]
+    parts = [
+        "# Commands",
+        "",
+        "Made from the program's own help. `--json`, where a command has it, prints one JSON document.",
+        "",
+        "Exit codes: 0 done, 1 failed with one line why, 2 wrong input, 130 and 143 interrupted and resumable.",
+    ]
     for name, command in _commands(typer.main.get_command(app), "kansearch"):
         text = command.get_help(click.Context(command, info_name=name, terminal_width=82))
         parts += ["", f"## {name}", "", "```", text.rstrip(), "```"]

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing import Pipe
@@ -29,6 +30,7 @@ from kansearch.seeds.worker import Job, Message
 __all__ = ["train_in_processes"]
 
 _END_SECONDS = 5.0
+_LOST_SECONDS = 1.0
 _WORK = "from kansearch.seeds.worker import main; main()"
 
 
@@ -60,8 +62,7 @@ def train_in_processes(
                 for worker in _ready(workers):
                     message = worker.receive()
                     if message.failure is not None:
-                        for each in workers:
-                            each.check()  # one that is lost makes others fail
+                        _find_lost(workers)  # one that is lost makes others fail
                         raise message.failure
                     if message.result is not None:
                         epoch(message.seed, message.result)
@@ -156,6 +157,20 @@ def _ready(workers: Sequence[_Worker]) -> list[_Worker]:
     """Those that have something to say, or have ended."""
     found = wait([each.connection for each in workers])
     return [each for each in workers if each.connection in found]
+
+
+def _find_lost(workers: Sequence[_Worker]) -> None:
+    """Raise KansearchError where a process is gone, or is within a second.
+
+    The others see its closed sockets a moment before the system reports its end.
+    """
+    give_up_at = time.monotonic() + (_LOST_SECONDS if len(workers) > 1 else 0)
+    while True:
+        for each in workers:
+            each.check()
+        if time.monotonic() >= give_up_at:
+            return
+        time.sleep(0.02)
 
 
 def _hand(workers: Sequence[_Worker], group: int, waiting: deque[int]) -> None:
