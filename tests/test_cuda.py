@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 import torch
 
-from trials import step, validation
-from trials.capture import NotCapturable, capture, drop_pools, shared_pool
-from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
 from trials.data.augment import AUGMENTATIONS, build_augmentation
 from trials.data.shape import DataShape
 from trials.data.splits import Split, load_training, random_split
 from trials.kan import KANConv2d, kernels
-from trials.memory import CONTEXT_MIB
+from trials.measure.memory import CONTEXT_MIB
+from trials.measure.sharing import measure_sharing
 from trials.results import EpochResult
-from trials.run import build_on, evaluate, run_trial, use_memory
-from trials.sharing import measure_sharing
-from trials.validation import EagerValidation, GraphedValidation
+from trials.training import step, validation
+from trials.training.capture import NotCapturable, capture, drop_pools, shared_pool
+from trials.training.checkpoint import load_checkpoint
+from trials.training.run import build_on, evaluate, run_trial, use_memory
+from trials.training.validation import EagerValidation, GraphedValidation
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

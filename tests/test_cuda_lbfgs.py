@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.splits import Split, random_split
-from trials.epoch import EagerEpoch, build_epoch
-from trials.lbfgs import LBFGS
-from trials.lbfgs_epoch import LineSearchEpoch
-from trials.optim import build_optimizer
 from trials.results import EpochResult
-from trials.run import build_on, run_trial
+from trials.training.checkpoint import load_checkpoint
+from trials.training.epoch import EagerEpoch, build_epoch
+from trials.training.lbfgs import LBFGS
+from trials.training.lbfgs_epoch import LineSearchEpoch
+from trials.training.optim import build_optimizer
+from trials.training.run import build_on, run_trial
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

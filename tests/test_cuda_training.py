@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 import torch
 
-from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
 from trials.data.splits import load_training
-from trials.epoch import GraphedEpoch, build_epoch
-from trials.grids import change_grids, staged
 from trials.kan import kernels
 from trials.kan.layer import KANLayer
-from trials.lbfgs_epoch import LineSearchEpoch
 from trials.models import build_network
-from trials.optim import build_optimizer
 from trials.results import EpochResult
-from trials.run import build_on, run_trial
-from trials.step import backward
-from trials.weights import load_weights
+from trials.saved.weights import load_weights
+from trials.training.checkpoint import load_checkpoint
+from trials.training.epoch import GraphedEpoch, build_epoch
+from trials.training.grids import change_grids, staged
+from trials.training.lbfgs_epoch import LineSearchEpoch
+from trials.training.optim import build_optimizer
+from trials.training.run import build_on, run_trial
+from trials.training.step import backward
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

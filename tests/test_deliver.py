@@ -22,7 +22,7 @@ from kansearch.space import load_config, parse_space
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, run, start, start_trial, stop, succeed
 from trials.config import TrialConfig
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

@@ -16,7 +16,7 @@ from kansearch.study.study import Study
 from tests.helpers import start, stop, succeed, trials, wait_until
 from tests.test_engine import LONG_SPACE, assert_mlflow_agrees, epochs_done, mlflow_runs, workers
 from trials.config import TrialConfig
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

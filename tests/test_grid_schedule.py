@@ -12,23 +12,23 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from trials import epoch, training
-from trials.checkpoint import CheckpointError, load_checkpoint
-from trials.compress.larger import refine_network, refined_config
-from trials.compress.quantize import dequantize, quantize
 from trials.config import TrialConfig
 from trials.data.splits import load_training
-from trials.epoch import GraphedEpoch
-from trials.grids import change_grids, changes_grids, staged
-from trials.inspection import inspect_weights
 from trials.kan.basis.bspline import BSpline
 from trials.kan.layer import KANLayer
 from trials.models import build_network
-from trials.optim import build_optimizer
 from trials.results import EpochResult
-from trials.run import count_flops, count_parameters, evaluate, run_trial
-from trials.step import backward
-from trials.weights import load_weights
+from trials.saved.compress.larger import refine_network, refined_config
+from trials.saved.compress.quantize import dequantize, quantize
+from trials.saved.inspection import inspect_weights
+from trials.saved.weights import load_weights
+from trials.training import epoch, loop
+from trials.training.checkpoint import CheckpointError, load_checkpoint
+from trials.training.epoch import GraphedEpoch
+from trials.training.grids import change_grids, changes_grids, staged
+from trials.training.optim import build_optimizer
+from trials.training.run import count_flops, count_parameters, evaluate, run_trial
+from trials.training.step import backward
 
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 OPTIMIZERS = {
@@ -269,7 +269,7 @@ def test_graphs_are_captured_anew_after_each_change(optimizer: str, monkeypatch:
 
     eager = untimed(list(run_trial(config, device="cpu")))
     monkeypatch.setattr(epoch, "capture", capture)
-    monkeypatch.setattr(training, "build_epoch", build)
+    monkeypatch.setattr(loop, "build_epoch", build)
     replayed = untimed(list(run_trial(config, device="cpu")))
     assert len(graphs) == 1 + sum(changes_grids(config, each) for each in range(config.epochs)) > 2
     for ours, theirs in zip(replayed, eager, strict=True):

@@ -7,8 +7,8 @@ from typing import get_args
 
 from kansearch.space import ObjectiveName
 from kansearch.space.metrics import METRICS
+from trials.measure.sizes import SIZES
 from trials.results import EpochResult
-from trials.sizes import SIZES
 
 
 def test_every_objective_of_the_schema_has_one_record() -> None:

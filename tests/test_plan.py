@@ -22,7 +22,7 @@ from tests.helpers import SMALL_SPACE
 from trials.config import TrialConfig
 from trials.data import files
 from trials.models import build_network
-from trials.run import count_flops, count_parameters, estimate_memory, measure
+from trials.training.run import count_flops, count_parameters, estimate_memory, measure
 
 __all__ = ["kansearch_fixture"]
 

@@ -20,13 +20,13 @@ from trials.data.images import IGNORED
 from trials.data.shape import DataShape
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
-from trials.losses import losses, pixel_losses, soft_dice_loss
-from trials.metrics import segmentation_metrics
+from trials.measure.pixels import confusion, evaluation_batch, scores
+from trials.measure.quality import segmentation_metrics
 from trials.models import build_model
 from trials.models.enlarge import enlarge, halve
 from trials.models.u2net import RSU
-from trials.pixels import confusion, evaluation_batch, scores
-from trials.step import backward, train_step
+from trials.training.losses import losses, pixel_losses, soft_dice_loss
+from trials.training.step import backward, train_step
 
 FAMILIES = ("unet", "u2net")
 SIDES = {"unet": 3, "u2net": 6}

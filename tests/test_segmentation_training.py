@@ -20,14 +20,14 @@ from kansearch.space import parse_space
 from kansearch.study.front import front_of, knee
 from kansearch.study.study import Study
 from tests.helpers import start_trial
-from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
 from trials.data.images import IGNORED
 from trials.data.splits import load_test
 from trials.models import build_network
 from trials.results import EpochResult
-from trials.run import epoch_work, evaluate, measure, run_trial, time_step
-from trials.step import predict
+from trials.training.checkpoint import load_checkpoint
+from trials.training.run import epoch_work, evaluate, measure, run_trial, time_step
+from trials.training.step import predict
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

@@ -14,7 +14,7 @@ from kansearch.space import load_space, random_config, shipped_spaces
 from kansearch.space.distributions import Choice
 from trials.config import SyntheticDataConfig, TrialConfig
 from trials.kan import BASES
-from trials.run import count_parameters, run_trial, time_step
+from trials.training.run import count_parameters, run_trial, time_step
 
 SPACES = {name: path for name, _, path in shipped_spaces()}
 

@@ -19,9 +19,9 @@ from trials.data.held import held_bytes
 from trials.data.loader import evaluation_batches, training_batches
 from trials.data.splits import Split, load_test, load_training
 from trials.data.statistics import channel_statistics, kept_statistics
-from trials.memory import estimate_memory
+from trials.measure.memory import estimate_memory
 from trials.results import EpochResult
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 CPU = torch.device("cpu")
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}

@@ -16,8 +16,8 @@ from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.cluster.interruptions import OBSTACLE
 from kansearch.cluster.mps import PIPES
 from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, TEST, Request
-from trials import run
 from trials.results import EpochResult
+from trials.training import run
 
 
 def reported(error: BaseException, place: Path) -> dict[str, str]:

@@ -14,18 +14,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trials import capture, run, step, training, validation
-from trials.capture import NotCapturable
-from trials.checkpoint import load_checkpoint
 from trials.config import DataConfig, TrialConfig
 from trials.data import splits
 from trials.data.augment import AUGMENTATIONS
 from trials.data.splits import Split, load_training
 from trials.models import build_network
 from trials.results import EpochResult
-from trials.run import count_flops, run_trial
-from trials.training import TrialDiverged
-from trials.validation import EagerValidation, GraphedValidation
+from trials.training import capture, loop, run, step, validation
+from trials.training.capture import NotCapturable
+from trials.training.checkpoint import load_checkpoint
+from trials.training.loop import TrialDiverged
+from trials.training.run import count_flops, run_trial
+from trials.training.validation import EagerValidation, GraphedValidation
 
 CPU = torch.device("cpu")
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
@@ -51,7 +51,7 @@ def trained(config: TrialConfig = CONFIG, **options: Any) -> list[EpochResult]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each look at the clock, at the start, before and after a checkpoint, is a second after the last one."""
     seconds = itertools.count()
-    monkeypatch.setattr("trials.run.time.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("trials.training.run.time.monotonic", lambda: float(next(seconds)))
     yield
 
 
@@ -199,9 +199,9 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Any]]]:
 
         return call
 
-    for module, name in ((run, "build_on"), (run, "build_optimizer"), (training, "build_epoch")):
+    for module, name in ((run, "build_on"), (run, "build_optimizer"), (loop, "build_epoch")):
         monkeypatch.setattr(module, name, watched(getattr(module, name)))
-    monkeypatch.setattr(training, "build_validation", watched(validation.build_validation))
+    monkeypatch.setattr(loop, "build_validation", watched(validation.build_validation))
     gc.collect()
     gc.disable()
     yield references

@@ -25,9 +25,9 @@ from kansearch.errors import InputError, KansearchError
 from trials.files import as_json, first_line, write_whole
 
 if TYPE_CHECKING:
-    from trials.compress.figures import Figures
-    from trials.compress.smaller import Wanted
     from trials.results import EpochResult
+    from trials.saved.compress.figures import Figures
+    from trials.saved.compress.smaller import Wanted
 
 __all__ = ["compress", "grow", "step_cells", "step_headings"]
 
@@ -58,8 +58,8 @@ def compress(
             training diverged; `out` can't be written.
     """
     _check(wanted)
-    from trials.compress import smaller
-    from trials.compress.steps import Progress
+    from trials.saved.compress import smaller
+    from trials.saved.compress.steps import Progress
 
     with _new_folder(out) as folder, _explained(source):
         progress = Progress(step, epoch)
@@ -80,8 +80,8 @@ def grow(
 ) -> dict[str, Any]:
     """Write the model of `source` on grids twice as fine, fine-tuned for `epochs`, into the new folder `out`; what
     grow.json holds. The rest is as in `compress`."""
-    from trials.compress import larger
-    from trials.compress.steps import Progress
+    from trials.saved.compress import larger
+    from trials.saved.compress.steps import Progress
 
     with _new_folder(out) as folder, _explained(source):
         config, metrics, report = larger.grow(source, folder, epochs, rate, data_dir, Progress(step, epoch))
@@ -133,7 +133,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
 @contextmanager
 def _explained(source: Path) -> Iterator[None]:
     """Raise KansearchError in one line where something is wrong with the model or its data."""
-    from trials.compress.errors import REASONS
+    from trials.saved.compress.errors import REASONS
 
     try:
         yield

@@ -49,8 +49,8 @@ def predict(
     """
     from trials.data.errors import DataError
     from trials.data.samples import read_samples, sample_files
-    from trials.prediction import Predictor
-    from trials.trained import ModelError
+    from trials.saved.prediction import Predictor
+    from trials.saved.trained import ModelError
 
     try:
         files = sample_files(inputs)

@@ -81,10 +81,10 @@ def _epochs(
     """Each epoch's result, and its accuracy on the test split."""
     import torch
 
-    from trials.checkpoint import load_checkpoint
     from trials.data.splits import load_test
-    from trials.run import build_on, run_trial
-    from trials.step import loss_and_accuracy, predict, working_precision
+    from trials.training.checkpoint import load_checkpoint
+    from trials.training.run import build_on, run_trial
+    from trials.training.step import loss_and_accuracy, predict, working_precision
 
     if not test:
         yield from ((result, None) for result in run_trial(config, data_dir=data_dir, device=device))

@@ -30,8 +30,8 @@ import torch
 from kansearch.space import SearchSpace, find_space, load_space
 from tests.benchmarks.draws import Sequence
 from tests.benchmarks.packing import write_random_images
-from trials import run, training
 from trials.config import LBFGSConfig, TrialConfig
+from trials.training import loop, run
 
 Row = dict[str, float]
 """Seconds of each piece of a trial, of the trial, and beside its epochs."""
@@ -43,8 +43,8 @@ PIECES: dict[str, tuple[Any, str]] = {
     "optimizer": (run, "build_optimizer"),
     "pretrained": (run, "load_pretrained"),
     "flops": (run, "count_flops"),
-    "prepare training": (training, "build_epoch"),
-    "prepare validation": (training, "build_validation"),
+    "prepare training": (loop, "build_epoch"),
+    "prepare validation": (loop, "build_validation"),
     "weights": (run, "save_weights"),
     "checkpoint": (run, "save_checkpoint"),
 }

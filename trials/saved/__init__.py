@@ -1,0 +1,1 @@
+"""Trained models in folders: written, loaded, asked, made smaller and looked into."""

@@ -1,0 +1,1 @@
+"""Training of one trial, from its configuration to an `EpochResult` an epoch."""
