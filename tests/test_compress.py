@@ -28,9 +28,9 @@ from trials.saved.compress.larger import refine_network, refined_config
 from trials.saved.compress.prune import count_edges
 from trials.saved.compress.smaller import Wanted
 from trials.saved.portable import write_portable
-from trials.saved.trained import ModelError, open_model
+from trials.saved.trained import ModelError, describe_model, open_model
 from trials.training.edges import edged_layers
-from trials.training.run import describe_model, run_trial
+from trials.training.run import run_trial
 
 STEP = ["step", "accuracy", "parameters", "nonzero", "edges", "all_edges", "file_bytes", "latency_ms"]
 

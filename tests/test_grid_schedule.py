@@ -16,6 +16,7 @@ from trials.config import TrialConfig
 from trials.data.splits import load_training
 from trials.kan.basis.bspline import BSpline
 from trials.kan.layer import KANLayer
+from trials.measure.sizes import count_flops, count_parameters
 from trials.models import build_network
 from trials.results import EpochResult
 from trials.saved.compress.larger import refine_network, refined_config
@@ -27,7 +28,7 @@ from trials.training.checkpoint import CheckpointError, load_checkpoint
 from trials.training.epoch import GraphedEpoch
 from trials.training.grids import change_grids, changes_grids, staged
 from trials.training.optim import build_optimizer
-from trials.training.run import count_flops, count_parameters, evaluate, run_trial
+from trials.training.run import evaluate, run_trial
 from trials.training.step import backward
 
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}

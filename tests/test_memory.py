@@ -63,7 +63,7 @@ def test_the_state_of_each_optimizer_is_counted() -> None:
 
 
 def sum_of_parameters(config: TrialConfig) -> int:
-    from trials.training.run import count_parameters
+    from trials.measure.sizes import count_parameters
 
     return count_parameters(config)
 

@@ -23,10 +23,12 @@ from tests.helpers import start_trial
 from trials.config import TrialConfig
 from trials.data.images import IGNORED
 from trials.data.splits import load_test
+from trials.measure.sizes import measure
+from trials.measure.timing import epoch_work, time_step
 from trials.models import build_network
 from trials.results import EpochResult
 from trials.training.checkpoint import load_checkpoint
-from trials.training.run import epoch_work, evaluate, measure, run_trial, time_step
+from trials.training.run import evaluate, run_trial
 from trials.training.step import predict
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

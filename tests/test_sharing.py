@@ -78,6 +78,6 @@ def test_what_is_measured_goes_from_small_to_large_with_its_memory() -> None:
 
 
 def sharing_flops(config: TrialConfig) -> int:
-    from trials.training.run import count_flops
+    from trials.measure.sizes import count_flops
 
     return count_flops(config)

@@ -18,8 +18,8 @@ from trials.config import TrialConfig
 from trials.data.splits import load_test
 from trials.saved.portable import write_portable
 from trials.saved.prediction import Predictor
-from trials.saved.trained import ModelError
-from trials.training.run import describe_model, evaluate, run_trial
+from trials.saved.trained import ModelError, describe_model
+from trials.training.run import evaluate, run_trial
 from trials.training.step import predict
 
 

@@ -20,12 +20,13 @@ from trials.data.datasets import data_shape, read
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
 from trials.measure.quality import classification_metrics
+from trials.measure.sizes import count_flops, count_parameters
 from trials.models import build_model
 from trials.results import EpochResult
 from trials.training import run
 from trials.training.checkpoint import CheckpointError, load_checkpoint
 from trials.training.loop import TrialDiverged
-from trials.training.run import count_flops, count_parameters, evaluate, run_trial
+from trials.training.run import evaluate, run_trial
 from trials.training.step import l1_penalty, train_step
 
 TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}

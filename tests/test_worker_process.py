@@ -18,13 +18,14 @@ from trials.config import DataConfig, TrialConfig
 from trials.data import splits
 from trials.data.augment import AUGMENTATIONS
 from trials.data.splits import Split, load_training
+from trials.measure.sizes import count_flops
 from trials.models import build_network
 from trials.results import EpochResult
 from trials.training import capture, loop, run, step, validation
 from trials.training.capture import NotCapturable
 from trials.training.checkpoint import load_checkpoint
 from trials.training.loop import TrialDiverged
-from trials.training.run import count_flops, run_trial
+from trials.training.run import run_trial
 from trials.training.validation import EagerValidation, GraphedValidation
 
 CPU = torch.device("cpu")

@@ -102,7 +102,7 @@ def prepare(mps: str | None, gpus: float, threads: int) -> str:
     """
     if mps is not None:
         os.environ[PIPES] = mps  # read when the process first uses CUDA
-    from trials.training.run import start_gpu, use_threads
+    from trials.training import start_gpu, use_threads
 
     use_threads(threads)
     if not gpus:
@@ -150,7 +150,7 @@ def _is_of_the_gpu(error: Exception) -> bool:
 def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
     from trials.config import TrialConfig
     from trials.data.functions import trust_data
-    from trials.training.run import evaluate, run_trial, use_memory, use_threads
+    from trials.training import evaluate, run_trial, use_memory, use_threads
 
     use_threads(request.threads)
     trust_data(*request.trusted)

@@ -50,7 +50,7 @@ def retrain(retraining: Retraining, observers: Sequence[Observer] = ()) -> dict[
             a file in the folder is damaged, or it can't be written.
     """
     from trials.data.errors import DataError
-    from trials.training.run import TrialDiverged
+    from trials.training import TrialDiverged
 
     out, metrics = retraining.out, None
     _check_data(retraining)
@@ -92,7 +92,7 @@ def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[dict[s
 
     Several seeds are trained side by side where there are several GPUs, else one after the other.
     """
-    from trials.training.run import gpus
+    from trials.training import gpus
 
     folders = {seed: retraining.folder(seed) for seed in retraining.numbers}
     missing = {seed: folder for seed, folder in folders.items() if not (folder / "metrics.json").exists()}

@@ -12,7 +12,7 @@ from trials.config import TrialConfig
 from trials.files import as_json, write_whole
 
 if TYPE_CHECKING:
-    from trials.training.run import Processes
+    from trials.training import Processes
 
 __all__ = ["CHECKPOINT", "FILES", "train_seed"]
 
@@ -33,10 +33,11 @@ def train_seed(
     """Train into `folder`, which exists, going on from its checkpoint; yield each epoch's measurements.
 
     At the end the folder holds `FILES` and no checkpoint, where this is the first of the processes. Arguments and
-    errors are those of `trials.training.run.run_trial`.
+    errors are those of `trials.training.run_trial`.
     """
     from trials.data.checksum import data_checksum
-    from trials.training.run import ALONE, describe_model, evaluate, run_trial, time_inference
+    from trials.saved import describe_model
+    from trials.training import ALONE, evaluate, run_trial, time_inference
 
     processes = processes or ALONE
     checkpoint = folder / CHECKPOINT

@@ -38,7 +38,7 @@ class SeedRecord(TrialRecord):
 
     seed: int = 0
     test: Mapping[str, Any] = field(default_factory=dict)
-    """Measurements of `trials.training.run.evaluate`; empty unless complete."""
+    """Measurements of `trials.training.evaluate`; empty unless complete."""
 
     @property
     def key(self) -> Hashable:

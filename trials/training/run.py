@@ -22,44 +22,30 @@ from torch.optim import Optimizer
 
 from trials.config import TrialConfig
 from trials.data.splits import Split, load_test, load_training
-from trials.measure.memory import CONTEXT_MIB, estimate_memory
+from trials.measure.memory import CONTEXT_MIB
 from trials.measure.quality import classification_metrics, segmentation_metrics
-from trials.measure.sizes import check_batch, count_flops, count_parameters, count_preset, measure
-from trials.measure.timing import epoch_work, inference_rate, time_step
+from trials.measure.sizes import check_batch, count_flops
+from trials.measure.timing import inference_rate
 from trials.models import build_network
 from trials.results import EpochResult
-from trials.saved.pretrained import check_start, load_pretrained
-from trials.saved.trained import describe_model
+from trials.saved.pretrained import load_pretrained
 from trials.saved.weights import save_weights
 from trials.training.capture import drop_pools
 from trials.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from trials.training.distributed import ALONE, Processes, join
+from trials.training.distributed import ALONE, Processes
 from trials.training.grids import staged
-from trials.training.loop import TrialDiverged, train
+from trials.training.loop import train
 from trials.training.optim import build_optimizer, load_optimizer, optimizer_record
 from trials.training.step import EVALUATION_BATCH, measure_pixels, predict, working_precision
 
 __all__ = [
-    "ALONE",
-    "Processes",
-    "TrialDiverged",
     "accelerators",
     "build_on",
-    "check_start",
-    "count_flops",
-    "count_parameters",
-    "count_preset",
-    "describe_model",
-    "epoch_work",
-    "estimate_memory",
     "evaluate",
     "gpus",
-    "join",
-    "measure",
     "run_trial",
     "start_gpu",
     "time_inference",
-    "time_step",
     "use_memory",
     "use_threads",
 ]

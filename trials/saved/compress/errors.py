@@ -7,6 +7,6 @@ from trials.saved.trained import ModelError
 from trials.saved.weights import WeightsError
 from trials.training.loop import TrialDiverged
 
-__all__ = ["REASONS"]
+__all__ = ["COMPRESSION_ERRORS"]
 
-REASONS = (DataError, ModelError, TrialDiverged, WeightsError, ValueError, RuntimeError)
+COMPRESSION_ERRORS = (DataError, ModelError, TrialDiverged, WeightsError, ValueError, RuntimeError)

@@ -28,7 +28,7 @@ def grow(
 ) -> tuple[TrialConfig, dict[str, Any], dict[str, Any]]:
     """Write the model on grids of twice as many intervals into the folder `out`, which exists.
 
-    Arguments, results and errors are those of `trials.saved.compress.smaller.compress`; ValueError where there is no
+    Arguments, results and errors are those of `trials.saved.shrink`; ValueError where there is no
     grid that can be refined, or the model is compressed.
     """
     model, config, manifest = open_model(source)

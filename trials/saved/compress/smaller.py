@@ -1,4 +1,4 @@
-"""A model made smaller, step by step, each of them measured: `compress`."""
+"""A model made smaller, step by step, each of them measured: `shrink`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trials.saved.compress.steps import Progress, Steps, final_metrics, machine
 from trials.saved.compress.stored import COMPRESSED, Fast, accelerate, describe
 from trials.saved.trained import WEIGHTS, model_folder, open_model, write_model
 
-__all__ = ["Wanted", "compress"]
+__all__ = ["Wanted", "shrink"]
 
 SHOWN = 512
 """Images of the training split, unaugmented, whose way through the network says what an edge does."""
@@ -49,7 +49,7 @@ class Wanted:
     """Learning rate of fine-tuning over the configuration's."""
 
 
-def compress(
+def shrink(
     source: Path, out: Path, wanted: Wanted, data_dir: Path | None, progress: Progress
 ) -> tuple[TrialConfig, dict[str, Any], dict[str, Any]]:
     """Write the smaller model into the folder `out`, which exists; its configuration, its metrics on the test split,
