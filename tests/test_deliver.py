@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import signal
 import statistics
@@ -33,7 +32,7 @@ def finished_study(home: Path, trials: int = 3) -> Study:
     for _ in range(trials):
         trial = start_trial(study)
         for result in run_trial(TrialConfig.model_validate(trial.config), device="cpu"):
-            study.add_epochs(trial.number, [dataclasses.asdict(result)])
+            study.add_epochs(trial.number, [result.row()])
         study.complete(trial.number)
     trial = start_trial(study)
     study.fail(trial.number, "TrialDiverged: " + "the loss is not finite; " * 12)

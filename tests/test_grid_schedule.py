@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from tests.results import untimed
 from trials.config import TrialConfig
 from trials.data.splits import load_training
 from trials.kan.basis.bspline import BSpline
 from trials.kan.layer import KANLayer
 from trials.measure.sizes import count_flops, count_parameters
 from trials.models import build_network
-from trials.results import EpochResult
 from trials.saved.compress.larger import refine_network, refined_config
 from trials.saved.compress.quantize import dequantize, quantize
 from trials.saved.inspection import inspect_weights
@@ -31,7 +30,6 @@ from trials.training.optim import build_optimizer
 from trials.training.run import evaluate, run_trial
 from trials.training.step import backward
 
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 OPTIMIZERS = {
     "adamw": {"name": "adamw", "lr": 1e-2, "basis_lr": 0.5},
     "lion": {"name": "lion", "lr": 3e-3},
@@ -50,10 +48,6 @@ def config_of(**fields: Any) -> TrialConfig:
     }
     parts = {key: {**base.get(key, {}), **value} if isinstance(value, dict) else value for key, value in fields.items()}
     return TrialConfig.model_validate({**base, **parts})
-
-
-def untimed(results: list[EpochResult]) -> list[EpochResult]:
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
 
 
 def grid_sizes(model: nn.Module) -> set[int]:

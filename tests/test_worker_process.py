@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.results import untimed
 from trials.config import DataConfig, TrialConfig
 from trials.data import splits
 from trials.data.augment import AUGMENTATIONS
 from trials.data.splits import Split, load_training
-from trials.measure.sizes import count_flops
+from trials.measure.sizes import count_sizes
 from trials.models import build_network
 from trials.results import EpochResult
 from trials.training import capture, loop, run, step, validation
@@ -29,7 +30,6 @@ from trials.training.run import run_trial
 from trials.training.validation import EagerValidation, GraphedValidation
 
 CPU = torch.device("cpu")
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 CONFIG = TrialConfig.model_validate(
     {
         "data": {"dataset": "digits", "batch_size": 64, "limit": 200, "augment": "crop_flip"},
@@ -42,7 +42,7 @@ CONFIG = TrialConfig.model_validate(
 
 def trained(config: TrialConfig = CONFIG, **options: Any) -> list[EpochResult]:
     results = run_trial(config, device="cpu", **options)
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
+    return untimed(results)
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------
@@ -95,16 +95,16 @@ def test_a_crash_long_after_a_checkpoint_costs_epochs_but_changes_no_number(
     torch.manual_seed(9)
     again = list(run_trial(config, device="cpu", **options))
     assert again[:2] == noted[:2], "told as they were noted, seconds included"
-    assert [dataclasses.replace(result, **TIMINGS) for result in again] == whole
+    assert untimed(again) == whole
     assert weights.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 
-def test_flops_that_are_known_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = count_flops(CONFIG)
+def test_sizes_that_are_known_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = count_sizes(CONFIG)
     whole = trained()
-    assert whole[0].flops == counted
-    monkeypatch.setattr(run, "count_flops", lambda config: pytest.fail("counted again"))
-    assert trained(flops=counted) == whole
+    assert (whole[0].flops, whole[0].parameters) == (counted["flops"], counted["parameters"])
+    monkeypatch.setattr(run, "count_sizes", lambda config: pytest.fail("counted again"))
+    assert trained(sizes=counted) == whole
 
 
 # -- data --------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kansearch.space.metrics import METRICS
+from trials.metrics import METRICS
 
 __all__ = ["describe", "duration", "number", "values"]
 

@@ -104,7 +104,7 @@ def _train(config: TrialConfig, device: str) -> None:
     torch.manual_seed(config.seed)
     model = build_network(config).to(device)
     optimizer = build_optimizer(config.optimizer, model)
-    for _ in train(config, model, optimizer, splits[0], splits[1], flops=0):
+    for _ in train(config, model, optimizer, splits[0], splits[1], sizes={}):
         pass
 
 

@@ -42,7 +42,7 @@ PIECES: dict[str, tuple[Any, str]] = {
     "build": (run, "build_on"),
     "optimizer": (run, "build_optimizer"),
     "pretrained": (run, "load_pretrained"),
-    "flops": (run, "count_flops"),
+    "sizes": (run, "count_sizes"),
     "prepare training": (loop, "build_epoch"),
     "prepare validation": (loop, "build_validation"),
     "weights": (run, "save_weights"),
@@ -109,7 +109,7 @@ def train(config: TrialConfig, device: str, data_dir: Path, folder: Path, share:
     document = config.model_dump(mode="json")
     if device == "cuda":
         run.use_memory(share)
-    options: dict[str, Any] = {"flops": 0, "checkpoint_seconds": 10.0, "keep_last": False}
+    options: dict[str, Any] = {"sizes": {}, "checkpoint_seconds": 10.0, "keep_last": False}
     known = inspect.signature(run.run_trial).parameters
     results = run.run_trial(
         TrialConfig.model_validate(document),

@@ -10,7 +10,7 @@ from trials.data.loader import evaluation_batches
 from trials.data.splits import Split
 from trials.training.losses import pixel_losses
 
-__all__ = ["confusion", "count_batch", "count_pixels", "evaluation_batch", "scores"]
+__all__ = ["confusion", "count_batch", "count_pixels", "evaluation_batch"]
 
 _EVALUATED_PIXELS = 2**20
 
@@ -50,15 +50,3 @@ def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     counts = cell.new_zeros(len(cell), classes * classes + 1)
     counts.scatter_add_(1, cell, cell.new_ones(()).expand_as(cell))
     return counts[:, :-1].sum(0).view(classes, classes)
-
-
-def scores(loss: Tensor, matrix: Tensor) -> Tensor:
-    """(3,) float64: the loss, the share of pixels classified rightly, and the mean intersection over union.
-
-    The mean goes over the classes that occur in the labels or the predictions.
-    """
-    counts = matrix.double()
-    hits = counts.diagonal()
-    union = counts.sum(0) + counts.sum(1) - hits
-    mean_iou = (hits / union.clamp(min=1)).sum() / (union > 0).sum().clamp(min=1)
-    return torch.stack([loss.double(), hits.sum() / counts.sum().clamp(min=1), mean_iou])

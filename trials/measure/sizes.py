@@ -19,13 +19,26 @@ from trials.config import DENSE_FAMILIES, TrialConfig
 from trials.data.datasets import data_shape, known_images
 from trials.data.shape import DataShape
 from trials.measure.memory import estimate_memory
+from trials.metrics import METRICS
 from trials.models import build_model, build_network
 from trials.presets import Preset
 from trials.training.distributed import ALONE, Processes
 
-__all__ = ["SIZES", "check_batch", "count_flops", "count_parameters", "count_preset", "measure", "network_flops"]
+__all__ = [
+    "COUNTS",
+    "SIZES",
+    "check_batch",
+    "count_flops",
+    "count_parameters",
+    "count_preset",
+    "count_sizes",
+    "measure",
+    "network_flops",
+    "network_parameters",
+]
 
-SIZES = ("parameters", "flops", "peak_memory_mib")
+SIZES = tuple(name for name, metric in METRICS.items() if metric.size)
+"""Sizes that can be known before training."""
 
 
 def measure(
@@ -38,20 +51,25 @@ def measure(
 ) -> dict[str, float]:
     """The sizes `names` of a configuration, of one network that is built once.
 
-    parameters: trainable numbers. flops: `count_flops`. peak_memory_mib: `estimate_memory` on `device`. data_dir: where
+    Integers are those of `COUNTS`; peak_memory_mib is `estimate_memory` on `device`. data_dir: where
     a data set's files are looked for, if their number is not known. Raises ValueError or RuntimeError where the
     configuration cannot be built, or cannot be trained, or where the memory depends on an unknown number of samples.
     """
     check_batch(config, known_images(config.data, data_dir) or config.images_per_step)
     with torch.device("meta"):
         network = build_network(config)
-    count: dict[str, Callable[[], float]] = {
-        "parameters": lambda: _parameters(network),
-        "flops": lambda: network_flops(config, network),
-        "peak_memory_mib": lambda: estimate_memory(config, device, threads, network, data_dir),
-    }
     wanted = set(names)
-    return {name: float(count[name]()) for name in SIZES if name in wanted}  # memory last: it uses the network up
+    sizes = {name: float(count(config, network)) for name, count in COUNTS.items() if name in wanted}
+    if "peak_memory_mib" in wanted:  # last: it uses the network up
+        sizes["peak_memory_mib"] = estimate_memory(config, device, threads, network, data_dir)
+    return sizes
+
+
+def count_sizes(config: TrialConfig) -> dict[str, int]:
+    """`COUNTS` of a configuration's network, which is built once; with a grid schedule on its last grids."""
+    with torch.device("meta"):
+        network = build_network(config)
+    return {name: count(config, network) for name, count in COUNTS.items()}
 
 
 def check_batch(config: TrialConfig, images: int, processes: Processes = ALONE) -> None:
@@ -72,7 +90,7 @@ def check_batch(config: TrialConfig, images: int, processes: Processes = ALONE) 
 def count_parameters(config: TrialConfig) -> int:
     """Trainable parameters of the network. Needs no data files and no memory for the weights."""
     with torch.device("meta"):
-        return _parameters(build_network(config))
+        return network_parameters(build_network(config))
 
 
 def count_preset(preset: Preset) -> int:
@@ -80,7 +98,7 @@ def count_preset(preset: Preset) -> int:
     channels, height, width, classes = preset.shape
     dense = preset.config.family in DENSE_FAMILIES
     with torch.device("meta"):
-        return _parameters(build_model(preset.config, DataShape(channels, (height, width), classes, dense)))
+        return network_parameters(build_model(preset.config, DataShape(channels, (height, width), classes, dense)))
 
 
 def count_flops(config: TrialConfig) -> int:
@@ -89,20 +107,6 @@ def count_flops(config: TrialConfig) -> int:
     with torch.device("meta"):
         network = build_network(config)
     return network_flops(config, network)
-
-
-def _parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
-
-
-def network_flops(config: TrialConfig, network: nn.Module) -> int:
-    """The same of a network that is on the meta device already."""
-    shape = data_shape(config.data)
-    image = torch.empty(1, shape.channels, *shape.size, device="meta")
-    with torch.no_grad(), _Flops() as counter:
-        network.eval()(image)
-    total: int = counter.total
-    return total
 
 
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -117,3 +121,25 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func._overloadpacket in flop_registry:
             self.total += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=out)
         return out
+
+
+def network_parameters(network: nn.Module) -> int:
+    """Numbers that training changes."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def network_flops(config: TrialConfig, network: nn.Module) -> int:
+    """The same of a network that is on the meta device already."""
+    shape = data_shape(config.data)
+    image = torch.empty(1, shape.channels, *shape.size, device="meta")
+    with torch.no_grad(), _Flops() as counter:
+        network.eval()(image)
+    total: int = counter.total
+    return total
+
+
+COUNTS: dict[str, Callable[[TrialConfig, nn.Module], int]] = {
+    "parameters": lambda config, network: network_parameters(network),
+    "flops": network_flops,
+}
+"""Integers that are known of a configuration and its network on the meta device, by their names in `trials.metrics`."""

@@ -6,7 +6,7 @@ import gc
 import math
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import torch
@@ -16,7 +16,6 @@ from torch.optim import Optimizer
 from trials.config import TrialConfig
 from trials.data.loader import epoch_seed, steps_per_epoch, training_order
 from trials.data.splits import Split
-from trials.measure.sizes import count_parameters
 from trials.results import EpochResult
 from trials.training.capture import drop_pools, give_back, shared_pool
 from trials.training.distributed import ALONE, Processes
@@ -41,15 +40,19 @@ def train(
     training: Split,
     held_out: Split | None,
     *,
-    flops: int,
+    sizes: Mapping[str, int],
     epochs_done: int = 0,
     graphs: bool | None = None,
     save: Callable[[EpochResult, Optimizer], None] = lambda result, optimizer: None,
     processes: Processes = ALONE,
 ) -> Iterator[EpochResult]:
-    """Train from `epochs_done` to `config.epochs`. `save(result, optimizer)` is called at the end of each
-    epoch, before its result is yielded. graphs: replay each step from a CUDA graph; None: wherever it can be captured.
-    processes: those that train together; each measures the whole held-out part, with the same result.
+    """Train from `epochs_done` to `config.epochs`.
+
+    Args:
+        sizes: of the model, by their names in `trials.metrics`; each result has them.
+        graphs: replay each step from a CUDA graph; None: wherever it can be captured.
+        save: called with the result and the optimizer at the end of each epoch, before its result is yielded.
+        processes: those that train together; each measures the whole held-out part, with the same result.
 
     CUDA graphs and their memory are given back when the last result is asked for, or the generator is closed.
 
@@ -61,9 +64,6 @@ def train(
     """
     device = training.device
     steps = steps_per_epoch(len(training), config.images_per_step)
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if config.grid_schedule.extensions:
-        parameters = count_parameters(config)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     warmed = {"warmup": config.warmup, "power": config.power}
@@ -89,23 +89,17 @@ def train(
             ]
             train_loss = train_epoch(epoch, rates).item()  # the one wait for the device in an epoch
             trained = time.perf_counter()
-            measured = validation() if validation else {}
-            for name, loss in (("training", train_loss), ("validation", measured.get("validation_loss"))):
+            scores = validation() if validation else {}
+            for name, loss in (("training", train_loss), ("validation", scores.get("validation_loss"))):
                 if loss is not None and not math.isfinite(loss):
                     raise TrialDiverged(f"{name} loss is {loss} in epoch {epoch + 1}")
-            result = EpochResult(
-                epoch=epoch + 1,
-                train_loss=train_loss,
-                validation_loss=measured.get("validation_loss"),
-                accuracy=measured.get("accuracy"),
-                mean_iou=measured.get("mean_iou"),
-                images_per_second=steps * min(config.images_per_step, len(training)) / (trained - start),
-                seconds=time.perf_counter() - start,
-                learning_rate=rates[-1],
-                parameters=parameters,
-                flops=flops,
-                peak_memory_mib=_peak_memory_mib(device),
-            )
+            measured = {
+                "train_loss": train_loss,
+                "images_per_second": steps * min(config.images_per_step, len(training)) / (trained - start),
+                "seconds": time.perf_counter() - start,
+                "peak_memory_mib": _peak_memory_mib(device),
+            }
+            result = EpochResult(epoch + 1, rates[-1], {**sizes, **scores, **measured})
             save(result, optimizer)
             yield result
     finally:

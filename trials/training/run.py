@@ -10,8 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,7 @@ from torch.optim import Optimizer
 from trials.config import TrialConfig
 from trials.data.splits import Split, load_test, load_training
 from trials.measure.memory import CONTEXT_MIB
-from trials.measure.quality import classification_metrics, segmentation_metrics
-from trials.measure.sizes import check_batch, count_flops
+from trials.measure.sizes import check_batch, count_sizes
 from trials.measure.timing import inference_rate
 from trials.models import build_network
 from trials.results import EpochResult
@@ -33,10 +31,11 @@ from trials.saved.weights import save_weights
 from trials.training.capture import drop_pools
 from trials.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.training.distributed import ALONE, Processes
+from trials.training.evaluation import measure_split
 from trials.training.grids import staged
 from trials.training.loop import train
 from trials.training.optim import build_optimizer, load_optimizer, optimizer_record
-from trials.training.step import EVALUATION_BATCH, measure_pixels, predict, working_precision
+from trials.training.step import EVALUATION_BATCH, working_precision
 
 __all__ = [
     "accelerators",
@@ -64,7 +63,7 @@ def run_trial(
     graphs: bool | None = None,
     streamed: bool | None = None,
     processes: Processes = ALONE,
-    flops: int | None = None,
+    sizes: Mapping[str, int] | None = None,
     checkpoint_seconds: float = 0.0,
     keep_last: bool = True,
 ) -> Iterator[EpochResult]:
@@ -84,7 +83,7 @@ def run_trial(
             they would take too much of its memory.
         processes: this one among those that train together. Each calls this with the same arguments but for its
             device, and with a copy of the same checkpoint; the first one alone writes.
-        flops: `count_flops` of the configuration, where the caller knows it.
+        sizes: `count_sizes` of the configuration, where the caller knows them.
         checkpoint_seconds: an epoch that ends sooner than this after the last checkpoint, or after the start, writes
             none. A crash costs so much training and an epoch at most.
         keep_last: whether the last epoch writes a checkpoint, however soon it is.
@@ -97,7 +96,7 @@ def run_trial(
     training, held_out = load_training(config.data, target, data_dir, hold_out, streamed)
     check_batch(config, len(training), processes)
     state = _checkpoint(config, checkpoint, target) if checkpoint else None
-    results = [EpochResult(**each) for each in state["results"]] if state else []
+    results = [EpochResult.of_row(each) for each in state["results"]] if state else []
     torch.manual_seed(config.seed)
     model = build_on(staged(config, max(len(results) - 1, 0)), target)
     if state:
@@ -119,7 +118,10 @@ def run_trial(
         if weights and last:
             save_weights(model, weights)
         if checkpoint and (keep_last if last else time.monotonic() - written >= checkpoint_seconds):
-            now: dict[str, Any] = {"config": config.model_dump(mode="json"), "results": list(map(asdict, results))}
+            now: dict[str, Any] = {
+                "config": config.model_dump(mode="json"),
+                "results": [each.row() for each in results],
+            }
             save_checkpoint(checkpoint, {**now, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
             written = time.monotonic()
 
@@ -130,7 +132,7 @@ def run_trial(
             first,
             training,
             held_out,
-            flops=count_flops(config) if flops is None else flops,
+            sizes=count_sizes(config) if sizes is None else sizes,
             epochs_done=len(results),
             graphs=graphs,
             save=save,
@@ -141,16 +143,10 @@ def run_trial(
 def evaluate(
     config: TrialConfig, checkpoint: Path, *, data_dir: Path | None = None, device: str | None = None
 ) -> dict[str, Any]:
-    """`classification_metrics` or `segmentation_metrics` on the test split, of the weights in a checkpoint. Raises
-    CheckpointError, and ValueError where the outputs are not finite."""
+    """`measure_split` of the test split, by the weights in a checkpoint. Raises CheckpointError, and ValueError where
+    the outputs are not finite."""
     model, split = _trained(config, checkpoint, data_dir, device)
-    target = split.device
-    precision = working_precision(config.precision, target)
-    if split.labels.dim() > 1:
-        loss, confusion = measure_pixels(model, split, precision)
-        return segmentation_metrics(float(loss), confusion.cpu().numpy(), len(split))
-    logits = predict(model, split, precision)
-    return classification_metrics(logits.cpu().numpy(), split.labels.cpu().numpy())
+    return measure_split(model, split, working_precision(config.precision, split.device))
 
 
 def time_inference(

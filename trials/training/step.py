@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from trials.config import RegularizationConfig
 from trials.data.loader import evaluation_batches
 from trials.data.splits import Split
 from trials.kan.mixture import MixtureKANConv
-from trials.measure.pixels import count_pixels, scores
+from trials.measure.pixels import count_pixels
+from trials.measure.scores import pixel_scores, sample_scores
 from trials.training.distributed import ALONE, Processes
 from trials.training.edges import edged_layers
 from trials.training.losses import losses
@@ -25,7 +25,6 @@ __all__ = [
     "autocast",
     "backward",
     "l1_penalty",
-    "loss_and_accuracy",
     "measure",
     "measure_pixels",
     "predict",
@@ -140,17 +139,10 @@ def activation_penalties(model: nn.Module, regularization: RegularizationConfig)
 
 @torch.no_grad()
 def measure(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> Tensor:
-    """Mean cross-entropy (nats) and accuracy of the model in eval mode: (2,), on the device. Where there is a class for
-    each pixel, (3,) float64: `trials.measure.pixels.scores`."""
+    """`sample_scores` of the model in eval mode, on the device; `pixel_scores` where each pixel has a class."""
     if split.labels.dim() > 1:
-        return scores(*measure_pixels(model, split, precision))
-    return loss_and_accuracy(predict(model, split, precision), split.labels)
-
-
-def loss_and_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy (nats) and accuracy of logits (N, classes) for labels (N,): (2,)."""
-    accuracy = (logits.argmax(1) == labels).float().mean()
-    return torch.stack([F.cross_entropy(logits, labels), accuracy])
+        return pixel_scores(*measure_pixels(model, split, precision))
+    return sample_scores(predict(model, split, precision), split.labels)
 
 
 def measure_pixels(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:

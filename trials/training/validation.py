@@ -11,25 +11,27 @@ from torch import Tensor, nn
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.splits import Split
+from trials.measure.scores import PIXEL_SCORES, SAMPLE_SCORES, sample_scores
 from trials.training.capture import NotCapturable, Pool, record, rehearse
-from trials.training.step import EVALUATION_BATCH, autocast, loss_and_accuracy, measure, working_precision
+from trials.training.step import EVALUATION_BATCH, autocast, measure, working_precision
 
 __all__ = ["EagerValidation", "GraphedValidation", "build_validation"]
 
-_MEASURED = ("validation_loss", "accuracy", "mean_iou")
 _log = logging.getLogger(__name__)
 
 
 class EagerValidation:
-    """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split, by their names in
-    `EpochResult`; where there is a class for each pixel the mean intersection over union too."""
+    """Called, gives the scores of the model on the split by their names: those of `SAMPLE_SCORES`, or where each pixel
+    has a class of `PIXEL_SCORES`."""
 
     def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
         self.model, self.split = model, split
         self.precision = working_precision(config.precision, split.device)
+        self.dense = split.labels.dim() > 1
+        self.names = tuple(PIXEL_SCORES if self.dense else SAMPLE_SCORES)
 
     def __call__(self) -> dict[str, float]:
-        return dict(zip(_MEASURED, self.measure().tolist(), strict=False))
+        return dict(zip(self.names, self.measure().tolist(), strict=True))
 
     def measure(self) -> Tensor:
         return measure(self.model, self.split, self.precision)
@@ -55,11 +57,10 @@ class GraphedValidation(EagerValidation):
         pool: Pool | None = None,
     ) -> None:
         super().__init__(config, model, split)
-        self.needed, self.waits, self.dense, device = needed, False, split.labels.dim() > 1, split.device
+        self.needed, self.waits, device = needed, False, split.device
         self.batch, self.rest = Replayed(device, pool), Replayed(device, pool)
-        self.result = (
-            torch.zeros(3, dtype=torch.float64, device=device) if self.dense else torch.zeros(2, device=device)
-        )
+        kind = torch.float64 if self.dense else torch.float32
+        self.result = torch.zeros(len(self.names), dtype=kind, device=device)
         self.batches = 0 if self.dense else len(split) // EVALUATION_BATCH
         self.first = torch.arange(EVALUATION_BATCH, device=device)
         self.chosen = self.first.clone()
@@ -100,7 +101,7 @@ class GraphedValidation(EagerValidation):
             with autocast(self.split.device, self.precision):
                 images = self.split.normalised(self.split.images[done:])
                 self.logits[done:].copy_(self.model(images).float())
-        self.result.copy_(loss_and_accuracy(self.logits, self.split.labels))
+        self.result.copy_(sample_scores(self.logits, self.split.labels))
 
     def _measured(self) -> None:
         self.result.copy_(super().measure())

@@ -7,20 +7,18 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from trials.config import TrialConfig
 from trials.data.splits import Split
-from trials.measure.quality import classification_metrics, segmentation_metrics
-from trials.measure.sizes import network_flops
+from trials.measure.sizes import COUNTS
 from trials.saved.compress.choose import BATCHES
 from trials.saved.compress.prune import count_edges
-from trials.training.step import measure_pixels, predict
+from trials.training.evaluation import measure_split
 
-__all__ = ["Figures", "flops_of", "measure_network", "measure_split", "parameter_counts", "time_networks"]
+__all__ = ["Figures", "measure_network", "parameter_counts", "sizes_of", "time_networks"]
 
 _TURNS, _FEWEST, _SECONDS = 32, 5, 1.0
 """Turns and seconds of each network with each batch at most, but for the fewest turns."""
@@ -76,24 +74,16 @@ def time_networks(networks: Sequence[nn.Module], split: Split) -> list[dict[str,
     return found
 
 
-def measure_split(network: nn.Module, split: Split) -> dict[str, Any]:
-    """`classification_metrics` or `segmentation_metrics` of a split. Raises ValueError where the outputs are not
-    finite."""
-    if split.labels.dim() > 1:
-        loss, confusion = measure_pixels(network, split)
-        return segmentation_metrics(float(loss), confusion.cpu().numpy(), len(split))
-    return classification_metrics(predict(network, split).cpu().numpy(), split.labels.cpu().numpy())
-
-
 def parameter_counts(network: nn.Module) -> tuple[int, int]:
     """Parameters, and those that are not zero."""
     parameters = list(network.parameters())
     return sum(p.numel() for p in parameters), sum(int(p.count_nonzero()) for p in parameters)
 
 
-def flops_of(config: TrialConfig, network: nn.Module) -> int:
-    """`trials.measure.sizes.count_flops` of a network that is there already."""
-    return network_flops(config, copy.deepcopy(network).to("meta"))
+def sizes_of(config: TrialConfig, network: nn.Module) -> dict[str, int]:
+    """`trials.measure.sizes.COUNTS` of a network that is there already."""
+    copied = copy.deepcopy(network).to("meta")
+    return {name: count(config, copied) for name, count in COUNTS.items()}
 
 
 def _samples(split: Split) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 from trials.config import AdaptGridConfig, GridScheduleConfig, TrialConfig
 from trials.data.splits import load_training
 from trials.results import EpochResult
-from trials.saved.compress.figures import flops_of
+from trials.saved.compress.figures import sizes_of
 from trials.saved.compress.prune import zeros_held
 from trials.training.loop import train
 from trials.training.optim import build_optimizer
@@ -37,9 +37,9 @@ def finetune(
     still = {"grid_schedule": GridScheduleConfig(), "adapt_grid": AdaptGridConfig()}
     own = config.model_copy(update={"epochs": epochs, "optimizer": optimizer, **still})
     training, _ = load_training(config.data, device, data_dir, hold_out=False)
-    flops = flops_of(config, network)
+    sizes = sizes_of(config, network)
     network.to(device)
     with zeros_held(network), torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
-        for result in train(own, network, build_optimizer(optimizer, network), training, None, flops=flops):
+        for result in train(own, network, build_optimizer(optimizer, network), training, None, sizes=sizes):
             progress(result)
     network.to("cpu").eval()

@@ -19,12 +19,12 @@ from trials.data.splits import Split
 from trials.results import EpochResult
 from trials.saved.compress.figures import (
     Figures,
-    flops_of,
     measure_network,
-    measure_split,
     parameter_counts,
+    sizes_of,
     time_networks,
 )
+from trials.training.evaluation import measure_split
 
 __all__ = ["Progress", "Steps", "final_metrics", "machine"]
 
@@ -66,7 +66,7 @@ class Steps:
 def final_metrics(config: TrialConfig, network: nn.Module, test: Split) -> dict[str, Any]:
     """The content of metrics.json: figures of the test split, and the network's sizes."""
     parameters, nonzero = parameter_counts(network)
-    sizes = {"parameters": parameters, "nonzero_parameters": nonzero, "flops": flops_of(config, network)}
+    sizes = {**sizes_of(config, network), "parameters": parameters, "nonzero_parameters": nonzero}
     return {**measure_split(network, test), "epochs": config.epochs, **sizes, "split": "test"}
 
 
