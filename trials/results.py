@@ -40,9 +40,8 @@ class EpochResult:
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> EpochResult:
         """Make the result of a row, which may be of another version: metrics that it lacks were not measured."""
-        return cls(
-            row["epoch"], row["learning_rate"], {name: row[name] for name in METRICS if row.get(name) is not None}
-        )
+        measured = {name: row[name] for name in METRICS if row.get(name) is not None}
+        return cls(row["epoch"], row["learning_rate"], measured)
 
 
 @dataclass(frozen=True)
