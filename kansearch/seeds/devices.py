@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from kansearch.cluster.cluster import Cluster, ray_cluster
 from kansearch.errors import InputError, KansearchError
 from kansearch.seeds.retraining import Retraining
-from kansearch.seeds.seed import CHECKPOINT, FILES, train_seed
 from kansearch.space import SearchSettings
 from trials.config import TrialConfig
 from trials.files import first_line, one_line, write_whole
+from trials.results import CHECKPOINT, FILES, TEST
 
 if TYPE_CHECKING:
     from ray.util.queue import Queue
@@ -59,14 +59,11 @@ class _Job:
     trusted: tuple[str, ...]
 
 
-def train_on_cluster(
-    job: ClusterJob, epoch: Callable[[int, Mapping[str, Any]], None], trained: Callable[[int], None]
-) -> None:
+def train_on_cluster(job: ClusterJob, tell: Callable[[int, Mapping[str, Any]], None]) -> None:
     """Train the seeds, each into its folder, which exists.
 
     Args:
-        epoch: called after each epoch with the seed and the epoch's measurements.
-        trained: called with each seed when its folder is complete.
+        tell: called with the seed and each result of `trials.seed.train_seed`.
 
     Raises:
         InputError: there are fewer GPUs than processes that train one model.
@@ -85,14 +82,11 @@ def train_on_cluster(
         else:
             train = _together(told, queue, retraining.processes, cluster, Path(scratch))
         for seed, message in _messages(queue, train):
-            for name in (CHECKPOINT, *FILES):
-                if name in message["files"]:
-                    write_whole(folders[seed] / name, message["files"][name])
-            if message["result"] is not None:
-                epoch(seed, message["result"])
-            else:
+            for name, content in message["files"].items():  # metrics.json is the last
+                write_whole(folders[seed] / name, content)
+            if TEST in message["result"]:
                 (folders[seed] / CHECKPOINT).unlink(missing_ok=True)
-                trained(seed)
+            tell(seed, message["result"])
 
 
 def _job(retraining: Retraining, folders: dict[int, Path], cluster: Cluster) -> _Job:
@@ -219,20 +213,18 @@ def _train_seeds(job: _Job, processes: Any, device: str, queue: Queue) -> None:
 def _train_one(
     config: TrialConfig, job: _Job, checkpoint: bytes | None, processes: Any, device: str, queue: Queue
 ) -> None:
+    from trials.seed import train_seed
+
     data_dir = Path(job.data_dir) if job.data_dir else None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if checkpoint is not None:
             (folder / CHECKPOINT).write_bytes(checkpoint)
         results = train_seed(
-            config, folder, hold_out=job.hold_out, data_dir=data_dir, device=device, processes=processes
+            config, folder, keep=True, hold_out=job.hold_out, data_dir=data_dir, device=device, processes=processes
         )
         for result in results:
             if processes.rank == 0:
-                queue.put((config.seed, {"result": result, "files": _contents(folder, [CHECKPOINT])}))
-        if processes.rank == 0:
-            queue.put((config.seed, {"result": None, "files": _contents(folder, FILES)}))
-
-
-def _contents(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in names}
+                names = FILES if TEST in result else [CHECKPOINT]
+                files = {name: (folder / name).read_bytes() for name in names}
+                queue.put((config.seed, {"result": result, "files": files}))

@@ -1,4 +1,4 @@
-"""`SeedRecord`: one more training of a trial, for its confirmation; `SeedStore`: where a study keeps them.
+"""`SeedRecord`: one training of a configuration to the end; `SeedStore`: where a study keeps those of its trials.
 
     <study>/confirm/<trial>/seed-<n>.json       one training: its state, curve, and figures on the test split
 
@@ -19,26 +19,28 @@ from kansearch.space.metrics import METRICS
 from kansearch.study.records import TrialRecord
 from trials.files import write_whole
 
-__all__ = ["ON_TEST", "TEST_PREFIX", "SeedRecord", "SeedStore"]
+__all__ = ["ON_TEST", "TEST_PREFIX", "VALIDATION_PREFIX", "SeedRecord", "SeedStore"]
 
 TEST_PREFIX = "test_"
 """Prefix of the names of the test split's figures, where they stand among others."""
+VALIDATION_PREFIX = "validation_"
+"""Prefix of the names of the validation part's figures, where they stand among those of the test split."""
 ON_TEST = {name: metric.on_test for name, metric in METRICS.items() if metric.on_test is not None}
 """Names of figures on the test split, by the objective that a search measures on held-out images."""
-_NO_MEASUREMENT = frozenset({"images"})
+_NO_MEASUREMENT = frozenset({"images", "epochs", "parameters", "flops"})
+"""What stands among the figures of the test split and was not measured on it."""
 
 
 @dataclass(frozen=True)
 class SeedRecord(TrialRecord):
-    """The configuration of trial `number`, trained with `seed` on the whole training split, and measured on the test
-    split.
+    """A configuration, trained with `seed` on the whole training split, and measured on the test split.
 
-    `config` names that seed, `curve` has no validation, `values` are the objectives as confirmed.
+    `config` names that seed. In a confirmation `number` is the trial's, and `values` are the objectives as confirmed.
     """
 
     seed: int = 0
     test: Mapping[str, Any] = field(default_factory=dict)
-    """Measurements of `trials.run.evaluate`; empty unless complete."""
+    """The test split's figures, as `trials.seed.train_seed` tells them; empty unless complete."""
 
     @property
     def key(self) -> Hashable:
@@ -51,15 +53,22 @@ class SeedRecord(TrialRecord):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The last epoch's measurements, and as `test_accuracy` and so on every figure of the test split."""
+        """The last epoch's measurements, and as `test_accuracy` and so on every figure of the test split.
+
+        The validation part's figures, where there is one, keep their names.
+        """
         measured = {name: value for name, value in self.test.items() if name not in _NO_MEASUREMENT}
         scalars = {name: value for name, value in measured.items() if isinstance(value, (int, float))}
-        return super().metrics | {f"{TEST_PREFIX}{name}": float(value) for name, value in scalars.items()}
+        return super().metrics | {_named(name): float(value) for name, value in scalars.items()}
 
     def confirmed(self, objectives: Mapping[str, Any]) -> dict[str, float]:
         """Objectives: those of quality on the test split, the others as this training was."""
         metrics = self.metrics
         return {name: float(metrics[ON_TEST.get(name, name)]) for name in objectives}
+
+
+def _named(figure: str) -> str:
+    return figure if figure.startswith(VALIDATION_PREFIX) else f"{TEST_PREFIX}{figure}"
 
 
 class SeedStore:

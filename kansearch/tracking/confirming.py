@@ -34,8 +34,8 @@ class ConfirmationStore:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._client = quiet_client(study.tracking_uri)
-        self._experiment, self._parent = self._find_parent()
-        self._runs = ChildRuns(self._client, self._experiment, self._parent, self._describe)
+        self._experiment, self.run_id = self._find_parent()
+        self._runs = ChildRuns(self._client, self._experiment, self.run_id, self._describe)
         for run in find_runs(self._client, self._experiment, f"tags.`{CONFIRMATION_TAG}` = '{study.name}'"):
             self._runs.adopt((int(run.data.tags[CONFIRMED_TAG]), int(run.data.tags[SEED_TAG])), run)
 
@@ -66,10 +66,10 @@ class ConfirmationStore:
         """Write what is confirmed so far: the table confirm.json, in words confirm.md, and the report that shows it."""
         rows = confirmed(self._study.records(), records, self._study.objectives)
         columns = ["trial", "seeds", *self._columns(), "accuracy_sampling", "probability_on_front", "config"]
-        log_table(self._client, self._parent, "confirm.json", columns, [self._row(row) for row in rows])
-        self._client.log_text(self._parent, self._text(rows), "confirm.md")
+        log_table(self._client, self.run_id, "confirm.json", columns, [self._row(row) for row in rows])
+        self._client.log_text(self.run_id, self._text(rows), "confirm.md")
         for path in self._study.pictures():
-            self._client.log_artifact(self._parent, str(path))
+            self._client.log_artifact(self.run_id, str(path))
 
     def _describe(self, record: SeedRecord) -> tuple[str, dict[str, str]]:
         tags = {CONFIRMATION_TAG: self._study.name, CONFIRMED_TAG: str(record.number), SEED_TAG: str(record.seed)}

@@ -1,4 +1,4 @@
-"""`ChildRuns`: the runs below a study's own, one a record, each brought up to what is known of it. Idempotent."""
+"""`ChildRuns`: the runs below another, one a record, each brought up to what is known of it. Idempotent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.records import EPOCH_METRICS, State, TrialRecord
-from kansearch.study.seeds import TEST_PREFIX
+from kansearch.study.seeds import TEST_PREFIX, VALIDATION_PREFIX
 from kansearch.tracking.client import entities, flatten, last_step, metric
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ChildRuns:
     Args:
         client: MLflow's.
         experiment: where they are.
-        parent: the study's run.
+        parent: the run above, a study's or a retraining's.
         describe: name and own tags of the run of a record that has none yet.
     """
 
@@ -124,7 +124,8 @@ class ChildRuns:
 
 
 def _is_own(name: str) -> bool:
-    return name in _OWN_METRICS or name.startswith(TEST_PREFIX)
+    measured_once = name.startswith((TEST_PREFIX, VALIDATION_PREFIX)) and name not in EPOCH_METRICS
+    return name in _OWN_METRICS or measured_once
 
 
 def basis_of(record: TrialRecord) -> str:

@@ -26,10 +26,10 @@ from kansearch.tracking.runs import ChildRuns, basis_of, optimizer_of
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
-__all__ = ["STUDY_TAG", "TRIAL_TAG", "MlflowStore", "experiment_name"]
+__all__ = ["OUTCOME_STATUS", "STUDY_TAG", "TRIAL_TAG", "MlflowStore", "experiment_name"]
 
 STUDY_TAG, TRIAL_TAG = "kansearch.study", "kansearch.trial"
-_OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
 def experiment_name(study: str) -> str:
@@ -46,12 +46,12 @@ class MlflowStore:
         self._experiment = self._find_experiment()
         self._pictures: dict[str, int] = {}  # logged, and when each was drawn
         found = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{study.name}'")
-        self._parent = self._find_parent(found)
-        self._trials = ChildRuns(self._client, self._experiment, self._parent, self._new_run)
+        self.run_id = self._find_parent(found)
+        self._trials = ChildRuns(self._client, self._experiment, self.run_id, self._new_run)
         for run in found:
             if TRIAL_TAG in run.data.tags:
                 self._trials.adopt(int(run.data.tags[TRIAL_TAG]), run)
-        self._steps = last_step(self._client, self._parent, "hypervolume")
+        self._steps = last_step(self._client, self.run_id, "hypervolume")
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class MlflowStore:
         for name in self._study.objectives:
             if METRICS[name].share and front:
                 figures[f"best_{name}"] = max(record.values[name] for record in front)
-        self._client.log_batch(self._parent, metrics=[metric(name, value, finished) for name, value in figures.items()])
+        self._client.log_batch(self.run_id, metrics=[metric(name, value, finished) for name, value in figures.items()])
         self._steps = finished
 
     def write_pictures(self) -> None:
@@ -129,7 +129,7 @@ class MlflowStore:
         for path in self._study.pictures():
             drawn = path.stat().st_mtime_ns
             if self._pictures.get(path.name) != drawn:
-                self._client.log_artifact(self._parent, str(path))
+                self._client.log_artifact(self.run_id, str(path))
                 self._pictures[path.name] = drawn
 
     def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
@@ -141,12 +141,12 @@ class MlflowStore:
         front = front_of(records, self._study.objectives)
         columns = ["trial", *self._study.objectives, "basis", "optimizer", "config"]
         rows = [_front_row(record, list(self._study.objectives)) for record in front]
-        log_table(self._client, self._parent, "front.json", columns, rows)
-        self._client.set_tag(self._parent, "mlflow.note.content", self._description(front))
-        self._client.log_batch(self._parent, metrics=self._usage())
-        self._client.log_text(self._parent, json.dumps(self._study.sessions, indent=2), "environment.json")
+        log_table(self._client, self.run_id, "front.json", columns, rows)
+        self._client.set_tag(self.run_id, "mlflow.note.content", self._description(front))
+        self._client.log_batch(self.run_id, metrics=self._usage())
+        self._client.log_text(self.run_id, json.dumps(self._study.sessions, indent=2), "environment.json")
         self.write_pictures()
-        self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
+        self._client.set_terminated(self.run_id, status=OUTCOME_STATUS[outcome])
 
     def _description(self, front: Sequence[TrialRecord]) -> str:
         """The front in Markdown, its knee first, which is all that is seen of it at once; trials are links to runs."""
