@@ -96,10 +96,6 @@ def test_a_retraining_of_a_studys_trial_is_a_child_of_the_studys_run(home: Path,
     assert MlflowStore(study).run_id == parent, "the study's own run is not mistaken for a retraining's"
 
 
-class Killed(BaseException):
-    """Nothing catches it, as nothing catches SIGKILL."""
-
-
 class Killer:
     """An observer in whose hands the retraining dies, in an epoch, without having told anybody."""
 
@@ -110,7 +106,7 @@ class Killer:
 
     def changed(self, record: SeedRecord) -> None:
         if record.epochs == self._epoch:
-            raise Killed
+            raise KeyboardInterrupt
 
     def ended(self, outcome: str) -> None: ...
 
@@ -119,7 +115,7 @@ def test_an_interrupted_retraining_goes_on_in_the_same_run(home: Path, tmp_path:
     config = CONFIG.model_copy(update={"epochs": 4})
     told = Retraining(config, tmp_path / "model")
     first = writer_to(uri_of(home), home)
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         retrain(told, [first, Killer(2)])
     [run] = runs_of(home, "kansearch/retrain").values()
     assert run.info.status == "KILLED" and [step for step, _ in curve_of(home, run)] == [1, 2]

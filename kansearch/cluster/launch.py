@@ -5,7 +5,6 @@ Resuming is the same thing: a new Ray Tune run on the same study.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -43,7 +42,17 @@ from trials.data.datasets import check_files
 from trials.data.errors import DataError
 from trials.data.functions import check_trusted, trust_data
 
-__all__ = ["Observer", "SearchOptions", "check_data", "launch", "request_maker", "resume", "scratch_of"]
+__all__ = [
+    "Observer",
+    "SearchOptions",
+    "check_data",
+    "launch",
+    "request_maker",
+    "resume",
+    "scratch_of",
+    "telling_the_end",
+    "working_cluster",
+]
 
 
 _Record = TypeVar("_Record", bound=TrialRecord, contravariant=True)
@@ -142,25 +151,17 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
     """Search until the budget is used up; the observers are told of it even when nothing is left to run."""
     settings, timer = study.space.search, Timer(study)
     stop = Stop(None if settings.time_budget is None else max(0.0, settings.time_budget - study.elapsed_seconds))
-    outcome = "failed"
     records = study.records()
     changed = _Changes(study, records, observers)
     for observer in observers:
         observer.started(study, records)
-    try:
+    with telling_the_end(observers), timer:
         budget = Budget(settings, study.objectives, records)
         unfinished = any(record.state == "running" for record in records)
         if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
-            place = study.checkpoints
-            at_once = min(settings.trials, options.max_concurrent or settings.trials)  # so that few use all GPUs
             sketch = None if options.address or study.packing else Sketch(study.space, stop)
-            with (
-                Mps(study.folder) as mps,  # outlives the workers, which Ray ends
-                ray_cluster(settings, options.address, at_once, place) as found,
-                ClusterMps() as daemons,
-                stop.on_signals(),
-            ):
-                cluster = packed(study, found, NodesMps(daemons) if options.address else mps, stop, sketch)
+            place, most = study.checkpoints, settings.trials
+            with working_cluster(study, options, most, place, stop, sketch) as (cluster, daemons):
                 timer.note()
                 study.add_session(describe_session(cluster))
                 for observer in observers:
@@ -169,17 +170,50 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
                 with _noting_usage(study, cluster, options) as spend:
                     budget = _tune(study, records, options, observers, changed, cluster, daemons, stop, timer)
                     spend(budget.training_seconds - before)
-        if stop.signal is not None:
-            outcome = "interrupted"
-            name = signal.Signals(stop.signal).name
-            raise SearchInterrupted(f"stopped by {name}; go on with `{_again(study, options)}`", 128 + stop.signal)
+        stop.check(_again(study, options))
+
+
+class _Ended(Protocol):
+    def ended(self, outcome: str) -> None: ...
+
+
+@contextmanager
+def telling_the_end(
+    observers: Sequence[_Ended], interruption: type[BaseException] = SearchInterrupted
+) -> Iterator[None]:
+    """Tell the observers how the block ended: finished, interrupted (by `interruption`), or failed."""
+    outcome = "failed"
+    try:
+        yield
         outcome = "finished"
+    except interruption:
+        outcome = "interrupted"
+        raise
     finally:
-        try:
-            timer.note()
-        finally:
-            for observer in observers:
-                observer.ended(outcome)
+        for observer in observers:
+            observer.ended(outcome)
+
+
+@contextmanager
+def working_cluster(
+    study: Study, options: SearchOptions, trials: int, place: str, stop: Stop, sketch: Sketch | None = None
+) -> Iterator[tuple[Cluster, ClusterMps]]:
+    """Ray, with each trial's share of a GPU decided, and the daemons of CUDA MPS on its nodes.
+
+    Args:
+        trials: how many there are to run at most: few share all GPUs.
+        place: of the checkpoints.
+        stop: notes signals from now on.
+        sketch: of the study's space, where one was begun.
+    """
+    at_once = min(trials, options.max_concurrent or trials)
+    with (
+        Mps(study.folder) as mps,  # outlives the workers, which Ray ends
+        ray_cluster(study.space.search, options.address, at_once, place) as found,
+        ClusterMps() as daemons,
+        stop.on_signals(),
+    ):
+        yield packed(study, found, NodesMps(daemons) if options.address else mps, stop, sketch), daemons
 
 
 def _again(study: Study, options: SearchOptions) -> str:

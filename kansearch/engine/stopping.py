@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from kansearch.errors import SearchInterrupted
 from kansearch.study.study import Study
 
 __all__ = ["Stop", "Timer"]
@@ -34,6 +35,12 @@ class Stop:
     def __call__(self) -> bool:
         return self.signal is not None or self.out_of_time
 
+    def check(self, again: str) -> None:
+        """Raise SearchInterrupted where a signal came; `again` is the command that goes on."""
+        if self.signal is not None:
+            name = signal.Signals(self.signal).name
+            raise SearchInterrupted(f"stopped by {name}; go on with `{again}`", 128 + self.signal)
+
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Note SIGINT and SIGTERM instead of dying of them; a second one dies."""
@@ -59,6 +66,12 @@ class Timer:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._noted = time.monotonic()
+
+    def __enter__(self) -> Timer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.note()
 
     def tick(self) -> None:
         """Note the time now and then; to be called often."""

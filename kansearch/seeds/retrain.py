@@ -20,10 +20,10 @@ of curve.json, which are measured.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kansearch.cluster.launch import telling_the_end
 from kansearch.errors import KansearchError
 from kansearch.seeds.card import write_card
 from kansearch.seeds.claim import claim
@@ -57,31 +57,17 @@ def retrain(retraining: Retraining, observers: Sequence[Observer] = ()) -> dict[
     retraining = claim(retraining)
     out = retraining.out
     try:
-        with _telling_the_end(observers):
+        with telling_the_end(observers, KeyboardInterrupt):
             runs = _train(retraining, observers)
             metrics = _summary([run.test for run in runs], retraining.numbers)
             write_whole(out / "metrics.json", as_json(metrics))
-            write_pictures(out, retraining, metrics)
+            write_pictures(out, runs)
             write_card(out, retraining, metrics)
     except OSError as error:
         raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
     except (TrialDiverged, DataError, RuntimeError, ValueError) as error:  # CheckpointError, a damaged JSON file
         raise KansearchError(f"cannot train in {out}: {first_line(error)}") from error
     return metrics
-
-
-@contextmanager
-def _telling_the_end(observers: Sequence[Observer]) -> Iterator[None]:
-    outcome = "interrupted"
-    try:
-        yield
-        outcome = "finished"
-    except Exception:
-        outcome = "failed"
-        raise
-    finally:
-        for observer in observers:
-            observer.ended(outcome)
 
 
 def _check_data(retraining: Retraining) -> None:
@@ -104,7 +90,6 @@ def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[SeedRe
     Several seeds are trained side by side where there are several GPUs, else one after the other.
     """
     from trials.run import gpus
-    from trials.seed import train_seed
 
     records = {seed: retraining.record(seed) for seed in retraining.numbers}
     missing = [seed for seed, record in records.items() if record.state == "running"]
@@ -122,10 +107,7 @@ def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[SeedRe
         train_in_processes(retraining, missing, tell)
     else:
         for seed in missing:
-            config, folder = retraining.config_of(seed), retraining.folder(seed)
-            for result in train_seed(
-                config, folder, keep=True, hold_out=retraining.hold_out, data_dir=retraining.data_dir
-            ):
+            for result in retraining.train(seed, retraining.folder(seed)):
                 tell(seed, result)
     return list(records.values())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +59,14 @@ class Retraining:
             return record
         curve, test = (json.loads((self.folder(seed) / name).read_text()) for name in ("curve.json", "metrics.json"))
         return replace(record, state="complete", curve=curve, test=test)
+
+    def train(self, seed: int, folder: Path, **where: Any) -> Iterator[dict[str, Any]]:
+        """Train a seed in `folder` and keep it there; results and device and processes: `trials.seed.train_seed`."""
+        from trials.seed import train_seed
+
+        return train_seed(
+            self.config_of(seed), folder, keep=True, hold_out=self.hold_out, data_dir=self.data_dir, **where
+        )
 
     @property
     def study(self) -> str | None:

@@ -77,7 +77,6 @@ def _train_here(job: Job, seeds: queue.SimpleQueue[int], connection: Connection[
     """Train seeds for ever."""
     from trials.data.functions import trust_data
     from trials.run import Processes, join, use_threads
-    from trials.seed import train_seed
 
     told = job.retraining
     use_threads(job.threads)
@@ -86,14 +85,6 @@ def _train_here(job: Job, seeds: queue.SimpleQueue[int], connection: Connection[
     join(processes, job.device, job.meeting)
     while True:
         seed = seeds.get()
-        for result in train_seed(
-            told.config_of(seed),
-            told.folder(seed),
-            keep=True,
-            hold_out=told.hold_out,
-            data_dir=told.data_dir,
-            device=job.device,
-            processes=processes,
-        ):
+        for result in told.train(seed, told.folder(seed), device=job.device, processes=processes):
             if job.rank == 0:
                 connection.send(Message(seed, result))
