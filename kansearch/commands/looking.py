@@ -109,7 +109,7 @@ def _draw(study: Study, path: Path) -> None:
     if path.suffix.lower() not in _PICTURES:
         raise KansearchError(f"cannot draw {path}: its name must end in {', '.join(_PICTURES)}")
     try:
-        front_png(study.records(), study.objectives, path)
+        front_png(read_study(study).geometry, path)
     except OSError as error:
         raise KansearchError(f"cannot draw {path}: {error.strerror or error}") from error
 
