@@ -15,7 +15,8 @@ from mlflow.entities import Run
 from kansearch.seeds.retrain import retrain
 from kansearch.seeds.retraining import Retraining
 from kansearch.study.seeds import SeedRecord
-from kansearch.tracking.retrainings import RETRAIN_TAG, SEED_TAG, RetrainingStore
+from kansearch.tracking.client import SEED_TAG
+from kansearch.tracking.retrainings import RETRAIN_TAG, RetrainingStore
 from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
 from tests.test_retrain_folder import CONFIG

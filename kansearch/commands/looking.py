@@ -149,7 +149,7 @@ def run_inspect(source: str, pick: str, output: Path | None, data_dir: Path | No
 def _inspect_trial(study: Study, pick: str, output: Path | None, data_dir: Path | None, as_json: bool) -> None:
     from kansearch.models.pick import pick_trial
     from kansearch.report.inspection import inspect_trial
-    from kansearch.tracking.artifacts import log_to_trial
+    from kansearch.tracking.client import log_to_trial
 
     record = pick_trial(study, pick)
     out = output or study.folder / "pictures" / f"{record.number:05d}"

@@ -15,18 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 from kansearch.study.figures import describe
 from kansearch.study.seeds import SeedRecord
-from kansearch.tracking.client import artifact_location, entities, find_runs, flatten, metric, quiet_client
+from kansearch.tracking.client import (
+    SEED_TAG,
+    entities,
+    experiment_of,
+    find_runs,
+    flatten,
+    metric,
+    quiet_client,
+    study_runs,
+)
 from kansearch.tracking.runs import ChildRuns
-from kansearch.tracking.store import OUTCOME_STATUS, STUDY_TAG, TRIAL_TAG, experiment_name
+from kansearch.tracking.store import OUTCOME_STATUS
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
     from kansearch.seeds.retraining import Retraining
 
-__all__ = ["RETRAIN_TAG", "SEED_TAG", "RetrainingStore"]
+__all__ = ["RETRAIN_TAG", "RetrainingStore"]
 
-RETRAIN_TAG, SEED_TAG, SOURCE_TAG = "kansearch.retrain", "kansearch.seed", "kansearch.source_study"
+RETRAIN_TAG, SOURCE_TAG = "kansearch.retrain", "kansearch.source_study"
 _ARTIFACTS = ("README.md", "config.yaml", "metrics.json", "curves.png", "confusion.png")
 
 
@@ -44,7 +53,7 @@ class RetrainingStore:
         self._client = quiet_client(tracking_uri)
         self._retraining = retraining
         self._study = retraining.study if of_study else None
-        self._experiment = self._find_experiment(tracking_uri, home)
+        self._experiment = experiment_of(self._client, self._study or "retrain", home, tracking_uri)
         found = find_runs(self._client, self._experiment, f"tags.`{RETRAIN_TAG}` = '{retraining.identity}'")
         above = [run.info.run_id for run in found if SEED_TAG not in run.data.tags]
         self.run_id = str(above[0]) if above else self._make()
@@ -70,14 +79,6 @@ class RetrainingStore:
 
     # -- finding and making -------------------------------------------------------------------------------------------
 
-    def _find_experiment(self, tracking_uri: str, home: Path) -> str:
-        name = experiment_name(self._study or "retrain")
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        artifacts = artifact_location(home, self._study or "retrain", tracking_uri)
-        return str(self._client.create_experiment(name, artifact_location=artifacts))
-
     def _known(self, found: Sequence[Run]) -> list[tuple[tuple[int, int], Run]]:
         """The runs of seeds, each with its record's key. One seed alone has the run above."""
         if self._retraining.seeds == 1:
@@ -90,9 +91,8 @@ class RetrainingStore:
             return {}
         tags = {SOURCE_TAG: self._retraining.study}
         if self._study is not None:
-            found = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{self._study}'")
-            parents = [run.info.run_id for run in found if TRIAL_TAG not in run.data.tags]
-            tags |= {"mlflow.parentRunId": parents[0]} if parents else {}
+            own, _ = study_runs(self._client, self._experiment, self._study)
+            tags |= {} if own is None else {"mlflow.parentRunId": own.info.run_id}
         return tags
 
     def _describe(self, record: SeedRecord) -> tuple[str, dict[str, str]]:

@@ -12,29 +12,25 @@ from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study
 from kansearch.tracking.client import (
-    artifact_location,
+    STUDY_TAG,
+    TRIAL_TAG,
     entities,
-    find_runs,
+    experiment_of,
     flatten,
     last_step,
     log_table,
     metric,
     quiet_client,
+    study_runs,
 )
 from kansearch.tracking.runs import ChildRuns, basis_of, optimizer_of
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric
 
-__all__ = ["OUTCOME_STATUS", "STUDY_TAG", "TRIAL_TAG", "MlflowStore", "experiment_name"]
+__all__ = ["OUTCOME_STATUS", "MlflowStore"]
 
-STUDY_TAG, TRIAL_TAG = "kansearch.study", "kansearch.trial"
 OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
-
-
-def experiment_name(study: str) -> str:
-    """MLflow's experiment of a study."""
-    return f"kansearch/{study}"
 
 
 class MlflowStore:
@@ -43,31 +39,15 @@ class MlflowStore:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._client = quiet_client(study.tracking_uri)
-        self._experiment = self._find_experiment()
+        self._experiment = experiment_of(self._client, study.name, study.folder.parent, study.tracking_uri)
         self._pictures: dict[str, int] = {}  # logged, and when each was drawn
-        found = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{study.name}'")
-        self.run_id = self._find_parent(found)
+        own, trials = study_runs(self._client, self._experiment, study.name)
+        self.run_id = self._make_parent() if own is None else str(own.info.run_id)
+        self._describe_parent(self.run_id)
         self._trials = ChildRuns(self._client, self._experiment, self.run_id, self._new_run)
-        for run in found:
-            if TRIAL_TAG in run.data.tags:
-                self._trials.adopt(int(run.data.tags[TRIAL_TAG]), run)
+        for trial, run in trials.items():
+            self._trials.adopt(trial, run)
         self._steps = last_step(self._client, self.run_id, "hypervolume")
-
-    # -- finding ------------------------------------------------------------------------------------------------------
-
-    def _find_experiment(self) -> str:
-        name = experiment_name(self._study.name)
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        artifacts = artifact_location(self._study.folder.parent, self._study.name, self._study.tracking_uri)
-        return str(self._client.create_experiment(name, artifact_location=artifacts))
-
-    def _find_parent(self, runs: Sequence[Run]) -> str:
-        found = [run.info.run_id for run in runs if TRIAL_TAG not in run.data.tags]
-        parent = str(found[-1]) if found else self._make_parent()
-        self._describe_parent(parent)
-        return parent
 
     def _make_parent(self) -> str:
         run = self._client.create_run(self._experiment, run_name=self._study.name, tags={STUDY_TAG: self._study.name})

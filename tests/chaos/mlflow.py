@@ -8,8 +8,7 @@ from mlflow import MlflowClient
 
 from kansearch.study.records import EPOCH_METRICS, TrialRecord
 from kansearch.study.study import Study
-from kansearch.tracking.client import flatten
-from kansearch.tracking.store import experiment_name
+from kansearch.tracking.client import experiment_name, flatten
 
 __all__ = ["disagreements"]
 
