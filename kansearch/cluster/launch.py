@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from kansearch.cluster.checkpoints import checkpoint_place, checkpoints_at
-from kansearch.cluster.cluster import Cluster, ray_cluster
-from kansearch.cluster.execution import execute
-from kansearch.cluster.gpu_sharing import Sketch, packed
-from kansearch.cluster.growth import Growth, NodesMps
+from kansearch.cluster.cluster import Cluster
+from kansearch.cluster.execution import execute, working_cluster
+from kansearch.cluster.gpu_sharing import Sketch
+from kansearch.cluster.growth import Growth
 from kansearch.cluster.interruptions import resumable
 from kansearch.cluster.join import check_address
 from kansearch.cluster.kept import KeptWeights
-from kansearch.cluster.mps import Mps
 from kansearch.cluster.node_mps import ClusterMps
 from kansearch.cluster.session import describe_session
 from kansearch.cluster.trainable import Request
@@ -28,9 +27,9 @@ from kansearch.cluster.utilization import GpuWatch
 from kansearch.engine.ask_tell import AskTell
 from kansearch.engine.budget import Budget
 from kansearch.engine.deterministic import Lockstep
-from kansearch.engine.stopping import Stop, Timer
+from kansearch.engine.stopping import Stop, Timer, telling_the_end
 from kansearch.engine.work import Assignment
-from kansearch.errors import KansearchError, SearchInterrupted
+from kansearch.errors import KansearchError
 from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.history import History
 from kansearch.study.lock import driver_lock
@@ -42,17 +41,7 @@ from trials.data.datasets import check_files
 from trials.data.errors import DataError
 from trials.data.functions import check_trusted, trust_data
 
-__all__ = [
-    "Observer",
-    "SearchOptions",
-    "check_data",
-    "launch",
-    "request_maker",
-    "resume",
-    "scratch_of",
-    "telling_the_end",
-    "working_cluster",
-]
+__all__ = ["Observer", "SearchOptions", "check_data", "launch", "request_maker", "resume", "scratch_of"]
 
 
 _Record = TypeVar("_Record", bound=TrialRecord, contravariant=True)
@@ -160,8 +149,9 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
         unfinished = any(record.state == "running" for record in records)
         if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
             sketch = None if options.address or study.packing else Sketch(study.space, stop)
-            place, most = study.checkpoints, settings.trials
-            with working_cluster(study, options, most, place, stop, sketch) as (cluster, daemons):
+            at_once = min(settings.trials, options.max_concurrent or settings.trials)  # so that few use all GPUs
+            place = study.checkpoints
+            with working_cluster(study, options.address, at_once, place, stop, sketch) as (cluster, daemons):
                 timer.note()
                 study.add_session(describe_session(cluster))
                 for observer in observers:
@@ -171,49 +161,6 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
                     budget = _tune(study, records, options, observers, changed, cluster, daemons, stop, timer)
                     spend(budget.training_seconds - before)
         stop.check(_again(study, options))
-
-
-class _Ended(Protocol):
-    def ended(self, outcome: str) -> None: ...
-
-
-@contextmanager
-def telling_the_end(
-    observers: Sequence[_Ended], interruption: type[BaseException] = SearchInterrupted
-) -> Iterator[None]:
-    """Tell the observers how the block ended: finished, interrupted (by `interruption`), or failed."""
-    outcome = "failed"
-    try:
-        yield
-        outcome = "finished"
-    except interruption:
-        outcome = "interrupted"
-        raise
-    finally:
-        for observer in observers:
-            observer.ended(outcome)
-
-
-@contextmanager
-def working_cluster(
-    study: Study, options: SearchOptions, trials: int, place: str, stop: Stop, sketch: Sketch | None = None
-) -> Iterator[tuple[Cluster, ClusterMps]]:
-    """Ray, with each trial's share of a GPU decided, and the daemons of CUDA MPS on its nodes.
-
-    Args:
-        trials: how many there are to run at most: few share all GPUs.
-        place: of the checkpoints.
-        stop: notes signals from now on.
-        sketch: of the study's space, where one was begun.
-    """
-    at_once = min(trials, options.max_concurrent or trials)
-    with (
-        Mps(study.folder) as mps,  # outlives the workers, which Ray ends
-        ray_cluster(study.space.search, options.address, at_once, place) as found,
-        ClusterMps() as daemons,
-        stop.on_signals(),
-    ):
-        yield packed(study, found, NodesMps(daemons) if options.address else mps, stop, sketch), daemons
 
 
 def _again(study: Study, options: SearchOptions) -> str:

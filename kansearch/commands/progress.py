@@ -35,15 +35,15 @@ class SeedsDisplay:
         self._subject = subject
         self._records = {record.key: record for record in records}
         if done := self._ended():
-            self._say(f"{done} trainings finished before, {len(records) - done} to do")
+            self._say(f"{_trainings(done)} finished before, {len(records) - done} to do")
 
     def running(self, cluster: Cluster) -> None:
         left = [record for record in self._records.values() if record.state == "running"]
-        trials, trainings = len({record.number for record in left}), "training" if len(left) == 1 else "trainings"
+        trials = len({record.number for record in left})
         gpus = f", {cluster.gpus:g} GPUs" if cluster.gpus else ""
         name = self._subject.name if isinstance(self._subject, Study) else str(self._subject.out)
         self._say(
-            f"confirming {name}: {len(left)} {trainings} of {trials} trials, "
+            f"confirming {name}: {_trainings(len(left))} of {trials} trials, "
             f"{cluster.max_concurrent} at once on {cluster.cpus:g} CPUs{gpus}"
         )
         for note in cluster.notes:
@@ -98,6 +98,10 @@ class SeedsDisplay:
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _trainings(count: int) -> str:
+    return f"{count} training" if count == 1 else f"{count} trainings"
 
 
 def _figures(record: SeedRecord) -> str:

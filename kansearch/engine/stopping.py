@@ -1,17 +1,18 @@
-"""Why a search stops before its budget is used up: a signal, or the end of its wall time; and who counts that time."""
+"""Why a search stops before its budget is used up: a signal, or the end of its wall time. Who is told of its end."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
 from kansearch.errors import SearchInterrupted
 from kansearch.study.study import Study
 
-__all__ = ["Stop", "Timer"]
+__all__ = ["Stop", "Timer", "telling_the_end"]
 
 _NOTE_SECONDS = 10.0
 
@@ -58,6 +59,27 @@ class Stop:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+class _Ended(Protocol):
+    def ended(self, outcome: str) -> None: ...
+
+
+@contextmanager
+def telling_the_end(
+    observers: Sequence[_Ended], interruption: type[BaseException] = SearchInterrupted
+) -> Iterator[None]:
+    """Tell the observers how the block ended: finished, interrupted (by `interruption`), or failed."""
+    outcome = "failed"
+    try:
+        yield
+        outcome = "finished"
+    except interruption:
+        outcome = "interrupted"
+        raise
+    finally:
+        for observer in observers:
+            observer.ended(outcome)
 
 
 class Timer:

@@ -9,19 +9,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from kansearch.cluster.execution import execute
+from kansearch.cluster.execution import execute, working_cluster
 from kansearch.cluster.interruptions import resumable
-from kansearch.cluster.launch import (
-    Observer,
-    SearchOptions,
-    check_data,
-    request_maker,
-    scratch_of,
-    telling_the_end,
-    working_cluster,
-)
+from kansearch.cluster.launch import Observer, SearchOptions, check_data, request_maker, scratch_of
 from kansearch.cluster.trainable import Request
-from kansearch.engine.stopping import Stop
+from kansearch.engine.stopping import Stop, telling_the_end
 from kansearch.engine.work import Assignment
 from kansearch.models.pick import pick_trials
 from kansearch.seeds.seed_runs import SeedRuns, unfinished
@@ -107,7 +99,8 @@ def _train(
         for observer in observers:
             observer.told(line)
 
-    with working_cluster(study, options, len(left), study.confirm_checkpoints, stop) as (cluster, _):
+    at_once = min(len(left), options.max_concurrent or len(left))  # so that few spread over all devices
+    with working_cluster(study, options.address, at_once, study.confirm_checkpoints, stop) as (cluster, _):
         for observer in observers:
             observer.running(cluster)
         runs = SeedRuns(study, SeedStore(study.folder), left, cluster.max_concurrent, stop, changed)

@@ -23,7 +23,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kansearch.cluster.launch import telling_the_end
+from kansearch.engine.stopping import telling_the_end
 from kansearch.errors import KansearchError
 from kansearch.seeds.card import write_card
 from kansearch.seeds.claim import claim
