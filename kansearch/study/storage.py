@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ __all__ = [
     "create_optuna_study",
     "discard_optuna_study",
     "load_optuna_study",
+    "name_objectives",
     "sqlite_path",
     "sqlite_url",
     "steady_storage",
@@ -74,12 +76,23 @@ def create_optuna_study(
         ) from error
     for key, value in attributes.items():
         study.set_user_attr(key, value)
+    name_objectives(study, [str(name) for name in space.objectives])
     written = {"source": space.source, "file": space.file, "overrides": list(space.overrides)}
     study.set_user_attr(SPACE_ATTRIBUTE, written)
     path = sqlite_path(url)
     if path is not None:
         allow_reading_while_writing(path)
     return study
+
+
+def name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
+    """Let Optuna know the objectives of a study by name, unless it does; `optuna` and Optuna Dashboard show them."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if study.metric_names != list(names):
+            study.set_metric_names(list(names))
 
 
 def _is_empty(name: str, storage: optuna.storages.BaseStorage) -> bool:

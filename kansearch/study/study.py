@@ -35,7 +35,14 @@ from kansearch.study.places import PLACES, Places
 from kansearch.study.private import private_folder, write_private
 from kansearch.study.reader import read_attributes, read_trials
 from kansearch.study.records import FINISHED, Proposal, Rungs, TrialRecord
-from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url, steady_storage
+from kansearch.study.storage import (
+    SPACE_ATTRIBUTE,
+    create_optuna_study,
+    load_optuna_study,
+    name_objectives,
+    sqlite_url,
+    steady_storage,
+)
 from kansearch.study.trials import Trials
 from kansearch.study.usage import Usage
 
@@ -257,10 +264,13 @@ class Study:
         `ObstacleError` from its next write. For an SQLite file outside of the folder a file beside it is locked. Other
         databases, and studies in memory, are not locked.
 
+        Optuna Dashboard finds the objectives' names in a study that was made before kansearch wrote them, from now on.
+
         Raises:
             StudyBusyError: another process holds it.
         """
         with database_lock(self._optuna, self.folder, self.storage_url):
+            name_objectives(self._optuna, list(self.objectives))
             yield
 
     def start(self, proposal: Proposal) -> TrialRecord:
