@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from kansearch.study.curve import blocks, read_curve
 from kansearch.study.optuna_parts import storage_of
 from kansearch.study.records import Proposal, State, TrialRecord
 from kansearch.study.storage import steady_storage
@@ -57,7 +58,7 @@ class Trials:
             reason=attributes.get("reason"),
             values=values,
             config=attributes.get("config", {}),
-            curve=attributes.get("curve", ()),
+            curve=read_curve(attributes),
             rungs=attributes.get("rungs", {}),
             losses=attributes.get("losses", ()),
             held_seconds=attributes.get("held_seconds"),
@@ -80,9 +81,10 @@ class Trials:
 
     def note(self, number: int, **attributes: Any) -> TrialRecord:
         """Commit attributes of a running trial, which are its record's fields."""
-        record = replace(self.record(number), **attributes)
+        before = self.record(number)
+        record = replace(before, **attributes)
         if attributes:
-            self._write(number, attributes)
+            self._write(number, _stored(attributes, before))
         if record.state == "running":
             self._running[number] = record
         return record
@@ -92,12 +94,13 @@ class Trials:
         the values of its objectives."""
         import optuna
 
-        record = replace(self.record(number), state=state, **attributes)
+        before = self.record(number)
+        record = replace(before, state=state, **attributes)
         if state == "complete":
             metrics = record.metrics
             record = replace(record, values={name: float(metrics[name]) for name in self._objectives()})
         values = list(record.values.values()) or None
-        self._write(number, attributes, optuna.trial.TrialState[state.upper()], values)
+        self._write(number, _stored(attributes, before), optuna.trial.TrialState[state.upper()], values)
         self._running.pop(number, None)
         return record
 
@@ -144,6 +147,14 @@ class Trials:
             self._storage.set_trial_user_attr(self._id(number), key, value)
         if state is not None:
             self._storage.set_trial_state_values(self._id(number), state, values)
+
+
+def _stored(attributes: Mapping[str, Any], before: TrialRecord) -> dict[str, Any]:
+    """Attributes of a trial as its Optuna trial is to hold them, out of its record's fields that changed."""
+    stored = dict(attributes)
+    if "curve" in stored:
+        stored |= blocks(stored.pop("curve"), len(before.curve))
+    return stored
 
 
 def _frozen(state: str, proposal: Proposal, attributes: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
