@@ -16,7 +16,6 @@ from sqlalchemy import event
 from kansearch.space import parse_space
 from kansearch.study.curve import blocks, read_curve
 from kansearch.study.joining import join_trials
-from kansearch.study.storage import steady_storage
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, environment, start_trial
 from tests.test_study import epoch, reopened
@@ -55,7 +54,9 @@ def test_a_study_gives_back_what_drivers_reported_one_after_the_other(study: Stu
         driver._trials._running.clear()  # of what the other driver wrote it knows nothing
         again = rng.randint(0, len(known))  # epochs that a trial repeats that goes on from its checkpoint
         news = [epoch(len(known) + 1 + each, rng.random()) for each in range(rng.randint(0, 11))]
-        assert list(driver.add_epochs(number, [*known[again:], *news]).curve) == (known := [*known, *news])
+        record = driver.add_epochs(number, [*known[again:], *news])
+        known += news
+        assert list(record.curve) == known
         assert list(reopened(study).record(number).curve) == known
     (trial,) = study.optuna_trials()
     assert all(len(value) <= 8 for name, value in trial.user_attrs.items() if name.startswith("curve"))
@@ -83,7 +84,7 @@ def test_of_a_study_and_its_copy_the_longer_curve_is_taken(study: Study, tmp_pat
 
 
 def test_bytes_of_an_epoch_do_not_grow_with_the_curve(study: Study) -> None:
-    number, written, database = start_trial(study).number, list[int](), steady_storage(study._optuna)
+    number, written, database = start_trial(study).number, list[int](), study._opened.database
     assert database is not None
 
     def count(connection: object, cursor: object, statement: str, parameters: object, *more: object) -> None:

@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.curve import blocks, read_curve
-from kansearch.study.optuna_parts import storage_of
 from kansearch.study.records import Proposal, State, TrialRecord
-from kansearch.study.storage import steady_storage
+from kansearch.study.storage import Opened
 
 if TYPE_CHECKING:
     import optuna
@@ -30,14 +29,13 @@ _STATES: dict[str, State] = {
 
 
 class Trials:
-    """The trials of `study`, whose objectives `objectives` names in their order."""
+    """The trials of an opened `study`, whose objectives `objectives` names in their order."""
 
-    def __init__(self, study: optuna.Study, objectives: Callable[[], Sequence[str]]) -> None:
-        self._study = study
+    def __init__(self, study: Opened, objectives: Callable[[], Sequence[str]]) -> None:
         self._objectives = objectives
-        self._storage = storage_of(study)
-        self._database = steady_storage(study)
-        self._study_id = self._storage.get_study_id_from_name(study.study_name)
+        self._storage = study.storage
+        self._database = study.database
+        self._study_id = study.id
         self._ids: dict[int, int] = {}
         self._running: dict[int, TrialRecord] = {}
 
@@ -105,12 +103,13 @@ class Trials:
         return record
 
     def note_study(self, attributes: Mapping[str, Any]) -> None:
-        """Commit attributes of the study."""
-        if self._database is not None:
-            self._database.note_study(self._study_id, attributes)
-            return
-        for key, value in attributes.items():
-            self._study.set_user_attr(key, value)
+        """Commit attributes of the study, at once."""
+
+        def write() -> None:
+            for key, value in attributes.items():
+                self._storage.set_study_user_attr(self._study_id, key, value)
+
+        self._commit(write)
 
     def add_ended(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
         """Commit trials of other studies that have ended, in this order, to a study without any: all, or none."""
@@ -139,14 +138,31 @@ class Trials:
         state: optuna.trial.TrialState | None = None,
         values: Sequence[float] | None = None,
     ) -> None:
-        """Commit attributes of a running trial and, unless `state` is None, its end, at once."""
-        if self._database is not None:
-            self._database.note(self._id(number), attributes, state, values)
-            return
-        for key, value in attributes.items():
-            self._storage.set_trial_user_attr(self._id(number), key, value)
-        if state is not None:
-            self._storage.set_trial_state_values(self._id(number), state, values)
+        """Commit attributes of a running trial and, unless `state` is None, its end, at once.
+
+        Raises UpdateFinishedTrialError for a trial that has ended otherwise.
+        """
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        trial_id = self._id(number)
+
+        def write() -> None:
+            for key, value in attributes.items():
+                self._storage.set_trial_user_attr(trial_id, key, value)
+            if state is not None:
+                self._storage.set_trial_state_values(trial_id, state, values)
+
+        try:
+            self._commit(write)
+        except UpdateFinishedTrialError:
+            if state is None or self._storage.get_trial(trial_id).state != state:
+                raise  # else an attempt before succeeded, whose answer was lost
+
+    def _commit(self, write: Callable[[], None]) -> None:
+        if self._database is None:
+            write()
+        else:
+            self._database.write(write)
 
 
 def _stored(attributes: Mapping[str, Any], before: TrialRecord) -> dict[str, Any]:
