@@ -32,7 +32,7 @@ def finished_study(home: Path, trials: int = 3) -> Study:
     study = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"))
     for _ in range(trials):
         trial = start_trial(study)
-        for result in run_trial(TrialConfig.model_validate(trial.config), device="cpu"):
+        for result in run_trial(trial.config, device="cpu"):
             study.add_epochs(trial.number, [dataclasses.asdict(result)])
         study.complete(trial.number)
     trial = start_trial(study)
@@ -47,7 +47,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture
 def config(study: Study) -> TrialConfig:
-    return TrialConfig.model_validate(study.record(0).config)
+    return study.record(0).config
 
 
 FILES = ("model.safetensors", "model.json", "curve.json", "metrics.json")

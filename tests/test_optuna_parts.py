@@ -43,7 +43,7 @@ def test_rdb_models(study: Study) -> None:
     assert models() is tables
     record = start_trial(study)
     (trial,) = study._optuna.get_trials()
-    assert trial.user_attrs["config"] == record.config and trial.params
+    assert trial.user_attrs["config"] == record.stored.document and trial.params
     assert study.optuna_trials() == [trial]
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from kansearch.cluster.checkpoints import CHECKPOINT, WEIGHTS, Checkpoints, checkpoints_at
 from kansearch.cluster.interruptions import OBSTACLE, obstacle
 from kansearch.cluster.mps import PIPES
+from trials.config import TrialConfig
 from trials.files import one_line
 
 __all__ = [
@@ -46,7 +47,7 @@ class Request:
 
     number: int
     """Number under which its checkpoints lie in `place`."""
-    config: dict[str, Any]
+    config: TrialConfig
     place: str
     data_dir: str | None
     threads: int
@@ -65,11 +66,13 @@ class Request:
     @property
     def text(self) -> str:
         """The request as JSON."""
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps({**vars(self), "config": self.config.model_dump(mode="json")})
 
     @classmethod
     def from_text(cls, text: str) -> Request:
-        return cls(**json.loads(text))
+        """Read the request again."""
+        document = json.loads(text)
+        return cls(config=TrialConfig.model_validate(document.pop("config")), **document)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +151,6 @@ def _is_of_the_gpu(error: Exception) -> bool:
 
 
 def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
-    from trials.config import TrialConfig
     from trials.data.functions import trust_data
     from trials.run import evaluate, run_trial, use_memory, use_threads
 
@@ -157,7 +159,7 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
     if request.gpus:
         use_memory(request.gpus)
     device = None if request.gpus else "cpu"  # Ray hides no GPU from a worker that has none
-    config = TrialConfig.model_validate(request.config)
+    config = request.config
     data_dir = Path(request.data_dir) if request.data_dir else None
     with checkpoints.folder(request.number) as folder:
         checkpoint, weights = folder / CHECKPOINT, None if request.final else folder / WEIGHTS

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+from trials.config import TrialConfig
 from trials.results import EpochResult
 
 __all__ = ["Assignment", "Work", "epoch_of"]
@@ -18,7 +19,7 @@ class Assignment:
     """A trial to run: its number, its configuration, and how many times the usual resources it gets."""
 
     number: int
-    config: Mapping[str, Any]
+    config: TrialConfig
     shares: int = 1
 
 

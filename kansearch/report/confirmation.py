@@ -34,7 +34,7 @@ def confirmation(data: StudyData) -> dict[str, Any] | None:
         "legend": list(_legend(rows)),
         "headings": headings(data.objectives),
         "rows": [
-            (cells(row, data.objectives), describe(row.trial.config), row.trial.number == knee)
+            (cells(row, data.objectives), describe(row.trial.stored), row.trial.number == knee)
             for row in data.confirmed
         ],
         "notes": [
@@ -95,7 +95,7 @@ def _marks(plot: Plot, row: Confirmed, series: Series, across: str, up: str) -> 
     x, y = row.value(across), row.value(up)
     chosen = plot.at(_at_selection(row, across), _at_selection(row, up))
     style = f"{series.colour} {series.shape}"
-    tip = f"trial {row.trial.number}: {up.replace('_', ' ')} {row.written(up)}; {describe(row.trial.config)}"
+    tip = f"trial {row.trial.number}: {up.replace('_', ' ')} {row.written(up)}; {describe(row.trial.stored)}"
     yield polyline([chosen, plot.at(x, y)], "faint")
     yield marker(*chosen, series.shape, f"rest {style}", f"trial {row.trial.number} at selection", small=True)
     for ends in ([(end, y) for end in _interval(row, across)], [(x, end) for end in _interval(row, up)]):

@@ -84,7 +84,7 @@ def basis_colours(names: set[str]) -> dict[str, str]:
 
 
 def _basis(record: TrialRecord) -> str:
-    return str(record.config["model"]["basis"]["name"])
+    return record.stored.basis
 
 
 def _value(record: TrialRecord, name: str) -> float:

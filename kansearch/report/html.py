@@ -77,7 +77,7 @@ def _front(data: StudyData) -> dict[str, Any]:
             (
                 record.number,
                 [number(name, record.values[name]) for name in data.objectives],
-                describe(record.config),
+                describe(record.stored),
                 record is data.knee,
                 _from(record) if data.sources else "",
             )

@@ -99,7 +99,7 @@ def _front_curves(plot: Plot, front: Sequence[TrialRecord], metric: str) -> list
         style, points = series[basis_of(record)], plot.points(_curve(record, metric))
         if not points:
             continue
-        name = f"trial {record.number}: {describe(record.config)}"
+        name = f"trial {record.number}: {describe(record.stored)}"
         every = max(1, len(points) // 6)
         drawn.append(polyline(points, style.colour, name))
         drawn += [marker(x, y, style.shape, f"best {style.colour} {style.shape}", name) for x, y in points[::-every]]

@@ -17,6 +17,7 @@ from typing import Any
 from kansearch.errors import KansearchError, ObstacleError
 from kansearch.space.metrics import METRICS
 from kansearch.study.records import TrialRecord
+from kansearch.study.stored_config import StoredConfig
 from trials.files import write_whole
 
 __all__ = ["ON_TEST", "TEST_PREFIX", "SeedRecord", "SeedStore"]
@@ -76,7 +77,8 @@ class SeedStore:
     def save(self, record: SeedRecord) -> None:
         """Replace what is kept of this training. Raises ObstacleError where it can't be written."""
         path = self._folder / f"{record.number:05d}" / f"seed-{record.seed}.json"
-        text = json.dumps({each.name: getattr(record, each.name) for each in fields(record)})
+        document = {each.name: getattr(record, each.name) for each in fields(record)}
+        text = json.dumps({"config": document.pop("stored").document, **document})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text, durable=True)
@@ -85,6 +87,7 @@ class SeedStore:
 
     def _read(self, path: Path) -> SeedRecord:
         try:
-            return SeedRecord(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            return SeedRecord(stored=StoredConfig(document.pop("config")), **document)
+        except (ValueError, TypeError, KeyError) as error:
             raise KansearchError(f"{path} is damaged ({error}); remove it, and that seed is trained again") from error

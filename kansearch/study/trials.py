@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kansearch.study.curve import blocks, read_curve
 from kansearch.study.records import Proposal, State, TrialRecord
 from kansearch.study.storage import Opened
+from kansearch.study.stored_config import StoredConfig
 
 if TYPE_CHECKING:
     import optuna
@@ -45,8 +46,8 @@ class Trials:
             return self.as_record(self._storage.get_trial(self._id(number)))
         return self._running[number]
 
-    def as_record(self, trial: optuna.trial.FrozenTrial) -> TrialRecord:
-        """The record of what Optuna knows."""
+    def as_record(self, trial: optuna.trial.FrozenTrial, stored: StoredConfig | None = None) -> TrialRecord:
+        """The record of what Optuna knows; `stored` is its configuration, if that is known."""
         attributes = trial.user_attrs
         state: State = "infeasible" if attributes.get("infeasible") else _STATES[trial.state.name]
         values = dict(zip(self._objectives(), trial.values, strict=True)) if state == "complete" else {}
@@ -55,7 +56,7 @@ class Trials:
             state=state,
             reason=attributes.get("reason"),
             values=values,
-            config=attributes.get("config", {}),
+            stored=stored or StoredConfig(attributes.get("config", {})),
             curve=read_curve(attributes),
             rungs=attributes.get("rungs", {}),
             losses=attributes.get("losses", ()),
@@ -70,10 +71,11 @@ class Trials:
         study_attributes: Mapping[str, Any] | None = None,
     ) -> list[TrialRecord]:
         """Commit new trials with their attributes, and attributes of the study: all, or none."""
-        trials = [_frozen(state, proposal, attributes) for proposal, attributes in proposals]
+        configs = [StoredConfig.of(proposal.config) for proposal, _ in proposals]
+        trials = [_frozen(state, *each, config) for each, config in zip(proposals, configs, strict=True)]
         for trial, (trial_id, number) in zip(trials, self._add(trials, study_attributes or {}), strict=True):
             trial.number, self._ids[number] = number, trial_id
-        records = [self.as_record(trial) for trial in trials]
+        records = [self.as_record(trial, config) for trial, config in zip(trials, configs, strict=True)]
         self._running |= {record.number: record for record in records if record.state == "running"}
         return records
 
@@ -173,7 +175,9 @@ def _stored(attributes: Mapping[str, Any], before: TrialRecord) -> dict[str, Any
     return stored
 
 
-def _frozen(state: str, proposal: Proposal, attributes: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
+def _frozen(
+    state: str, proposal: Proposal, attributes: Mapping[str, Any], config: StoredConfig
+) -> optuna.trial.FrozenTrial:
     """The trial of a proposal, as Optuna is to hold it; its number is not known yet."""
     import optuna
 
@@ -187,7 +191,7 @@ def _frozen(state: str, proposal: Proposal, attributes: Mapping[str, Any]) -> op
         datetime_complete=None if state == "RUNNING" else now,
         params=dict(proposal.hyperparameters),
         distributions=dict(proposal.distributions),
-        user_attrs={"config": dict(proposal.config), **attributes},
+        user_attrs={"config": dict(config.document), **attributes},
         system_attrs=dict(proposal.notes),
         intermediate_values={},
     )

@@ -80,7 +80,7 @@ class ConfirmationStore:
 
     def _row(self, row: Confirmed) -> list[Any]:
         figures = [each.get(name) for name in self._study.objectives for each in (row.mean, row.half, row.trial.values)]
-        config = json.dumps(dict(row.trial.config))
+        config = json.dumps(row.trial.stored.document)
         return [row.trial.number, len(row.complete), *figures, row.sampling, row.probability, config]
 
     def _text(self, rows: Sequence[Confirmed]) -> str:
@@ -92,7 +92,7 @@ class ConfirmationStore:
         for row in rows:
             number, *figures = cells(row, objectives)
             link = self._runs.link(row.runs[0].key, f"{number} (knee)" if row.trial.number == best else number)
-            lines.append(f"| {' | '.join([link, *figures, describe(row.trial.config)])} |")
+            lines.append(f"| {' | '.join([link, *figures, describe(row.trial.stored)])} |")
         failures = [f"trial {row.trial.number}: {row.reason}" for row in rows if row.reason]
         notes = [*caveats(rows, self._study.name), *selection_bias(rows, objectives), *failures]
         return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"

@@ -125,7 +125,7 @@ class RetrainingStore:
 
     def _name(self) -> str:
         config = self._retraining.config
-        return f"{config.data.dataset} {describe(config.model_dump(mode='json'))}"
+        return f"{config.data.dataset} {describe(config)}"
 
 
 def _figures(metrics: Mapping[str, Any], step: int) -> list[Metric]:

@@ -73,7 +73,7 @@ class ChildRuns:
             self._make(record)
         run_id, metrics, ended = self._runs[key], self._new_metrics(record), record.state != "running"
         tags = {_STATE: record.state, **({_REASON: record.reason} if record.reason else {})} if ended else {}
-        params = flatten(dict(record.config)) if key in self._bare else {}
+        params = flatten(record.stored.document) if key in self._bare else {}
         for batch in metrics[:-1]:
             self._client.log_batch(run_id, batch)
         if metrics or tags or params:
@@ -129,9 +129,9 @@ def _is_own(name: str) -> bool:
 
 def basis_of(record: TrialRecord) -> str:
     """Name of the basis of its convolutions."""
-    return str(record.config["model"]["basis"]["name"])
+    return record.stored.basis
 
 
 def optimizer_of(record: TrialRecord) -> str:
     """Name of its optimizer."""
-    return str(record.config["optimizer"]["name"])
+    return str(record.stored.document["optimizer"]["name"])
