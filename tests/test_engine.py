@@ -90,7 +90,7 @@ def assert_front_weights_alone(folder: Path) -> None:
     assert sorted(path.parent.name for path in kept) == [f"{number:05d}" for number in sorted(r.number for r in front)]
     assert {path.name for path in kept} == {"model.safetensors"}
     best = next(record for record in front if f"{record.number:05d}" == kept[0].parent.name)
-    network = build_network(TrialConfig.model_validate(best.config))
+    network = build_network(best.config)
     before = [p.clone() for p in network.parameters()]
     load_weights(kept[0], network)
     assert sum(p.numel() for p in before) == best.metrics["parameters"]
