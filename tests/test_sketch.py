@@ -12,6 +12,7 @@ from kansearch.report.geometry import Geometry
 from kansearch.report.sketch import HEIGHT, WIDTH, front_sketch
 from kansearch.space import Direction
 from kansearch.study.records import TrialRecord
+from kansearch.study.stored_config import StoredConfig
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
 
@@ -48,9 +49,9 @@ def test_page_picture_and_terminal_draw_the_same_points_over_the_same_axes(tmp_p
     """Three objectives, of which the first two are the axes."""
     three: dict[str, Direction] = {**OBJECTIVES, "seconds": "minimize"}
     found = [(0.5, 100.0, 5.0), (0.7, 1000.0, 4.0), (0.9, 10_000.0, 3.0), (0.62, 3162.0, 9.0)]
-    config = {"model": {"basis": {"name": "rbf"}}}
+    config = StoredConfig({"model": {"basis": {"name": "rbf"}}})
     records = [
-        TrialRecord(n, "complete", values=dict(zip(three, values, strict=True)), config=config)
+        TrialRecord(n, "complete", values=dict(zip(three, values, strict=True)), stored=config)
         for n, values in enumerate(found)
     ]
     geometry = Geometry(records, three)

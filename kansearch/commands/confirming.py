@@ -71,5 +71,5 @@ def confirmed_table(rows: Sequence[Confirmed], objectives: Mapping[str, Directio
     table.add_column("")
     for row in rows:
         mark = "knee" if row.trial.number == knee else ""
-        table.add_row(*cells(row, objectives), describe(row.trial.config), mark, style="bold" if mark else "")
+        table.add_row(*cells(row, objectives), describe(row.trial.stored), mark, style="bold" if mark else "")
     return table

@@ -72,7 +72,7 @@ class SeedsDisplay:
 
     def _advance(self, record: SeedRecord) -> None:
         counted = [each for each in self._records.values() if each.state != "fail"]
-        done, wanted = sum(each.epochs for each in counted), sum(each.config["epochs"] for each in counted)
+        done, wanted = sum(each.epochs for each in counted), sum(each.stored.epochs for each in counted)
         if self._progress is None:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[place]}"))
             self._progress = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
@@ -94,7 +94,7 @@ class SeedsDisplay:
         return f"{trial}seed {record.seed}"
 
     def _place(self, record: SeedRecord) -> str:
-        return f"{self._name(record)} epoch {record.epochs}/{record.config['epochs']}"
+        return f"{self._name(record)} epoch {record.epochs}/{record.stored.epochs}"
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

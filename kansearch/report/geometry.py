@@ -12,9 +12,9 @@ from functools import cached_property
 
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
 from kansearch.study.front import front_of, knee
 from kansearch.study.records import TrialRecord
+from trials.metrics import METRICS
 
 __all__ = ["Geometry", "Reference", "axis_name", "is_logarithmic", "staircase", "value_of"]
 

@@ -1,4 +1,4 @@
-"""K trainings of one configuration, each by `trials.seed.train_seed` and known by a `SeedRecord`.
+"""K trainings of one configuration, each by `trials.training.train_seed` and known by a `SeedRecord`.
 
 retrain         seeds of a configuration into a folder: retraining, claim, processes, devices, worker, card, pictures
 confirm         seeds of a study's best trials, by the executor of a search: seed_runs

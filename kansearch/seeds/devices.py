@@ -58,7 +58,7 @@ def train_on_cluster(job: ClusterJob, tell: Callable[[int, Mapping[str, Any]], N
     """Train the seeds, each into its folder, which exists.
 
     Args:
-        tell: called with the seed and each result of `trials.seed.train_seed`.
+        tell: called with the seed and each result of `trials.training.train_seed`.
 
     Raises:
         InputError: there are fewer GPUs than processes that train one model.
@@ -111,7 +111,7 @@ def _side_by_side(job: _Job, queue: Queue, cluster: Cluster) -> Callable[[], Non
 
 
 def _train_alone(job: _Job, seed: int, queue: Queue, on_gpu: bool) -> None:
-    from trials.run import ALONE
+    from trials.training import ALONE
 
     _train_seeds(replace(job, checkpoints={seed: job.checkpoints[seed]}), ALONE, "cuda" if on_gpu else "cpu", queue)
 
@@ -179,7 +179,7 @@ def _train(config: dict[str, Any]) -> None:
     import ray.train
     from ray.train.torch import get_device
 
-    from trials.run import Processes
+    from trials.training import Processes
 
     context = ray.train.get_context()
     processes = Processes(context.get_world_rank(), context.get_world_size())
@@ -188,7 +188,7 @@ def _train(config: dict[str, Any]) -> None:
 
 def _train_seeds(job: _Job, processes: Any, device: str, queue: Queue) -> None:
     from trials.data.functions import trust_data
-    from trials.run import use_threads
+    from trials.training import use_threads
 
     use_threads(job.threads)
     trust_data(*job.retraining.trusted)

@@ -40,7 +40,7 @@ def train_in_processes(
     """Train the seeds, each into its folder, which exists.
 
     Args:
-        tell: called with the seed and each result of `trials.seed.train_seed`.
+        tell: called with the seed and each result of `trials.training.train_seed`.
 
     Raises:
         InputError: there are fewer GPUs than processes that train one model.
@@ -75,7 +75,7 @@ def _jobs(retraining: Retraining, seeds: Sequence[int], scratch: str) -> Iterato
 
     Raises InputError where there are fewer GPUs than processes that train one model.
     """
-    from trials.run import gpus
+    from trials.training import gpus
 
     if retraining.address is not None:
         yield 0, ClusterJob(retraining, seeds)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kansearch.study.seeds import SeedRecord
+from kansearch.study.stored_config import StoredConfig
 from trials.config import TrialConfig
 
 __all__ = ["Observer", "Retraining"]
@@ -54,15 +55,15 @@ class Retraining:
 
     def record(self, seed: int) -> SeedRecord:
         """Return what the folder knows of a seed. Raises OSError, and ValueError where a file there is damaged."""
-        record = SeedRecord(0, "running", config=self.config_of(seed).model_dump(mode="json"), seed=seed)
+        record = SeedRecord(0, "running", stored=StoredConfig.of(self.config_of(seed)), seed=seed)
         if not (self.folder(seed) / "metrics.json").exists():
             return record
         curve, test = (json.loads((self.folder(seed) / name).read_text()) for name in ("curve.json", "metrics.json"))
         return replace(record, state="complete", curve=curve, test=test)
 
     def train(self, seed: int, folder: Path, **where: Any) -> Iterator[dict[str, Any]]:
-        """Train a seed in `folder` and keep it there; results and device and processes: `trials.seed.train_seed`."""
-        from trials.seed import train_seed
+        """Train a seed in `folder` and keep it there; its results and more arguments: `train_seed`."""
+        from trials.training import train_seed
 
         return train_seed(
             self.config_of(seed), folder, keep=True, hold_out=self.hold_out, data_dir=self.data_dir, **where

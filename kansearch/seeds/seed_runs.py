@@ -17,6 +17,7 @@ from kansearch.engine.work import Assignment, epoch_of
 from kansearch.space import SearchSettings
 from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedRecord, SeedStore
+from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
 from trials.results import TEST
 
@@ -41,12 +42,13 @@ def unfinished(trials: Sequence[TrialRecord], seeds: int, kept: Sequence[SeedRec
 
 
 def _new(trial: TrialRecord, offset: int) -> SeedRecord:
-    seed = int(trial.config["seed"]) + offset
-    return SeedRecord(trial.number, "running", config={**trial.config, "seed": seed}, seed=seed)
+    seed = trial.config.seed + offset
+    config = StoredConfig.of(trial.config.model_copy(update={"seed": seed}))
+    return SeedRecord(trial.number, "running", stored=config, seed=seed)
 
 
 def after(record: SeedRecord, results: Sequence[Mapping[str, Any]]) -> SeedRecord:
-    """Return what is known of a training after these results of `trials.seed.train_seed`. Known epochs are skipped."""
+    """Return what is known of a training after more results of `train_seed`; those that are known are skipped."""
     new = [epoch_of(result) for result in results if result["epoch"] > record.epochs]
     record = replace(record, curve=[*record.curve, *new])
     test = results[-1].get(TEST)

@@ -38,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Message:
-    """A message of a process: an epoch's result, as `trials.seed.train_seed` yields it, or why it can't be trained."""
+    """A message of a process: an epoch's result, as `train_seed` yields it, or why it can't be trained."""
 
     seed: int = 0
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def _receive(connection: Connection[Any, Any], seeds: queue.SimpleQueue[int]) ->
 def _train_here(job: Job, seeds: queue.SimpleQueue[int], connection: Connection[Any, Any]) -> None:
     """Train seeds for ever."""
     from trials.data.functions import trust_data
-    from trials.run import Processes, join, use_threads
+    from trials.training import Processes, join, use_threads
 
     told = job.retraining
     use_threads(job.threads)

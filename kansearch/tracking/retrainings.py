@@ -27,6 +27,7 @@ from kansearch.tracking.client import (
 )
 from kansearch.tracking.runs import ChildRuns
 from kansearch.tracking.store import OUTCOME_STATUS
+from trials.metrics import ON_VALIDATION, OWN_METRICS
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -100,11 +101,10 @@ class RetrainingStore:
 
     def _make(self) -> str:
         told = self._retraining
-        config = told.config.model_dump(mode="json")
         tags = {RETRAIN_TAG: told.identity, **self._study_tags()}
-        name = f"retrain {told.config.data.dataset} {describe(config)}"
+        name = f"retrain {told.config.data.dataset} {describe(told.config)}"
         run = self._client.create_run(self._experiment, run_name=name, tags=tags)
-        params = flatten(config)
+        params = flatten(told.config.model_dump(mode="json"))
         params |= {"retrain.data": "training" if told.hold_out else "all", "retrain.processes": str(told.processes)}
         self._client.log_batch(run.info.run_id, params=entities("Param", params))
         return str(run.info.run_id)
@@ -112,6 +112,6 @@ class RetrainingStore:
 
 def _figures(metrics: Mapping[str, Any], step: int) -> list[Metric]:
     """Those of the test split as `test_<name>`; sizes under their own names."""
-    own = ("parameters", "flops", "validation_accuracy", "validation_loss", "validation_mean_iou")
+    own = (*OWN_METRICS, *ON_VALIDATION.values())
     scalars = {key: value for key, value in metrics.items() if isinstance(value, (int, float)) and key != "epochs"}
     return [metric(key if key in own else f"test_{key}", value, step) for key, value in scalars.items()]
