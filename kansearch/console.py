@@ -17,10 +17,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import describe, duration, number, values
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
+from trials.metrics import METRICS, main_metric
 
 if TYPE_CHECKING:
     from kansearch.cluster.cluster import Cluster
@@ -124,7 +124,7 @@ class SearchDisplay:
 
     def _table(self) -> Table:
         front = front_of(self._records.values(), self._objectives)
-        best = next((name for name in self._objectives if METRICS[name].per_pixel), "accuracy")
+        best = main_metric(self._objectives)
         found = [record.metrics[best] for record in front if best in record.metrics]
         table = plain_table()
         headings = ("done", "running", "failed", f"best {best.replace('_', ' ')}", "front", "hypervolume", "elapsed")
@@ -134,7 +134,7 @@ class SearchDisplay:
             f"{self._count(*FINISHED)}/{self._study.space.search.trials}",
             str(self._count("running")),
             str(self._count("fail")),
-            f"{max(found):.4f}" if found else "-",
+            f"{(max if METRICS[best].maximize else min)(found):.4f}" if found else "-",
             str(len(front)),
             f"{hypervolume(front, self._objectives):.4f}",
             duration(time.monotonic() - self._began),

@@ -20,8 +20,8 @@ from tests.commandline import Command, kansearch_fixture, one_line
 from tests.helpers import SMALL_SPACE, start, stop, succeed, wait_until
 from tests.test_engine import mlflow_runs, workers
 from tests.test_study import EPOCH
-from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
+from trials.training.checkpoint import load_checkpoint
 
 __all__ = ["kansearch_fixture"]
 

@@ -334,7 +334,7 @@ def test_a_table_tells_the_sampling_of_the_test_split_beside_each_accuracy() -> 
 def test_pixels_are_no_sample_of_their_own() -> None:
     trial = selected(0, 0.95, 10)
     (row,) = rows_of([trial], [trained(trial, seed, 0.9, mean_iou=0.5) for seed in (8, 9, 10)])
-    assert row.sampling is None
+    assert row.sampling == {}
 
 
 def test_a_trial_whose_seeds_differ_clearly_more_is_not_hidden_by_the_others() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import signal
 import statistics
@@ -22,7 +21,7 @@ from kansearch.space import load_config, parse_space
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, run, start, start_trial, stop, succeed
 from trials.config import TrialConfig
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -33,7 +32,7 @@ def finished_study(home: Path, trials: int = 3) -> Study:
     for _ in range(trials):
         trial = start_trial(study)
         for result in run_trial(trial.config, device="cpu"):
-            study.add_epochs(trial.number, [dataclasses.asdict(result)])
+            study.add_epochs(trial.number, [result.row()])
         study.complete(trial.number)
     trial = start_trial(study)
     study.fail(trial.number, "TrialDiverged: " + "the loss is not finite; " * 12)

@@ -29,8 +29,8 @@ from tests.helpers import (
 )
 from trials.config import TrialConfig
 from trials.models import build_network
-from trials.run import run_trial
-from trials.weights import load_weights
+from trials.saved.weights import load_weights
+from trials.training.run import run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

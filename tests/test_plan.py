@@ -21,8 +21,9 @@ from tests.commandline import Command, kansearch_fixture, one_line
 from tests.helpers import SMALL_SPACE
 from trials.config import TrialConfig
 from trials.data import files
+from trials.measure.memory import estimate_memory
+from trials.measure.sizes import count_flops, count_parameters, measure
 from trials.models import build_network
-from trials.run import count_flops, count_parameters, estimate_memory, measure
 
 __all__ = ["kansearch_fixture"]
 

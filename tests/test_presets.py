@@ -221,7 +221,7 @@ def test_the_list_is_one_json_document(kansearch: Command, rows: Rows) -> None:
 
 
 def test_the_list_is_a_table(kansearch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trials.run.count_preset", lambda preset: 1_234_567)
+    monkeypatch.setattr("trials.measure.sizes.count_preset", lambda preset: 1_234_567)
     lines = kansearch("presets").out.splitlines()
     [line] = [line for line in lines if line.startswith("kkan-small-gs10 ")]
     assert line.split()[:4] == ["kkan-small-gs10", "1,234,567", "22,800", "0.8801"]

@@ -28,7 +28,7 @@ from kansearch.space import SearchSettings, find_space, load_space, random_confi
 from tests.benchmarks.record import Earlier, read_earlier
 from tests.recordings import LARGEST, NOISE, SPACE, error_at, write_lines
 from trials.config import TrialConfig
-from trials.run import measure
+from trials.measure.sizes import measure
 
 EPOCHS = 4
 

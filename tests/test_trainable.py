@@ -16,9 +16,9 @@ from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.cluster.interruptions import OBSTACLE
 from kansearch.cluster.mps import PIPES
 from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, TEST, Request
-from trials import run
 from trials.config import TrialConfig
 from trials.results import EpochResult
+from trials.training import run
 
 CONFIG = TrialConfig.model_validate({"data": {"dataset": "digits"}})
 
@@ -113,7 +113,7 @@ def test_a_final_training_holds_nothing_out_and_measures_the_test_split_once_it_
     def epochs(config: Any, *, hold_out: bool, weights: Any, **more: Any) -> Iterator[EpochResult]:
         calls.append(("run", (hold_out, weights)))
         for number in (1, 2):
-            yield EpochResult(number, 0.5, None, None, 1.0, 1.0, 0.1, 10, 10, 1.0)
+            yield EpochResult(number, 0.1, {"train_loss": 0.5, "seconds": 1.0, "parameters": 10})
         calls.append(("done", None))
 
     def evaluate(config: Any, checkpoint: Path, **more: Any) -> dict[str, float]:

@@ -10,16 +10,17 @@ import yaml
 from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.commands.common import print_json
 from kansearch.errors import InputError
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import duration, number
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study, home_option
+from trials.metrics import METRICS
 
 __all__ = ["print_trial"]
 
 _MOST_EPOCHS = 30
 """A longer curve is thinned out to this many lines; `--json` has all of it."""
-_CURVE = ("epoch", "train_loss", "validation_loss", "accuracy", "mean_iou", "learning_rate", "seconds")
+_MEASURED = [name for name, metric in METRICS.items() if metric.per_epoch and not metric.varies]
+_CURVE = ("epoch", *reversed(_MEASURED), "learning_rate", "seconds")
 
 
 def print_trial(study: Study, trial: int, as_json: bool) -> None:

@@ -13,11 +13,11 @@ from kansearch.report.palette import Series, basis_of, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.svg import marker, polyline, text
-from kansearch.space.metrics import METRICS
 from kansearch.study.confirmed import Confirmed, knee_of
 from kansearch.study.confirmed_table import caveats, cells, headings
 from kansearch.study.figures import describe
 from kansearch.study.selection import selection_bias
+from trials.metrics import METRICS
 
 __all__ = ["confirmation"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
 from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
+from trials.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

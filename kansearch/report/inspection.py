@@ -52,7 +52,7 @@ def inspect_trial(study: Study, record: TrialRecord, out: Path, data_dir: Path |
 
 def _draw(name: str, config: TrialConfig, weights: Path, out: Path, data_dir: Path | None) -> list[dict[str, Any]]:
     from trials.data.errors import DataError
-    from trials.inspection import inspect_weights
+    from trials.saved import inspect_weights
 
     try:
         layers = inspect_weights(config, weights, data_dir)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kansearch.errors import UnreadableConfigError
-from kansearch.space.metrics import METRICS
 from kansearch.study.stored_config import StoredConfig
 from trials.config import TrialConfig
+from trials.metrics import METRICS
 
 __all__ = ["describe", "duration", "number", "values"]
 

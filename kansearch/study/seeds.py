@@ -15,17 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.errors import KansearchError, ObstacleError
-from kansearch.space.metrics import METRICS
 from kansearch.study.records import TrialRecord
 from kansearch.study.stored_config import StoredConfig
 from trials.files import write_whole
+from trials.metrics import ON_TEST, TEST_PREFIX
 
-__all__ = ["ON_TEST", "TEST_PREFIX", "SeedRecord", "SeedStore"]
+__all__ = ["SeedRecord", "SeedStore"]
 
-TEST_PREFIX = "test_"
-"""Prefix of the names of the test split's figures, where they stand among others."""
-ON_TEST = {name: metric.on_test for name, metric in METRICS.items() if metric.on_test is not None}
-"""Names of figures on the test split, by the objective that a search measures on held-out images."""
 _NO_MEASUREMENT = frozenset({"images"})
 
 
@@ -39,7 +35,7 @@ class SeedRecord(TrialRecord):
 
     seed: int = 0
     test: Mapping[str, Any] = field(default_factory=dict)
-    """Measurements of `trials.run.evaluate`; empty unless complete."""
+    """Measurements of `trials.training.evaluate`; empty unless complete."""
 
     @property
     def key(self) -> Hashable:

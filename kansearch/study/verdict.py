@@ -21,9 +21,9 @@ from typing import Any, Literal
 from kansearch.space import Direction
 from kansearch.study.confirmed import Confirmed
 from kansearch.study.records import TrialRecord
-from kansearch.study.seeds import ON_TEST
 from kansearch.study.spread import LEAST_SEEDS
 from trials.config.basis import is_control
+from trials.metrics import ON_TEST
 
 __all__ = [
     "SURE",

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import describe, number, values
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import FINISHED, TrialRecord
@@ -22,6 +21,7 @@ from kansearch.tracking.client import (
     quiet_client,
 )
 from kansearch.tracking.runs import ChildRuns, basis_of, optimizer_of
+from trials.metrics import METRICS
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run

@@ -6,10 +6,11 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from kansearch.study.records import EPOCH_METRICS, TrialRecord
+from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
 from kansearch.tracking.client import flatten
 from kansearch.tracking.store import experiment_name
+from trials.metrics import EPOCH_METRICS
 
 __all__ = ["disagreements"]
 

@@ -22,7 +22,7 @@ from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study
 from tests.chaos.mlflow import disagreements
 from tests.helpers import SMALL_SPACE, command, command_line, descendants, environment, wait_until
-from trials.checkpoint import load_checkpoint
+from trials.training.checkpoint import load_checkpoint
 
 __all__ = ["Figures", "Place", "chaos"]
 
