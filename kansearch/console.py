@@ -117,7 +117,7 @@ class SearchDisplay:
     def _line(self, record: TrialRecord) -> str:
         place = f"{self._count(*FINISHED)}/{self._study.space.search.trials}"
         if record.state == "complete":
-            text = f"{values(record.values)}; {describe(record.config)}"
+            text = f"{values(record.values)}; {describe(record.stored)}"
         else:
             text = record.reason or "no reason noted"
         return escape(f"[{place}] trial {record.number} {record.state}: {text}")
@@ -164,7 +164,7 @@ def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
     for record in front:
         mark = "knee" if record is knee else ""
         cells = [number(name, record.values[name]) for name in objectives]
-        table.add_row(str(record.number), *cells, describe(record.config), mark, style="bold" if mark else "")
+        table.add_row(str(record.number), *cells, describe(record.stored), mark, style="bold" if mark else "")
     return table
 
 
@@ -208,7 +208,7 @@ def _trials_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Tab
 def _trial_row(record: TrialRecord, objectives: Mapping[str, Direction]) -> tuple[str, ...]:
     shown = record.values or record.metrics
     cells = [number(name, shown[name]) if name in shown else "-" for name in objectives]
-    text = record.reason or describe(record.config)
+    text = record.reason or describe(record.stored)
     return (str(record.number), record.state, str(record.epochs), *cells, duration(record.seconds), text)
 
 

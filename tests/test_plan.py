@@ -71,7 +71,7 @@ def test_no_configuration_over_the_bound_of_memory_is_started() -> None:
     started = []
     while (assignment := search.ask()) is not None:
         started.append(assignment.number)
-    over = {r.number for r in study.records() if estimate_memory(TrialConfig.model_validate(r.config)) > BOUND}
+    over = {r.number for r in study.records() if estimate_memory(r.config) > BOUND}
     assert over and len(started) == space.search.trials
     assert not over & set(started)
     refused = [record for record in study.records() if record.state == "infeasible"]

@@ -270,5 +270,5 @@ def test_a_wrong_preset_is_named(arguments: list[str], reason: str, kansearch: C
     ],
 )
 def test_a_configuration_is_told_in_a_few_words(name: str, words: str) -> None:
-    document = {"model": PRESETS[name].document(), "optimizer": {"name": "adamw"}}
-    assert describe(document) == words
+    document = {"data": {"dataset": "digits"}, "model": PRESETS[name].document(), "optimizer": {"name": "adamw"}}
+    assert describe(TrialConfig.model_validate(document)) == words

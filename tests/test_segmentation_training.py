@@ -149,7 +149,7 @@ objectives: {{mean_iou: maximize, parameters: minimize}}
     study = Study.create(tmp_path, parse_space(text, "pixels.yaml"))
     for _ in range(2):
         trial = start_trial(study)
-        for result in run_trial(TrialConfig.model_validate(trial.config), data_dir=folder, device="cpu"):
+        for result in run_trial(trial.config, data_dir=folder, device="cpu"):
             study.add_epochs(trial.number, [result.row()])
         record = study.complete(trial.number)
         assert record.values["mean_iou"] == record.metrics["mean_iou"] == result.mean_iou

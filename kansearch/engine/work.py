@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from trials.config import TrialConfig
 from trials.results import EPOCH_FIELDS
 
 __all__ = ["Assignment", "Work", "epoch_of"]
@@ -16,7 +17,7 @@ class Assignment:
     """A trial to run: its number, its configuration, and how many times the usual resources it gets."""
 
     number: int
-    config: Mapping[str, Any]
+    config: TrialConfig
     shares: int = 1
 
 

@@ -46,7 +46,7 @@ def inspect_trial(study: Study, record: TrialRecord, out: Path, data_dir: Path |
     with checkpoints_at(study.checkpoints).weights_of(record.number) as weights:
         if not weights.exists():
             raise InputError(f"no weights are kept of trial {record.number}: they are of the front's trials alone")
-        config = TrialConfig.model_validate(dict(record.config))
+        config = record.config
         return _draw(f"trial {record.number} of {study.name}", config, weights, out, data_dir)
 
 

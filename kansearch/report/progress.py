@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from kansearch.report.data import StudyData, axis_name
+from kansearch.report.data import StudyData
+from kansearch.report.geometry import axis_name
 from kansearch.report.palette import basis_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, fitted
@@ -93,7 +94,7 @@ def _front_curves(plot: Plot, front: Sequence[TrialRecord], metric: str) -> list
         style, points = series[basis_of(record)], plot.points(_curve(record, metric))
         if not points:
             continue
-        name = f"trial {record.number}: {describe(record.config)}"
+        name = f"trial {record.number}: {describe(record.stored)}"
         every = max(1, len(points) // 6)
         drawn.append(polyline(points, style.colour, name))
         drawn += [marker(x, y, style.shape, f"best {style.colour} {style.shape}", name) for x, y in points[::-every]]

@@ -58,7 +58,7 @@ def card(retraining: Retraining, metrics: Mapping[str, Any], classes: Sequence[s
     """The text, in Markdown."""
     config = retraining.config
     sections = {
-        f"{config.data.dataset}: {describe(config.model_dump(mode='json'))}": _what(retraining, metrics),
+        f"{config.data.dataset}: {describe(config)}": _what(retraining, metrics),
         "Figures": _figures(metrics),
         "Classes": _classes(metrics["runs"], classes),
         "Speed and hardware": _speed(metrics["runs"]),

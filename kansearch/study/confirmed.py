@@ -146,7 +146,7 @@ class Confirmed:
             "epochs": max((run.epochs for run in self.complete), default=0),
             "values": self.values,
             "metrics": self.metrics,
-            "config": dict(self.trial.config),
+            "config": dict(self.trial.stored.document),
             "seconds": sum(run.seconds for run in self.runs),
             "seeds": [run.seed for run in self.complete],
             "mean": self.mean,
@@ -188,7 +188,7 @@ def confirmed(
     """
     by_trial: dict[int, list[SeedRecord]] = defaultdict(list)
     for run in runs:
-        if run.seed != trials[run.number].config["seed"]:
+        if run.seed != trials[run.number].config.seed:
             by_trial[run.number].append(run)
     found = [Confirmed(trials[trial], sorted(own, key=_seed), objectives) for trial, own in sorted(by_trial.items())]
     measured = [each for each in found if each.complete]

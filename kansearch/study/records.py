@@ -6,6 +6,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kansearch.study.stored_config import StoredConfig
+from trials.config import TrialConfig
+
 __all__ = ["BEST", "FINISHED", "Proposal", "Rungs", "State", "TrialRecord"]
 
 State = Literal["running", "complete", "pruned", "fail", "infeasible"]
@@ -26,7 +29,7 @@ class Proposal:
     `sequence` is where a sampler stands afterwards that goes through a sequence, such as qmc.
     """
 
-    config: Mapping[str, Any]
+    config: TrialConfig
     hyperparameters: Mapping[str, Any]
     distributions: Mapping[str, Any]
     notes: Mapping[str, Any]
@@ -41,7 +44,7 @@ class TrialRecord:
     state: State
     reason: str | None = None
     values: Mapping[str, float] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
+    stored: StoredConfig = field(default_factory=lambda: StoredConfig({}))
     curve: Sequence[Mapping[str, Any]] = ()
     rungs: Rungs = field(default_factory=dict)
     losses: Sequence[str] = ()
@@ -50,6 +53,11 @@ class TrialRecord:
     """Device-seconds from hand-out on, over all of its workers; None where epochs alone were timed."""
     source: Mapping[str, Any] | None = None
     """Origin of a trial that was merged into this study: the `study` that trained it, and its `number` there."""
+
+    @property
+    def config(self) -> TrialConfig:
+        """Its configuration. Raises UnreadableConfigError."""
+        return self.stored.config
 
     @property
     def first_number(self) -> int:
@@ -98,7 +106,7 @@ class TrialRecord:
             "epochs": self.epochs,
             "values": dict(self.values),
             "metrics": self.metrics,
-            "config": dict(self.config),
+            "config": dict(self.stored.document),
             "seconds": self.seconds,
         }
         return document if self.source is None else {**document, "source": dict(self.source)}

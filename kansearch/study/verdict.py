@@ -146,10 +146,12 @@ def arms(studies: Mapping[str, tuple[Sequence[TrialRecord], Sequence[Confirmed]]
 
 
 def _arm(trial: TrialRecord) -> ArmName | None:
-    basis = trial.config["model"]["basis"]["name"] if trial.config else None
-    if basis == "none":
-        return "KAN" if trial.config["model"].get("classifier") == "kan" else "plain"
-    return None if basis is None or is_control(basis) else "KAN"
+    if not trial.stored.document:
+        return None
+    model = trial.config.model
+    if model.basis.name == "none":
+        return "KAN" if getattr(model, "classifier", None) == "kan" else "plain"
+    return None if is_control(model.basis.name) else "KAN"
 
 
 def unequal(kan: Arm, plain: Arm) -> bool:
