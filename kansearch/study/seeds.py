@@ -23,7 +23,7 @@ from trials.metrics import EXACT, ON_TEST, ON_VALIDATION, TEST_PREFIX
 __all__ = ["SeedRecord", "SeedStore"]
 
 _NO_MEASUREMENT = frozenset({"images", "epochs", *EXACT})
-"""What stands among the figures of the test split and was not measured on it."""
+"""Entries among the figures of the test split that were not measured on it."""
 _VALIDATION = frozenset(ON_VALIDATION.values())
 """Figures of the validation part, where there is one, which keep their names."""
 
