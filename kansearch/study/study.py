@@ -370,8 +370,6 @@ class Study:
             news["held_seconds"] = float(seconds)
         return news
 
-    # thin forms, until nobody calls them
-
     def add_session(self, session: Mapping[str, Any]) -> None:
         """Commit that a driver begins now, after `elapsed` seconds of those before it, on what `session` describes."""
         began = datetime.now(UTC).isoformat(timespec="milliseconds")
