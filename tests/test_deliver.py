@@ -110,7 +110,8 @@ def test_two_seeds_give_a_mean_and_a_deviation(config: TrialConfig, tmp_path: Pa
     assert metrics["interval"] is None, "two seeds tell too little"
     card = (tmp_path / "two/README.md").read_text()
     assert "No interval: 2 seeds cannot tell how much others would differ; 3 or more can (--seeds 3)." in card
-    assert f"| accuracy | {metrics['accuracy']:.4f} | {first['accuracy']:.4f}, {second['accuracy']:.4f} |" in card
+    both = f"{first['accuracy']:.4f}, {second['accuracy']:.4f}"
+    assert f"| accuracy (share of images) | {metrics['accuracy']:.4f} | {both} |" in card
     for name in ("parameters", "flops", "epochs", "images"):
         assert metrics[name] == first[name]
         assert isinstance(metrics[name], int)
