@@ -20,6 +20,7 @@ from kansearch.tracking.client import flatten
 from kansearch.tracking.store import MlflowStore, experiment_name
 from kansearch.tracking.writer import MlflowWriter
 from tests.helpers import SMALL_SPACE, start_trial
+from tests.support.searches import copy_mlflow_database
 from tests.test_study import epoch
 
 pytestmark = pytest.mark.filterwarnings(
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def make_study(home: Path, tracking_uri: str | None = None) -> Study:
+    if tracking_uri is None:
+        copy_mlflow_database(home / "mlflow.db")
     return Study.create(home, parse_space(SMALL_SPACE, "small.yaml"), tracking_uri=tracking_uri)
 
 

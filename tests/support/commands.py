@@ -1,0 +1,50 @@
+"""Runs kansearch's commands in the process of the test, which has imported everything already."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from kansearch import cli
+
+
+class Outcome(NamedTuple):
+    """What a command left: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+def call(*arguments: str | Path, cwd: Path | None = None) -> Outcome:
+    """Run a command in the folder `cwd`; nothing is checked. A test of signals or imports needs a process instead."""
+    out, err = _Stream(), _Stream()
+    with pytest.MonkeyPatch.context() as patched, chdir(cwd or "."), redirect_stdout(out), redirect_stderr(err):
+        patched.setattr(sys, "argv", ["kansearch", *map(str, arguments)])
+        with pytest.raises(SystemExit) as leaving:
+            cli.main()
+    return Outcome(int(leaving.value.code or 0), out.text, err.text)
+
+
+def answer(*arguments: str | Path, cwd: Path | None = None) -> str:
+    """Run a command that must exit with 0; its stdout."""
+    outcome = call(*arguments, cwd=cwd)
+    assert outcome.code == 0, f"{arguments}: exit code {outcome.code}\n{outcome.out}\n{outcome.err}"
+    return outcome.out
+
+
+class _Stream(TextIOWrapper):
+    """A file of text that is kept, and has a `buffer` as stdout has."""
+
+    def __init__(self) -> None:
+        self._bytes = BytesIO()
+        super().__init__(self._bytes, encoding="utf-8", newline="", write_through=True)
+
+    @property
+    def text(self) -> str:
+        return self._bytes.getvalue().decode()
