@@ -165,6 +165,7 @@ def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path:
     assert writer.problem is not None
 
     places = json.loads((study.folder / "study.json").read_text())
+    copy_mlflow_database(tmp_path / "later.db")
     places["tracking_uri"] = f"sqlite:///{tmp_path}/later.db"
     (study.folder / "study.json").write_text(json.dumps(places))
     study = Study.open(tmp_path, study.name)

@@ -142,6 +142,7 @@ def test_a_configuration_that_broke_a_constraint_is_counted_and_has_no_run(study
 
 def test_what_a_writer_makes_is_its_owners_alone(study: Study) -> None:
     home = study.folder.parent
+    (home / "mlflow.db").unlink()
     home.chmod(0o755)
     before = os.umask(0o022)
     try:
