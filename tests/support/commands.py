@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import pytest
 
@@ -22,12 +24,22 @@ class Outcome(NamedTuple):
 
 
 def call(*arguments: str | Path, cwd: Path | None = None) -> Outcome:
-    """Run a command in the folder `cwd`; nothing is checked. A test of signals or imports needs a process instead."""
+    """Run a command in the folder `cwd`; nothing is checked. A test of signals or imports needs a process instead.
+
+    The command has the variables that a process of its own would have, and leaves none behind.
+    """
+    from tests.helpers import environment  # which reads a study's trials by a command
+
     out, err = _Stream(), _Stream()
-    with pytest.MonkeyPatch.context() as patched, chdir(cwd or "."), redirect_stdout(out), redirect_stderr(err):
-        patched.setattr(sys, "argv", ["kansearch", *map(str, arguments)])
-        with pytest.raises(SystemExit) as leaving:
-            cli.main()
+    with (
+        mock.patch.dict(os.environ, environment()),
+        mock.patch.object(sys, "argv", ["kansearch", *map(str, arguments)]),
+        chdir(cwd or "."),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as leaving,
+    ):
+        cli.main()
     return Outcome(int(leaving.value.code or 0), out.text, err.text)
 
 
