@@ -9,7 +9,8 @@ import torch
 
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read when Ray is first imported: it keeps to 127.0.0.1
 
-_STARTING = ("tests.helpers", "tests.nodes")
+_STARTERS, _STARTING = ("environment", "local_cluster", "start", "succeed"), ("tests.helpers", "tests.nodes")
+"""Names in a test file, and where they come from, by which it starts processes."""
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is first imported, which other libraries do too
@@ -27,12 +28,10 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files that start drivers first: they take longest, and no worker of xdist is to wait for one at the end."""
-    items.sort(key=lambda item: not _starts_drivers(item))
+    """Put files that start processes first: they take longest, and no worker of xdist is to wait for one at the end."""
+    items.sort(key=lambda item: not _starts_processes(item))
 
 
-def _starts_drivers(item: pytest.Item) -> bool:
+def _starts_processes(item: pytest.Item) -> bool:
     known = vars(item.module) if isinstance(item, pytest.Function) else {}
-    return any(
-        getattr(known.get(name), "__module__", None) in _STARTING for name in ("local_cluster", "start", "succeed")
-    )
+    return any(getattr(known.get(name), "__module__", None) in _STARTING for name in _STARTERS)
