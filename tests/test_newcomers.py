@@ -62,7 +62,7 @@ def test_nodes_that_join_are_looked_at_and_one_with_other_code_is_named(folder: 
     place.mkdir()
     for package in ("kansearch", "trials"):
         shutil.copytree(ROOT / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (other / "trials/step.py").write_text((other / "trials/step.py").read_text() + "# changed\n")
+    (other / "trials/training/step.py").write_text((other / "trials/training/step.py").read_text() + "# changed\n")
     env = environment(PYTHONPATH=path_with_shelf())
     words, pipe = [sys.executable, "-c", DRIVER, cluster.address, str(place)], subprocess.PIPE
     driver = subprocess.Popen(words, env=env, cwd=folder, stdout=pipe, stderr=pipe, text=True)

@@ -27,7 +27,7 @@ from tests.helpers import environment, wait_until
 from tests.modelfolder import model_config, write_model
 from tests.support.searches import copy_mlflow_database
 from trials import load_model
-from trials.prediction import Predictor
+from trials.saved.prediction import Predictor
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning",
