@@ -16,7 +16,7 @@ from kansearch.commands.compressing import run_compress, run_grow
 from kansearch.errors import InputError, KansearchError
 from kansearch.models.compress import compress, grow
 from kansearch.space import load_config
-from tests.helpers import run, succeed
+from tests.support.commands import answer, call
 from trials import load_model
 from trials.config import TrialConfig
 from trials.data.splits import load_test
@@ -294,7 +294,7 @@ def test_a_failure_leaves_nothing_behind(model: Path, tmp_path: Path) -> None:
 
 def test_compress_prints_its_tables(model: Path, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "model")
-    shown = succeed("compress", "model", "-o", "small", "--prune", "0.3", "--finetune-epochs", "1", cwd=tmp_path)
+    shown = answer("compress", "model", "-o", "small", "--prune", "0.3", "--finetune-epochs", "1", cwd=tmp_path)
     assert "fine-tuning, epoch 1/1: train loss" in shown
     assert shown.endswith("written to small\n")
     rows = [line.split()[0] for line in shown.splitlines() if "  " in line]
@@ -309,9 +309,9 @@ def test_grow_prints_one_document(model: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
-    done = run("compress", "nowhere", "--prune", "0.3", "-o", "out", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "kansearch: nowhere: no such folder\n"
+    done = call("compress", "nowhere", "--prune", "0.3", "-o", "out", cwd=tmp_path)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "kansearch: nowhere: no such folder\n"
     assert not [*tmp_path.iterdir()]
     with pytest.raises(InputError, match="--quantize int4: int8 is what there is"):
         run_compress(tmp_path, tmp_path / "out", 0, 0, "int4", False, None, 0.5, None, False)
