@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 class EagerValidation:
     """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split, by their names in
-    `EpochResult`; where there is a class for each pixel the mean intersection over union too."""
+    `EpochResult`. Where there is a class for each pixel it gives the mean intersection over union too."""
 
     def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
         self.model, self.split = model, split
@@ -39,8 +39,8 @@ class EagerValidation:
 
 
 class GraphedValidation(EagerValidation):
-    """The same from CUDA graphs: one of a whole batch, recorded with the second batch, and one of what is left over and
-    of the measurements, recorded in the second pass. What runs only once is never recorded.
+    """The same from CUDA graphs. One is of a whole batch, recorded with the second batch. Another is of what is left
+    over and of the measurements, recorded in the second pass. What runs only once is never recorded.
 
     needed: raise NotCapturable in the first pass where the model waits for the device; else one line is logged, and
     every pass runs step by step. pool: as `trials.capture.record` takes it.

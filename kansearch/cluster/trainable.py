@@ -1,9 +1,9 @@
 """The bridge to `trials`: what a worker runs. The one place where the study's process boundary is crossed.
 
-A trial's results are flat dicts: of each epoch `EpochResult`'s fields, and with the last one of a training that is to
-be final the test split's figures, as JSON under `TEST`. An exception is a result too, with its reason and kind, or an
-obstacle where the trial is not to blame: the worker stays alive for the next trial, and the traceback lies where the
-trial's checkpoints do. Only an error of the GPU itself ends the worker: its process can't use the GPU any more.
+A trial's results are flat dicts. Each has the fields of an epoch's `EpochResult`. The last one of a training that is to
+be final has the test split's figures too, as JSON under `TEST`. An exception is a result too, with its reason and kind,
+or an obstacle where the trial is not to blame. The worker stays alive for the next trial, and the traceback lies where
+the trial's checkpoints do. Only an error of the GPU itself ends the worker: its process can't use the GPU any more.
 """
 
 from __future__ import annotations

@@ -47,8 +47,9 @@ class Locations:
 
 @dataclass(frozen=True)
 class Source:
-    """A study that was merged: how many trials it has, how many of them are complete and on its front, how many are
-    taken from another source that has them too, and how many were left out as they had not ended."""
+    """A study that was merged, and what became of its trials. Counts are of all of them, of those that are complete,
+    and of those on its front. Further counts are of those taken from another source that has them too, and of those
+    left out as they had not ended."""
 
     study: str
     trials: int

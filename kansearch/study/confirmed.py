@@ -86,7 +86,7 @@ class Confirmed:
     @cached_property
     def sampling(self) -> float | None:
         """How far off the accuracy may be because the test images are a sample (95 %), which no interval over seeds
-        holds; None where accuracy is no objective, or is one of pixels."""
+        holds. None where accuracy is no objective, or is one of pixels."""
         if "accuracy" not in self.values or any("mean_iou" in run.test for run in self.complete):
             return None
         return sampling_half_width(self.mean["accuracy"], min(int(run.test["images"]) for run in self.complete))

@@ -1,6 +1,6 @@
 """The private parts of Optuna that a study stands on, each in one function, and the check that they are there.
 
-Optuna promises nothing about them. A version without one of them is refused when a study is opened: a write that has
+Optuna promises nothing about them. A version without one of them is refused when a study is opened. A write that has
 lost its transaction, or a table that has changed, would be noticed too late.
 """
 

@@ -88,8 +88,8 @@ class MlflowWriter:
         """The thread keeps its own time."""
 
     def ended(self, outcome: str) -> None:
-        """Write what is left, close the study's run, and wait for it: at most a minute, less after an error, and longer
-        where a finished search leaves many records to be written."""
+        """Write what is left, close the study's run, and wait for it. That is at most a minute, less after an error,
+        and longer where a finished search leaves many records to be written."""
         if self._thread is None:
             return
         self._outcome = outcome
