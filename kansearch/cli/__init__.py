@@ -61,6 +61,7 @@ for command in (
     show.front,
     show.report,
     train.confirm,
+    show.verdict,
     train.export,
     train.retrain,
     train.predict,

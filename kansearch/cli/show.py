@@ -12,7 +12,7 @@ import typer
 
 from kansearch.cli.options import STUDIES, DataDir, Home, Json, StudyName
 
-__all__ = ["dashboard", "doctor", "front", "inspect", "report", "studies", "trials"]
+__all__ = ["dashboard", "doctor", "front", "inspect", "report", "studies", "trials", "verdict"]
 
 
 def studies(home: Home = STUDIES, as_json: Json = False) -> None:
@@ -64,6 +64,23 @@ def report(
     from kansearch.commands import common, looking
 
     looking.write_report(common.open_study(home, study), output)
+
+
+def verdict(
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY...", help="A study, or several of one data set, such as one an arm.")
+    ],
+    sizes: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="Bounds of parameters, such as 1k,3k,10k. Default: half decades."),
+    ] = None,
+    home: Home = STUDIES,
+    as_json: Json = False,
+) -> None:
+    """Say whether a KAN is better than the best plain network, for several bounds of parameters, and how surely."""
+    from kansearch.commands.verdict import print_verdict
+
+    print_verdict(studies, sizes, home, as_json)
 
 
 def inspect(
