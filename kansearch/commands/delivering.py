@@ -24,6 +24,7 @@ from kansearch.study.storage import check_driver, sqlite_url
 from kansearch.study.study import Study
 from kansearch.tracking.retraining_writer import RetrainingWriter
 from trials.config import TrialConfig
+from trials.metrics import is_dense
 
 __all__ = ["config_of", "retraining_of", "run_export", "run_retrain", "source_of"]
 
@@ -141,7 +142,7 @@ def _one_line_on_signals(way_on: str) -> Iterator[None]:
 
 
 def _tell(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) -> None:
-    dense, seeds = "mean_iou" in metrics, retraining.seeds
+    dense, seeds = is_dense(metrics), retraining.seeds
     second = f"mean IoU {metrics['mean_iou']:.4f}" if dense else f"macro F1 {metrics['f1']:.4f}"
     spread = f" ± {metrics['interval']['accuracy']:.4f} (95 %)" if metrics["interval"] else ""
     figures = f"accuracy {metrics['accuracy']:.4f}{spread}, {second}, {metrics['parameters']:,} parameters"
