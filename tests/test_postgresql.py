@@ -12,7 +12,7 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 
 from kansearch.errors import InputError, KansearchError, ObstacleError
-from kansearch.merge.merge import NewPlaces, merge
+from kansearch.merge.merge import Locations, merge
 from kansearch.space import parse_space
 from kansearch.study.staging import Staging
 from kansearch.study.storage import load_optuna_study
@@ -53,8 +53,8 @@ def test_a_search_with_study_and_mlflow_in_postgresql(tmp_path: Path, postgres: 
     """The server is killed in the middle, and is back before patience ends."""
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
     storage, tracking = postgres.database("search-study"), postgres.database("search-mlflow")
-    places = ("--storage", storage, "--tracking-uri", tracking)
-    driver = start("launch", "small.yaml", "--trials", "3", "--epochs", "60", *ONE_WORKER, *places, cwd=tmp_path)
+    locations = ("--storage", storage, "--tracking-uri", tracking)
+    driver = start("launch", "small.yaml", "--trials", "3", "--epochs", "60", *ONE_WORKER, *locations, cwd=tmp_path)
     home = tmp_path / "studies"
     wait_until(lambda: (home / "small/study.json").exists())
     study = Study.open(home, "small")
@@ -84,9 +84,9 @@ def test_studies_in_postgresql_are_merged_into_one_there(
             study.complete(start_trial(study).number, [epoch(2, accuracy)])
     taken = Study.create(tmp_path / "c", parse_space(SMALL_SPACE, "x", ["study=taken"]), url, "sqlite:///x")
     start_trial(taken)
-    places = NewPlaces(storage_url=url, tracking_uri="sqlite:///x")
+    locations = Locations(storage_url=url, tracking_uri="sqlite:///x")
     with pytest.raises(InputError, match="holds a study 'taken' already"):
-        merge(tmp_path, homes, "taken", [], places=places)
+        merge(tmp_path, homes, "taken", [], locations=locations)
     assert len(taken.records()) == 1, "another's is not touched"
 
     def killed(*arguments: object) -> None:
@@ -96,9 +96,9 @@ def test_studies_in_postgresql_are_merged_into_one_there(
         patched.setattr(Path, "rename", killed)
         patched.setattr(Staging, "abandon", lambda made: None)
         with pytest.raises(SystemExit):
-            merge(tmp_path, homes, "both", [], places=places)
+            merge(tmp_path, homes, "both", [], locations=locations)
     assert load_optuna_study("both", url).study.get_trials(), "all but done"
-    study = merge(tmp_path, homes, "both", [], places=places).study
+    study = merge(tmp_path, homes, "both", [], locations=locations).study
     assert [record.values["accuracy"] for record in study.records()] == [0.4, 0.6, 0.4, 0.6]
     assert study.storage_url == url and not list(study.folder.glob("*.db")) and not (tmp_path / ".merging").exists()
 

@@ -20,8 +20,8 @@ __all__ = ["Encoder"]
 class Encoder:
     """Vectors of one space's configurations.
 
-    A number, and an option of a choice between numbers, is its coordinate in [0, 1], 1/2 where another branch was
-    taken; any other choice is 0 or 1 for each option. Hyperparameters of one name in several branches, such as each
+    A number, and an option of a choice between numbers, is its coordinate in [0, 1]; 1/2 where another branch was
+    taken. Any other choice is 0 or 1 for each option. Hyperparameters of one name in several branches, such as each
     optimizer's `lr`, share one more coordinate. After those come the logarithms of the network's parameters and FLOPs,
     of a layer's planes, the last convolution's channels and the classifier's inputs, on scales of about 1. `blocks`:
     which ones the networks were built of.

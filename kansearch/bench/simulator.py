@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kansearch.bench.problems import OBJECTIVES, Searchable
+from kansearch.bench.problems import OBJECTIVES, Benchmark
 from kansearch.engine.ask_tell import AskTell
 from kansearch.engine.proposer import Proposer
 from kansearch.space import SearchSettings, SearchSpace
@@ -60,7 +60,7 @@ class Run:
 
 
 def simulate(
-    problem: Searchable,
+    problem: Benchmark,
     settings: SearchSettings,
     device_seconds: float,
     *,
@@ -90,7 +90,7 @@ def simulate(
 class _Clock:
     """Plays back the curves of the running trials in the order of simulated time."""
 
-    def __init__(self, problem: Searchable, seed: int) -> None:
+    def __init__(self, problem: Benchmark, seed: int) -> None:
         self._problem = problem
         self._seed = seed
         self.spent = 0.0
