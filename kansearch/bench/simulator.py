@@ -8,16 +8,19 @@ arguments, same search.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from kansearch.bench.portfolio import portfolio
 from kansearch.bench.problems import OBJECTIVES, Searchable
 from kansearch.engine.ask_tell import AskTell
 from kansearch.engine.proposer import Proposer
 from kansearch.space import SearchSettings, SearchSpace
+from kansearch.study.history import WARM_START
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
@@ -28,7 +31,7 @@ __all__ = ["MemoryStudy", "Run", "hypervolume_of", "simulate"]
 class MemoryStudy(Study):
     """A study that is gone when its process is."""
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, warm_start: Mapping[str, Any] | None = None) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -36,6 +39,8 @@ class MemoryStudy(Study):
         super().__init__(
             Path(space.study), "memory", "", optuna.create_study(study_name=space.study, directions=directions)
         )
+        if warm_start:
+            self._optuna.set_user_attr(WARM_START, dict(warm_start))
         self.__dict__["space"] = space  # in place of the cached property
 
 
@@ -72,7 +77,7 @@ def simulate(
     Hypervolume counts complete trials alone, with the accuracy they would have without noise.
     """
     space = replace(problem.space(conditional), search=settings)
-    study = MemoryStudy(space)
+    study = MemoryStudy(space, portfolio(space).document())
     clock = _Clock(problem, settings.seed)
     search = AskTell(
         study,
