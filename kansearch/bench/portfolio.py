@@ -1,19 +1,19 @@
 """A portfolio: configurations that were good on recorded benchmarks, as the first proposals of a new search.
 
-From each recording but those of the search's own data set: the front of its complete runs, seeds averaged, by the
-search's objectives; of that, members evenly spread over the logarithm of the parameters; each projected into the
-search's space.
+Each recording but those of the search's own data set counts. One after the other the configuration is chosen that adds
+most hypervolume for its device-seconds, both summed over the recordings that trained it to its end, seeds averaged. So
+the first ones are those that pay at once, and none repeats what another one does. A configuration is projected into the
+search's space (`kansearch.bench.projection`) before that; those that are the same there are one.
 
-    a number                     the nearest one that the space draws, by ratio where both are positive
-    an option or a branch        the same one; where the space lacks it, the sampler proposes
-    what the space fixes         stays as it is; networks of another family are left out
-    epochs, seed                 the search's own
+A greedy portfolio over known tasks is what Auto-sklearn 2.0 starts with: Feurer et al. 2022, arXiv 2007.04074.
 """
 
 from __future__ import annotations
 
+import heapq
+import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,119 +25,86 @@ from kansearch.bench.table import CURVES, FOLDER, RecordedRun, Recording, load_r
 from kansearch.errors import InputError
 from kansearch.space import Branch, GivenSuggest, RandomSuggest, Scalar, SearchSpace, Tree
 from kansearch.space.samplers import SAMPLERS
-from kansearch.study.objectives import signed
+from kansearch.study.objectives import costs
 
 __all__ = ["Portfolio", "portfolio"]
 
 _MOST = 10
 _SHARE = 5
 """At most this many proposals, and one in so many of the search's trials."""
+_Proposal = Mapping[str, Scalar]
 
 
 @dataclass(frozen=True)
 class Portfolio:
-    """Hyperparameters to try first, in their order, and how many come from each recording."""
+    """Hyperparameters to try first, in their order, and the recordings that they were chosen on."""
 
-    proposals: tuple[Mapping[str, Scalar], ...] = ()
-    sources: Mapping[str, int] = field(default_factory=dict)
+    proposals: tuple[_Proposal, ...] = ()
+    recordings: tuple[str, ...] = field(default=())
 
     @property
     def line(self) -> str:
-        """One line that says which there are and from where; empty without any."""
+        """One line that says how many there are and from where; empty without any."""
         if not self.proposals:
             return ""
-        where = ", ".join(f"{name} ({count})" for name, count in self.sources.items())
+        noun = "configuration" if len(self.proposals) == 1 else "configurations"
+        where = " and ".join(filter(None, (", ".join(self.recordings[:-1]), self.recordings[-1])))
         return (
-            f"start: {len(self.proposals)} configurations to try first, from the fronts of recorded searches: {where}; "
-            "`search.start: none` turns them off"
+            f"start: {len(self.proposals)} {noun} to try first, the best of recorded searches on {where}; "
+            "search.start=none turns this off"
         )
 
     def document(self) -> dict[str, Any]:
-        """What a study keeps of it, as of another study's front: see `kansearch.study.history.History.warm_start`."""
+        """What a study keeps of it: see `kansearch.study.history.History.warm_start`. Empty without proposals."""
         if not self.proposals:
             return {}
-        return {"recordings": dict(self.sources), "proposals": [dict(each) for each in self.proposals]}
+        return {"recordings": list(self.recordings), "proposals": [dict(each) for each in self.proposals]}
 
 
 def portfolio(space: SearchSpace, folder: Path = FOLDER) -> Portfolio:
-    """The portfolio of a space; empty where its `search.start` or sampler wants none, or no recording has anything
-    for it."""
-    count = min(_MOST, max(1, space.search.trials // _SHARE))
+    """The portfolio of a space; empty where its `search.start` or its sampler wants none, or nothing fits it."""
     if space.search.start == "none" or SAMPLERS[space.search.sampler].exhaustive:
         return Portfolio()
-    others = [each for each in _others(space, folder) if _family(each) in _families(space.tree.get("model", {}))]
-    chosen: list[Mapping[str, Scalar]] = []
-    sources = {}
-    for place, recording in enumerate(others):
-        wanted = -(-(count - len(chosen)) // (len(others) - place))
-        new = _proposals(recording, space, wanted, [*space.enqueued, *chosen])
-        chosen += new
-        sources[recording.name] = len(new)
-    return Portfolio(tuple(chosen), {name: number for name, number in sources.items() if number})
-
-
-def _others(space: SearchSpace, folder: Path) -> Iterator[Recording]:
-    """The recordings of other data sets."""
-    for name in recordings(folder):
-        recording = load_recording(name, folder)
-        if recording.space.dataset != space.dataset:
-            yield recording
+    there = [load_recording(name, folder) for name in recordings(folder)]
+    used = [each for each in there if each.space.dataset != space.dataset and _family(each) in _families(space)]
+    tables = [table for table in (_Table(each, space) for each in used) if table.rows]
+    chosen = _chosen(tables, space, min(_MOST, max(1, space.search.trials // _SHARE)))
+    return Portfolio(tuple(chosen), tuple(table.name for table in tables) if chosen else ())
 
 
 def _family(recording: Recording) -> str:
     return str(recording.runs[0].config["model"]["family"])
 
 
-def _families(model: Tree) -> set[str]:
+def _families(space: SearchSpace) -> set[str]:
     """The families of networks that a space draws."""
-    if isinstance(model, Branch):
-        return set().union(*map(_families, model.options.values()))
-    return {str(model.get("family", "plain"))} if isinstance(model, Mapping) else set()
+    model: Tree = space.tree.get("model", {})
+    options = model.options.values() if isinstance(model, Branch) else [model]
+    return {str(each.get("family", "plain")) for each in options if isinstance(each, Mapping)}
 
 
-def _proposals(
-    recording: Recording, space: SearchSpace, count: int, before: Sequence[Mapping[str, Scalar]]
-) -> list[Mapping[str, Scalar]]:
-    """At most `count` members of a recording's front in a space, smallest first; none that is among those `before`."""
-    found: list[tuple[float, Mapping[str, Scalar]]] = []
-    for run, sizes in _front(recording, space):
-        proposal = projected(space, run.config)
-        known = [*before, *(each for _, each in found)]
-        if proposal and proposal not in known and _valid(space, proposal):
-            found.append((sizes, proposal))
-    return [found[place][1] for place in _evenly([size for size, _ in found], count)]
+class _Table:
+    """A recording as a space sees it: costs and relative device-seconds of each proposal that it trained."""
 
-
-def _front(recording: Recording, space: SearchSpace) -> list[tuple[RecordedRun, float]]:
-    """A run of each configuration of the front, with the logarithm of its parameters, smallest first. None where a
-    metric was not recorded; those that broke a constraint are left out."""
-    groups: dict[int, list[dict[str, float]]] = {}
-    first: dict[int, RecordedRun] = {}
-    for run in recording.runs:
-        if run.state == "complete":
-            groups.setdefault(run.index, []).append(_metrics(run))
-            first.setdefault(run.index, run)
-    means = {index: _means(group) for index, group in groups.items()}
-    names = [str(name) for name in space.objectives]
-    kept = {
-        index: values
-        for index, values in means.items()
-        if all(name in values for name in names)
-        and all(values.get(str(name), bound) <= bound for name, bound in space.constraints.items())
-    }
-    if not kept:
-        return []
-    import moocore
-
-    directions = {str(name): direction for name, direction in space.objectives.items()}
-    best = moocore.is_nondominated(signed(directions, list(kept.values())))
-    members = [index for index, keep in zip(kept, best, strict=True) if keep]
-    members.sort(key=lambda index: kept[index]["parameters"])
-    return [(first[index], float(np.log(kept[index]["parameters"]))) for index in members]
-
-
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    def __init__(self, recording: Recording, space: SearchSpace) -> None:
+        self.name = recording.name
+        self.proposals: dict[str, _Proposal] = {}
+        self.rows: dict[str, list[float]] = {}
+        self.seconds: dict[str, float] = {}
+        groups: dict[str, list[dict[str, float]]] = {}
+        for run in recording.runs:
+            if run.state == "complete" and (proposal := projected(space, run.config)):
+                key = json.dumps(proposal, sort_keys=True)
+                self.proposals[key] = proposal
+                groups.setdefault(key, []).append(_metrics(run))
+        objectives = {str(name): direction for name, direction in space.objectives.items()}
+        for key, rows in groups.items():
+            values = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+            known = all(name in values for name in objectives)
+            if known and all(values.get(str(name), bound) <= bound for name, bound in space.constraints.items()):
+                self.rows[key], self.seconds[key] = costs(objectives, values), values["seconds"]
+        usual = float(np.mean(list(self.seconds.values()))) if self.seconds else 1.0
+        self.seconds = {key: seconds / usual for key, seconds in self.seconds.items()}
 
 
 def _metrics(run: RecordedRun) -> dict[str, float]:
@@ -148,17 +115,38 @@ def _metrics(run: RecordedRun) -> dict[str, float]:
     return {**values, "seconds": float(run.curves["seconds"].sum()), **known}
 
 
-def _evenly(places: Sequence[float], count: int) -> list[int]:
-    """Indices of `count` ascending numbers, each nearest to one of evenly spaced ones; all where they are few."""
-    if len(places) <= count:
-        return list(range(len(places)))
-    left = set(range(len(places)))
-    for wanted in np.linspace(places[0], places[-1], count):
-        left.remove(min(left, key=lambda index: (abs(places[index] - wanted), index)))
-    return sorted(set(range(len(places))) - left)
+def _chosen(tables: Sequence[_Table], space: SearchSpace, count: int) -> list[_Proposal]:
+    """At most `count` proposals, each the one that adds most for its cost; none that is enqueued, or not valid."""
+    proposals = {key: proposal for table in tables for key, proposal in table.proposals.items() if key in table.rows}
+    fronts: list[list[list[float]]] = [[] for _ in tables]
+    chosen: list[_Proposal] = []
+    left = sorted((-_worth(tables, fronts, key), key) for key in proposals)
+    while left and len(chosen) < count:
+        _, best = heapq.heappop(left)
+        worth = _worth(tables, fronts, best)  # it was more before others were chosen, never less
+        if left and worth < -left[0][0]:
+            heapq.heappush(left, (-worth, best))
+        elif proposals[best] not in space.enqueued and _valid(space, proposals[best]):
+            chosen.append(proposals[best])
+            for table, front in zip(tables, fronts, strict=True):
+                front += [table.rows[best]] if best in table.rows else []
+    return chosen
 
 
-def _valid(space: SearchSpace, proposal: Mapping[str, Scalar]) -> bool:
+def _worth(tables: Sequence[_Table], fronts: Sequence[list[list[float]]], key: str) -> float:
+    """Hypervolume that a proposal adds for its device-seconds, where it was trained."""
+    pairs = [(table, front) for table, front in zip(tables, fronts, strict=True) if key in table.rows]
+    gain = sum(_volume([*front, table.rows[key]]) - _volume(front) for table, front in pairs)
+    return gain / sum(table.seconds[key] for table, _ in pairs)
+
+
+def _volume(points: Sequence[Sequence[float]]) -> float:
+    import moocore
+
+    return float(moocore.hypervolume(np.array(points), ref=[1.0] * len(points[0]))) if points else 0.0
+
+
+def _valid(space: SearchSpace, proposal: _Proposal) -> bool:
     """Whether its values go together; what it leaves out is drawn once."""
     try:
         space.sample(GivenSuggest(proposal, RandomSuggest(random.Random(0))))

@@ -122,7 +122,8 @@ def unable(problem: Searchable, candidate: Mapping[str, Any], conditional: bool)
 
 def _settings(candidate: Mapping[str, Any], seed: int) -> SearchSettings:
     chosen = {key: value for key, value in candidate.items() if key != "told"}
-    settings = {"sampler": "random", "scheduler": "none", "trials": _UNLIMITED, "seed": seed, **chosen}
+    base = {"sampler": "random", "scheduler": "none", "start": "none", "trials": _UNLIMITED, "seed": seed}
+    settings = {**base, **chosen}
     return SearchSettings.model_validate(settings)
 
 

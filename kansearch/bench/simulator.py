@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def simulate(
     Hypervolume counts complete trials alone, with the accuracy they would have without noise.
     """
     space = replace(problem.space(conditional), search=settings)
-    study = MemoryStudy(space, portfolio(space).document())
+    study = MemoryStudy(space, _start(problem, conditional, settings.model_copy(update={"seed": 0})))
     clock = _Clock(problem, settings.seed)
     search = AskTell(
         study,
@@ -89,6 +90,12 @@ def simulate(
     )
     clock.run(search, device_seconds)
     return Run(study.records(), clock.seconds, clock.hypervolumes)
+
+
+@cache
+def _start(problem: Searchable, conditional: bool, settings: SearchSettings) -> Mapping[str, Any]:
+    """The same start for each seed."""
+    return portfolio(replace(problem.space(conditional), search=settings)).document()
 
 
 class _Clock:

@@ -39,6 +39,9 @@ class Candidates(Protocol):
     def vary(self, known: Hyperparameters, rng: np.random.Generator) -> Hyperparameters:
         """Draw one to three hyperparameters of a known configuration anew, and what depends on them."""
 
+    def whole(self, params: Hyperparameters) -> bool:
+        """Whether these are all hyperparameters of a configuration. A trial that runs may go on to ask for more."""
+
 
 class SpaceCandidates:
     """Candidates of a search space."""
@@ -54,6 +57,10 @@ class SpaceCandidates:
     def vary(self, known: Hyperparameters, rng: np.random.Generator) -> Hyperparameters:
         """Draw one to three hyperparameters of a known configuration anew, and what depends on them."""
         return self._drawn(_some_left_out(known, list(known), rng), rng)
+
+    def whole(self, params: Hyperparameters) -> bool:
+        """A search draws configurations whole."""
+        return True
 
     def _drawn(self, given: Mapping[str, Scalar], rng: np.random.Generator) -> Hyperparameters:
         places = dict(zip(self.distributions, rng.random(len(self.distributions)).tolist(), strict=True))
@@ -74,7 +81,8 @@ class SeenCandidates:
         for trial in trials:
             known |= trial.distributions
         self.distributions: Mapping[str, Distribution] = {name: _ours(known[name]) for name in sorted(known)}
-        self._seen = [trial.params for trial in trials if trial.params]
+        self._seen = [trial.params for trial in trials if trial.params and trial.state.is_finished()]
+        self._wholes = {frozenset(params) for params in self._seen}
         self._deciding = {name for name in known if self._decides(name)}
 
     def draw(self, rng: np.random.Generator) -> Hyperparameters:
@@ -87,6 +95,10 @@ class SeenCandidates:
         free = [name for name in known if name not in self._deciding]
         left = _some_left_out(known, free, rng)
         return self._redrawn(known, [name for name in free if name not in left], rng)
+
+    def whole(self, params: Hyperparameters) -> bool:
+        """Whether a finished trial has the same hyperparameters."""
+        return frozenset(params) in self._wholes
 
     def _redrawn(self, params: Hyperparameters, names: Sequence[str], rng: np.random.Generator) -> Hyperparameters:
         places = UnitSuggest(dict(zip(names, rng.random(len(names)).tolist(), strict=True)))

@@ -38,15 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNGS", "Axis", "FrontSampler", "Measure"]
 
-import os
-
 _Floats = NDArray[np.float64]
-_FRESH = int(os.environ.get("FRESH", 8))
-_FIRST = int(os.environ.get("FIRST", 8))
-_KEPT = int(os.environ.get("KEPT", 20))
-SMOOTH = float(os.environ.get("SMOOTH", "0"))
-"""Candidates of either kind that a proposal draws anew; times that many before the first one; proposals that each of
-them is kept for."""
+_FRESH, _FIRST, _KEPT = 4, 16, 40
+"""Candidates of either kind that a proposal draws; times that many before the first one; proposals that each is kept
+for."""
 _BOXES = 2000
 _LEAST_SPREAD = 1e-3
 
@@ -126,7 +121,7 @@ class FrontSampler(BaseSampler):
         trials = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number]
         candidates = self._candidates or SeenCandidates(trials)
         observed = self._observations(study, candidates)
-        observed.update(trials)
+        observed.update([each for each in trials if each.state.is_finished() or candidates.whole(each.params)])
         if observed.count < self._startup:
             return {}
         self._draw(observed, candidates)
@@ -159,10 +154,9 @@ class FrontSampler(BaseSampler):
         pool = [each for each in (*self._drawn, *self._varied) if not observed.tried(each.params)]
         if not pool:
             return {}
-        running = observed.running()
         if observed.unknown:
             self._forest.fit(*observed.table(), self._rng)
-        points = np.concatenate([self._done(observed), self._expected(observed, running)])
+        points = np.concatenate([observed.complete()[1], self._expected(observed, observed.running())])
         gains = expected_gain(self._beliefs(observed, [each.vector for each in pool]), *_boxes(points))
         best = pool[int(gains.argmax())]
         return dict(best.params)
@@ -184,13 +178,6 @@ class FrontSampler(BaseSampler):
         if not vectors:
             return np.zeros((0, len(observed.known) + len(observed.unknown)))
         return np.stack([each.median for each in self._beliefs(observed, vectors)], axis=1)
-
-    def _done(self, observed: Observations) -> _Floats:
-        vectors, costs = observed.complete()
-        if not vectors or not SMOOTH:
-            return costs
-        exp = self._expected(observed, vectors)
-        return np.exp((1 - SMOOTH) * np.log(np.maximum(costs, 1e-4)) + SMOOTH * np.log(np.maximum(exp, 1e-4)))
 
 
 def _axis(direction: str) -> Axis:

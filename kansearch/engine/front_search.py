@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kansearch.engine.halving import values_at
 from kansearch.errors import InputError
-from kansearch.space import Direction, GivenSuggest, Scalar, SearchSpace
+from kansearch.space import Direction, GivenSuggest, SearchSpace
 from kansearch.space.metrics import METRICS
 from kansearch.space.samplers import Sizes
 from kansearch.space.unit import UnitSuggest
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
+from trials.config import TrialConfig
 
 if TYPE_CHECKING:
     from kansearch.engine.candidates import Hyperparameters
@@ -24,6 +25,7 @@ __all__ = ["RUNGS", "front_sampler", "rungs_of"]
 RUNGS = "front:rungs"
 """Attribute of a trial: [share of its training, values of all objectives then] for each time that it was measured."""
 _BETWEEN_RUNGS = 3
+_REMEMBERED = 1000
 
 
 def front_sampler(space: SearchSpace, seed: int, sizes: Sizes) -> FrontSampler:
@@ -79,18 +81,25 @@ class _Measure:
         self._space, self._sizes = space, sizes
         self._exact = [str(name) for name in space.objectives if METRICS[name].exact]
         self._bounds = {str(name): bound for name, bound in space.constraints.items()}
-        self._counted = lru_cache(maxsize=10_000)(self._count)
+        self._names = sorted({*self._exact, *self._bounds})
+        self._known: dict[str, Mapping[str, float] | None] = {}
 
     def __call__(self, params: Hyperparameters) -> Sequence[float] | None:
-        return self._counted(tuple(params.items()))
-
-    def _count(self, items: tuple[tuple[str, Scalar], ...]) -> Sequence[float] | None:
         try:
-            config = self._space.sample(GivenSuggest(dict(items), UnitSuggest({})))
+            config = self._space.sample(GivenSuggest(params, UnitSuggest({})))
         except InputError:
             return None
-        names = {*self._exact, *self._bounds}
-        sizes = self._sizes(config, names) if names else {}
+        sizes = self._counted(config) if self._names else {}
         if sizes is None or any(sizes[name] > bound for name, bound in self._bounds.items()):
             return None
         return [sizes[name] for name in self._exact]
+
+    def _counted(self, config: TrialConfig) -> Mapping[str, float] | None:
+        """Networks of the same sizes are counted once: those that differ in what has no part in a count."""
+        exact = all(METRICS[name].exact for name in self._names)
+        key = config.model.model_dump_json() if exact else config.model_dump_json()
+        if key not in self._known:
+            if len(self._known) == _REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[key] = self._sizes(config, self._names)
+        return self._known[key]

@@ -57,7 +57,8 @@ def sampler_problem(space: SearchSpace) -> str | None:
     record = SAMPLERS[sampler]
     branch = None if record.branches else _first_branch(space.tree, "")
     if branch is not None:
-        others = " or ".join(name for name, each in SAMPLERS.items() if each.branches)
+        *some, last = (name for name, each in SAMPLERS.items() if each.branches)
+        others = f"{', '.join(some)} or {last}"
         return f"{sampler} needs the same hyperparameters in every trial, but {branch} has branches; use {others}"
     return record.problem(space)
 
