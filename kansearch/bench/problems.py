@@ -86,6 +86,9 @@ def _straight(size: float) -> float:
 class Searchable(Protocol):
     """A problem for a simulated search: one of this module, or `kansearch.bench.recorded.RecordedProblem`."""
 
+    def __hash__(self) -> int:
+        """The same problem has the same hash."""
+
     @property
     def name(self) -> str:
         """The name by which it is chosen."""

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from kansearch.engine.candidates import Hyperparameters, SpaceCandidates
 from kansearch.engine.halving import values_at
+from kansearch.engine.observations import RUNGS, Axis
 from kansearch.errors import InputError
 from kansearch.space import Direction, GivenSuggest, SearchSpace
 from kansearch.space.metrics import METRICS
@@ -17,20 +19,16 @@ from kansearch.study.records import TrialRecord
 from trials.config import TrialConfig
 
 if TYPE_CHECKING:
-    from kansearch.engine.candidates import Hyperparameters
-    from kansearch.engine.front_sampler import Axis, FrontSampler
+    from kansearch.engine.front_sampler import FrontSampler
 
 __all__ = ["RUNGS", "front_sampler", "rungs_of"]
 
-RUNGS = "front:rungs"
-"""Attribute of a trial: [share of its training, values of all objectives then] for each time that it was measured."""
 _BETWEEN_RUNGS = 3
 _REMEMBERED = 1000
 
 
 def front_sampler(space: SearchSpace, seed: int, sizes: Sizes) -> FrontSampler:
     """The front sampler of a space. Without its own share of random proposals: `Proposer` draws those."""
-    from kansearch.engine.candidates import SpaceCandidates
     from kansearch.engine.front_sampler import FrontSampler
 
     objectives = [str(name) for name in space.objectives]
@@ -63,8 +61,6 @@ def _measured_at(epochs: int) -> Iterator[int]:
 
 
 def _axis(name: str, direction: Direction) -> Axis:
-    from kansearch.engine.front_sampler import Axis
-
     natural = (direction == "maximize") == METRICS[name].maximize
     return Axis(partial(_cost, name, direction), natural and not METRICS[name].logarithmic)
 

@@ -86,8 +86,11 @@ class Proposer:
         )
         trials = study.optuna_trials(numbers)
         if SAMPLERS[study.space.search.sampler].rungs:
-            known = {record.number: record for record in records}
-            trials = [_with_rungs(trial, known[trial.number], study.objectives) for trial in trials]
+            known = {record.number: record for record in records if record.state != "infeasible"}
+            trials = [
+                _with_rungs(trial, known[trial.number], study.objectives) if trial.number in known else trial
+                for trial in trials
+            ]
         proposer = cls(study.space, trials, study.priors(), len(records), feasibility)
         for key, value in study.sequence.items():
             proposer._storage.set_study_system_attr(proposer._study_id, key, value)
