@@ -86,6 +86,7 @@ search: {start: portfolio, trials: 2}
     [
         (OWN, ["search.start=none"]),
         (OWN, ["search.sampler=grid"]),
+        (OWN, ["search.sampler=random"]),
         (OWN.replace("{depth: {int: [2, 3]}, basis: rbf}", "{family: vgg, width: {int: [4, 8]}}"), []),
     ],
 )

@@ -14,7 +14,7 @@ import heapq
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Portfolio:
     """Hyperparameters to try first, in their order, and the recordings that they were chosen on."""
 
     proposals: tuple[_Proposal, ...] = ()
-    recordings: tuple[str, ...] = field(default=())
+    recordings: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
@@ -62,8 +62,9 @@ class Portfolio:
 
 
 def portfolio(space: SearchSpace, folder: Path = FOLDER) -> Portfolio:
-    """The portfolio of a space; empty where its `search.start` or its sampler wants none, or nothing fits it."""
-    if space.search.start == "none" or SAMPLERS[space.search.sampler].exhaustive:
+    """The portfolio of a space; empty where its `search.start` wants none, its sampler does not learn, or nothing fits
+    it."""
+    if space.search.start == "none" or not SAMPLERS[space.search.sampler].learns:
         return Portfolio()
     there = [load_recording(name, folder) for name in recordings(folder)]
     used = [each for each in there if each.space.dataset != space.dataset and _family(each) in _families(space)]

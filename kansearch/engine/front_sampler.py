@@ -150,7 +150,7 @@ class FrontSampler(BaseSampler):
                     kept.append(_Candidate(params, vector))
 
     def _best(self, observed: Observations) -> dict[str, Any]:
-        """The hyperparameters of the best candidate, which is none any more."""
+        """The hyperparameters of the candidate that promises most; empty where there is none."""
         pool = [each for each in (*self._drawn, *self._varied) if not observed.tried(each.params)]
         if not pool:
             return {}
@@ -158,8 +158,7 @@ class FrontSampler(BaseSampler):
             self._forest.fit(*observed.table(), self._rng)
         points = np.concatenate([observed.complete()[1], self._expected(observed, observed.running())])
         gains = expected_gain(self._beliefs(observed, [each.vector for each in pool]), *_boxes(points))
-        best = pool[int(gains.argmax())]
-        return dict(best.params)
+        return dict(pool[int(gains.argmax())].params)
 
     def _beliefs(self, observed: Observations, vectors: Sequence[tuple[float, ...]]) -> list[Belief]:
         """What is known or predicted of configurations, one for each objective."""

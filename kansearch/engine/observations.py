@@ -78,9 +78,8 @@ class Observations:
     def vector(self, params: Hyperparameters) -> tuple[float, ...] | None:
         """Coordinates of a configuration, and the costs that are known of it; None where it must not run."""
         values = self._measure(params)
-        return None if values is None else self._vector(params, values)
-
-    def _vector(self, params: Hyperparameters, values: Sequence[float]) -> tuple[float, ...]:
+        if values is None:
+            return None
         known = (self._axes[place].cost(value) for place, value in zip(self.known, values, strict=True))
         return (*self.coordinates.of(params), *known)
 
@@ -105,7 +104,7 @@ class Observations:
 
     def table(self) -> tuple[_Floats, _Floats]:
         """Rows to learn from: vectors with the logarithm of the share of training (R, D + 1), and what the objectives
-        that are not known were then (R, U), as `predicted` wants it."""
+        that are not known were then (R, U): their costs, or the logarithms of those."""
         pairs = [(each, rung) for each in self._trials for rung in each.rungs]
         rows = np.array([(*each.vector, rung[0]) for each, rung in pairs])
         costs = (np.array([rung[1:] for _, rung in pairs]) - self._low) / (self._high - self._low)
@@ -161,7 +160,11 @@ class Observations:
             rungs = [(0.0, *[math.inf] * len(self._axes))]
         if ended and (not rungs or (infeasible and final is None)):
             return None
-        vector = self.vector(trial.params)
+        if rungs and trial.state.name != "FAIL":  # what is known was measured too
+            known = (rungs[-1][1 + place] for place in self.known)
+            vector: tuple[float, ...] | None = (*self.coordinates.of(trial.params), *known)
+        else:
+            vector = self.vector(trial.params)
         if vector is None:
             return None
         return _Seen(trial.params, vector, rungs, None if infeasible else final, not ended)

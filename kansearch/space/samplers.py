@@ -49,6 +49,8 @@ class SamplerRecord:
     """Whether it learns from what trials measured before their end."""
     exhaustive: bool
     """Whether it runs each configuration of the space once, whatever it is told."""
+    learns: bool = True
+    """Whether what trials measured changes what it proposes."""
 
 
 def sampler_problem(space: SearchSpace) -> str | None:
@@ -190,6 +192,7 @@ SAMPLERS: dict[SamplerName, SamplerRecord] = {
         problem=_no_problem,
         window=0,
         exhaustive=False,
+        learns=False,
     ),
     "nsga2": SamplerRecord(
         build=_nsga2,
@@ -218,6 +221,7 @@ SAMPLERS: dict[SamplerName, SamplerRecord] = {
         problem=_no_problem,
         window=None,
         exhaustive=False,
+        learns=False,
     ),
     "grid": SamplerRecord(
         build=_grid,
@@ -225,6 +229,7 @@ SAMPLERS: dict[SamplerName, SamplerRecord] = {
         problem=_grid_problem,
         window=None,
         exhaustive=True,
+        learns=False,
     ),
 }
 """The record of each sampler that the schema accepts."""

@@ -92,7 +92,7 @@ class SearchSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     sampler: SamplerName = Field(
-        default="tpe",
+        default="front",
         description="who proposes; tpe and front learn from the trials, and front knows sizes before training",
     )
     scheduler: SchedulerName = Field(
@@ -146,8 +146,9 @@ class SearchSettings(BaseModel):
         default=10, ge=1, description="trials drawn at random before tpe, front or gp begins to learn"
     )
     start: StartName = Field(
-        default="none",
-        description="what is tried first, after enqueue: portfolio, what was good on recorded data sets; none, nothing",
+        default="portfolio",
+        description="what is tried first, after enqueue: portfolio, what was good on other, recorded data sets, if the "
+        "sampler learns; none, nothing",
     )
     random_share: float | None = Field(
         default=None,
