@@ -35,7 +35,7 @@ from trials.data.files import LAYOUTS, locate
 from trials.data.idx import read_idx
 from trials.data.mnist import EMNIST
 from trials.data.splits import load_test, load_training
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 CPU = torch.device("cpu")
 

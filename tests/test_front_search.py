@@ -16,8 +16,9 @@ from kansearch.engine.front_search import RUNGS, front_sampler, rungs_of
 from kansearch.engine.proposer import Proposer
 from kansearch.space import SearchSettings, SearchSpace, parse_space
 from kansearch.study.records import TrialRecord
+from kansearch.study.stored_config import StoredConfig
 from trials.config import TrialConfig
-from trials.run import measure
+from trials.training import measure
 
 NOISY = next(problem for problem in PROBLEMS if problem.name == "noisy")
 SPACE = """
@@ -35,8 +36,10 @@ search: {sampler: front, scheduler: halving, startup_trials: 4, random_share: 0.
 """
 
 
-def result(epoch: int, config: Mapping[str, Any], sizes: Mapping[str, float]) -> dict[str, Any]:
-    accuracy = 1 - (0.1 + abs(config["optimizer"]["lr"] - 0.01)) * (1 + 1 / epoch) / config["model"]["width"] ** 0.3
+def result(epoch: int, config: TrialConfig, sizes: Mapping[str, float]) -> dict[str, Any]:
+    document = config.model_dump()
+    away = abs(document["optimizer"]["lr"] - 0.01)
+    accuracy = 1 - (0.1 + away) * (1 + 1 / epoch) / document["model"]["width"] ** 0.3
     same = {"train_loss": 1.0, "validation_loss": 1.0, "seconds": 1.0, "images_per_second": 1.0, "learning_rate": 0.1}
     return {"epoch": epoch, "accuracy": accuracy, **same, **sizes}
 
@@ -48,7 +51,7 @@ def searched(space: SearchSpace, trials: int) -> tuple[MemoryStudy, AskTell]:
     while len(study.records()) < trials:
         assignment = search.ask()
         assert assignment is not None
-        sizes = measure(TrialConfig.model_validate(dict(assignment.config)), ["parameters", "flops"])
+        sizes = measure(assignment.config, ["parameters", "flops"])
         for epoch in range(1, 10):
             if search.tell(assignment.number, [result(epoch, assignment.config, sizes)]):
                 break
@@ -70,14 +73,14 @@ def test_a_resumed_search_knows_what_the_killed_one_knew() -> None:
     assert [(each.params, each.values, each.user_attrs) for each in live] == [
         (each.params, each.values, each.user_attrs) for each in again
     ]
-    stopped = [trial for trial in again if trial.state.name == "PRUNED" and trial.user_attrs[RUNGS]]
+    stopped = [trial for trial in again if trial.state.name == "PRUNED" and trial.user_attrs.get(RUNGS)]
     assert stopped, "what a stopped trial measured is kept"
 
 
 def test_rungs_are_shares_of_the_training_with_all_objectives() -> None:
-    config = {"epochs": 9, "model": {"width": 4}, "optimizer": {"lr": 0.01}}
+    config = TrialConfig.model_validate({"data": {"dataset": "digits"}, "epochs": 9})
     curve = [result(epoch, config, {"parameters": 100, "flops": 200}) for epoch in range(1, 6)]
-    record = TrialRecord(0, "pruned", config=config, curve=curve)
+    record = TrialRecord(0, "pruned", stored=StoredConfig(config.model_dump(mode="json")), curve=curve)
     found = rungs_of(record, {"accuracy": "maximize", "seconds": "minimize", "flops": "minimize"})
     assert [share for share, _ in found] == pytest.approx([1 / 9, 3 / 9, 5 / 9])
     assert found[1][1] == [curve[2]["accuracy"], 3.0, 200.0]
@@ -97,7 +100,7 @@ def test_networks_of_one_size_are_counted_once() -> None:
 
 
 def test_sizes_are_those_of_the_networks_that_are_built() -> None:
-    space = parse_space(SPACE, "my.yaml")
+    space = parse_space(SPACE, "my.yaml", ["constraints.parameters=100_000"])
     sampler = front_sampler(space, 0, Feasibility({}).sizes)
     params = {
         "model.depth": 2,

@@ -14,8 +14,8 @@ from kansearch.space import load_source, parse_space
 from kansearch.study.lock import driver_lock, reader_lock
 from kansearch.study.seeds import SeedStore
 from kansearch.study.study import Study
+from kansearch.tracking.client import experiment_name
 from kansearch.tracking.confirming import CONFIRMED_TAG
-from kansearch.tracking.store import experiment_name
 from tests.chaos.mlflow import disagreements
 from tests.commandline import Command, kansearch_fixture, one_line
 from tests.helpers import SMALL_SPACE, succeed
@@ -136,7 +136,7 @@ def _confirmed(study: Study) -> str:
 
 def _kan_of_the_front(study: Study) -> str:
     kept = sorted(int(path.parent.name) for path in study.folder.glob("trials/*/model.safetensors"))
-    kans = [number for number in kept if study.record(number).config["model"]["basis"]["name"] != "none"]
+    kans = [number for number in kept if study.record(number).config.model.basis.name != "none"]
     assert kans, "of eight trials, half of which are KANs, the front has one"
     return str(kans[0])
 

@@ -8,22 +8,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kansearch.report.front_plot import basis_colours
+from kansearch.report.front_plot import COLOURS, MARKERS
 from kansearch.report.palette import _KNOWN
 from kansearch.report.svg import SHAPES
-from trials.compress.channels import cut_channels, narrow_network, prune_channels
-from trials.compress.choose import choose_fast
-from trials.compress.prune import network_edges, prune_edges
-from trials.compress.quantize import dequantize, quantize
 from trials.config import BasisConfig, TrialConfig
 from trials.config.basis import CONTROLS, expands, is_control
 from trials.data.shape import DataShape
-from trials.inspection import inspect_network
 from trials.kan import BASES, ChannelActivation, GroupRational, PowerLayer, SplineActivation
+from trials.measure.sizes import measure
 from trials.models import build_model
 from trials.models.layers import build_block
-from trials.run import run_trial
-from trials.sizes import measure
+from trials.saved.compress.channels import cut_channels, narrow_network, prune_channels
+from trials.saved.compress.choose import choose_fast
+from trials.saved.compress.prune import network_edges, prune_edges
+from trials.saved.compress.quantize import dequantize, quantize
+from trials.saved.inspection import inspect_network
+from trials.training.run import run_trial
 
 NAMES = sorted(
     name
@@ -218,7 +218,8 @@ def test_every_basis_has_a_mark_and_a_colour_of_its_own() -> None:
     assert _KNOWN.keys() == names
     shapes = [series.shape for series in _KNOWN.values()]
     assert len(set(shapes)) == len(shapes) and set(shapes) <= SHAPES.keys()
-    assert len(set(basis_colours(names).values())) == len(names)
+    assert set(shapes) <= MARKERS.keys() and len(set(map(str, MARKERS.values()))) == len(MARKERS)
+    assert {series.colour for series in _KNOWN.values()} == COLOURS.keys()
 
 
 def test_a_spline_activation_is_a_spline_activation_in_every_place() -> None:

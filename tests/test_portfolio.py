@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -23,6 +22,7 @@ from kansearch.commands.common import first_trials
 from kansearch.engine.ask_tell import AskTell
 from kansearch.space import GivenSuggest, RandomSuggest, SearchSpace, find_space, load_space, parse_space
 from kansearch.space.points import held
+from trials.config import TrialConfig
 
 SHIPPED = sorted(path.stem for path in Path("search_spaces").glob("*.yaml"))
 
@@ -62,14 +62,14 @@ def test_ten_proposals_reach_more_than_ten_at_random_on_a_data_set_that_they_do_
     problem = RecordedProblem("mnist")
     space = replace(problem.space(True), search=shipped("fashion_mnist_front").search)
 
-    def reached(configs: list[dict[str, Any]]) -> float:
+    def reached(configs: list[TrialConfig]) -> float:
         last = [problem.curve(config)[-1] for config in configs]
         return hypervolume_of([{name: each[name] for name in ("accuracy", "parameters")} for each in last])
 
     rng = random.Random(0)
     chosen = [space.sample(GivenSuggest(each, RandomSuggest(rng))) for each in portfolio(space).proposals]
     drawn = [space.sample(RandomSuggest(rng)) for _ in range(10)]
-    best, usual = (reached([each.model_dump(mode="json") for each in configs]) for configs in (chosen, drawn))
+    best, usual = (reached(configs) for configs in (chosen, drawn))
     assert len(chosen) == 10 and best > usual + 0.02
 
 
@@ -144,7 +144,7 @@ def test_what_is_enqueued_goes_first_then_the_portfolio_then_the_sampler() -> No
     study = MemoryStudy(space, start.document())
     search = AskTell(study, 10, lambda: False, lambda record: None)
     asked = [search.ask() for _ in range(8)]
-    assert all(asked) and asked[0] is not None and asked[0].config["model"]["width"] == 7
+    assert all(asked) and asked[0] is not None and asked[0].config.model.width == 7
     held = [trial.params for trial in study.optuna_trials()]
     for params, proposal in zip(held[1:], start.proposals, strict=False):
         assert params.items() >= proposal.items()

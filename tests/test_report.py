@@ -19,9 +19,10 @@ from kansearch.bench.simulator import MemoryStudy, _Clock
 from kansearch.commands import looking
 from kansearch.engine.ask_tell import AskTell
 from kansearch.report.bases import basis_table
-from kansearch.report.data import Reference, StudyData, Trial, axis_name, read_study
+from kansearch.report.data import StudyData, Trial, read_study
 from kansearch.report.failures import failure_groups
 from kansearch.report.front import front_plot
+from kansearch.report.geometry import Reference, axis_name
 from kansearch.report.html import render
 from kansearch.report.importance import importances
 from kansearch.report.progress import hypervolumes
@@ -31,6 +32,7 @@ from kansearch.report.writer import ReportWriter
 from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.front import hypervolume
 from kansearch.study.records import TrialRecord
+from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_study import epoch
@@ -164,11 +166,14 @@ def made(trials: Sequence[Trial], **more: Any) -> StudyData:
 def record(
     number: int, accuracy: float, parameters: float, basis: str = "none", state: Any = "complete"
 ) -> TrialRecord:
-    config = {
+    document = {
+        "data": {"dataset": "digits"},
         "model": {"family": "plain", "basis": {"name": basis}, "depth": 1, "width": 2, "bottleneck": None},
         "optimizer": {"name": "adamw"},
     }
-    return TrialRecord(number, state, values={"accuracy": accuracy, "parameters": parameters}, config=config)
+    return TrialRecord(
+        number, state, values={"accuracy": accuracy, "parameters": parameters}, stored=StoredConfig(document)
+    )
 
 
 def ran(number: int, began: float, ended: float | None, state: Any = "complete") -> Trial:

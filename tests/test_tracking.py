@@ -16,8 +16,8 @@ from kansearch.space import parse_space
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.study import Study
 from kansearch.study.usage import Usage
-from kansearch.tracking.client import flatten
-from kansearch.tracking.store import MlflowStore, experiment_name
+from kansearch.tracking.client import experiment_name, flatten
+from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
 from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_study import epoch
@@ -84,7 +84,7 @@ def test_each_state_has_its_status_reason_and_curve(tmp_path: Path) -> None:
     assert {run.data.tags.get("mlflow.parentRunId") for key, run in runs.items() if key} == {runs[None].info.run_id}
     assert runs["0"].data.metrics["accuracy"] == 0.4
     assert runs["0"].data.metrics["best_accuracy"] == 0.4
-    assert runs["0"].data.params["model.basis.name"] == study.record(0).config["model"]["basis"]["name"]
+    assert runs["0"].data.params["model.basis.name"] == study.record(0).config.model.basis.name
     assert runs["0"].info.run_name.startswith("00000 ")
     front = front_of(study.records(), study.objectives)
     assert runs[None].data.metrics["hypervolume"] == pytest.approx(hypervolume(front, study.objectives))

@@ -24,6 +24,7 @@ from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.history import WARM_START
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
+from kansearch.study.storage import Opened
 from kansearch.study.study import Study
 
 __all__ = ["MemoryStudy", "Run", "hypervolume_of", "simulate"]
@@ -36,12 +37,12 @@ class MemoryStudy(Study):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = optuna.storages.InMemoryStorage()
         directions = list(space.objectives.values())
-        super().__init__(
-            Path(space.study), "memory", "", optuna.create_study(study_name=space.study, directions=directions)
-        )
+        study = optuna.create_study(study_name=space.study, storage=storage, directions=directions)
+        super().__init__(Path(space.study), "memory", "", Opened(study, storage))
         if warm_start:
-            self._optuna.set_user_attr(WARM_START, dict(warm_start))
+            study.set_user_attr(WARM_START, dict(warm_start))
         self.__dict__["space"] = space  # in place of the cached property
 
 

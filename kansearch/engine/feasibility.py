@@ -29,7 +29,7 @@ class Feasibility:
 
     def sizes(self, config: TrialConfig, names: Collection[str]) -> Mapping[str, float] | None:
         """The named sizes of the configuration's network; None where it cannot be built."""
-        from trials.run import measure
+        from trials.training import measure
 
         try:
             return measure(config, names, threads=self._threads, data_dir=self._data_dir)

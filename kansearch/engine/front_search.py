@@ -11,12 +11,12 @@ from kansearch.engine.halving import values_at
 from kansearch.engine.observations import RUNGS, Axis
 from kansearch.errors import InputError
 from kansearch.space import Direction, GivenSuggest, SearchSpace
-from kansearch.space.metrics import METRICS
 from kansearch.space.samplers import Sizes
 from kansearch.space.unit import UnitSuggest
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
 from trials.config import TrialConfig
+from trials.metrics import METRICS
 
 if TYPE_CHECKING:
     from kansearch.engine.front_sampler import FrontSampler
@@ -45,7 +45,7 @@ def front_sampler(space: SearchSpace, seed: int, sizes: Sizes) -> FrontSampler:
 
 def rungs_of(record: TrialRecord, objectives: Mapping[str, Direction]) -> list[tuple[float, list[float]]]:
     """The attribute `RUNGS` of a trial: after 1, 3, 9, ... epochs, and at its end."""
-    epochs = int(record.config["epochs"])
+    epochs = record.stored.epochs
     return [
         (epoch / epochs, list(values_at(record, epoch, objectives).values())) for epoch in _measured_at(record.epochs)
     ]

@@ -8,14 +8,15 @@ from typing import Any
 from kansearch.errors import KansearchError
 from kansearch.report.bases import basis_plots, basis_table, quality_objective
 from kansearch.report.confirmation import confirmation
-from kansearch.report.data import StudyData, axis_name, is_logarithmic
+from kansearch.report.data import StudyData
 from kansearch.report.failures import failure_groups
-from kansearch.report.front import front_plots, hidden, legend
+from kansearch.report.front import front_plots, legend
+from kansearch.report.geometry import axis_name, is_logarithmic
 from kansearch.report.hyperparameters import panels
 from kansearch.report.importance import MOST_TRIALS, importances
 from kansearch.report.importance_plot import importance_plot, no_importances
 from kansearch.report.parallel import SHADES, parallel_plot
-from kansearch.report.progress import curve_metric, curves_plot, progress_plots
+from kansearch.report.progress import curves_plot, progress_plots
 from kansearch.report.provenance import provenance
 from kansearch.report.summary import summary
 from kansearch.report.svg import shape_definitions
@@ -23,6 +24,7 @@ from kansearch.report.timeline import STATES, timeline, timeline_plot
 from kansearch.study.figures import describe, number
 from kansearch.study.records import TrialRecord
 from trials.files import write_whole
+from trials.metrics import main_metric
 
 __all__ = ["render", "write_html"]
 
@@ -67,7 +69,7 @@ def render(data: StudyData) -> str:
 
 def _front(data: StudyData) -> dict[str, Any]:
     first, *others = front_plots(data)
-    across, up = data.axes
+    across, up = data.geometry.axes
     return {
         "plot": first,
         "others": others,
@@ -77,14 +79,14 @@ def _front(data: StudyData) -> dict[str, Any]:
             (
                 record.number,
                 [number(name, record.values[name]) for name in data.objectives],
-                describe(record.config),
+                describe(record.stored),
                 record is data.knee,
                 _from(record) if data.sources else "",
             )
             for record in data.front
         ],
         "logarithmic": is_logarithmic(across),
-        "outside": hidden(data, up),
+        "outside": data.geometry.hidden(up),
         "references": data.references,
     }
 
@@ -95,7 +97,7 @@ def _from(record: TrialRecord) -> str:
 
 
 def _curves(data: StudyData) -> dict[str, Any]:
-    return {"curves": curves_plot(data), "curve_metric": axis_name(curve_metric(data))}
+    return {"curves": curves_plot(data), "curve_metric": axis_name(main_metric(data.objectives))}
 
 
 def _explained(data: StudyData) -> dict[str, Any]:

@@ -17,24 +17,21 @@ from kansearch.study.figures import describe
 from kansearch.study.spread import LEAST_SEEDS
 from trials.config.basis import is_control
 from trials.files import write_whole
+from trials.metrics import METRICS, ON_TEST, ON_VALIDATION, TEST_PREFIX, is_dense
 
 __all__ = ["card", "no_interval", "write_card"]
 
-_FIGURES = {
-    "accuracy": "accuracy",
+_OTHERS = {
     "top5_accuracy": "top-5 accuracy",
-    "mean_iou": "mean IoU",
     "dice": "Dice",
     "precision": "precision, macro",
     "recall": "recall, macro",
     "f1": "F1, macro",
     "roc_auc_ovo": "ROC AUC, one against one",
     "roc_auc_ovr": "ROC AUC, one against the rest",
-    "loss": "cross-entropy (nats)",
     "calibration_error": "expected calibration error, 15 bins",
-    "validation_accuracy": "accuracy on the validation part",
-    "validation_mean_iou": "mean IoU on the validation part",
 }
+"""Figures of the test split that are no metrics of a search."""
 _CONTROLS = {
     "none": "a plain network",
     "spline_activation": "a plain network with spline activations, a control",
@@ -61,7 +58,7 @@ def card(retraining: Retraining, metrics: Mapping[str, Any], classes: Sequence[s
     """The text, in Markdown."""
     config = retraining.config
     sections = {
-        f"{config.data.dataset}: {describe(config.model_dump(mode='json'))}": _what(retraining, metrics),
+        f"{config.data.dataset}: {describe(config)}": _what(retraining, metrics),
         "Figures": _figures(metrics),
         "Classes": _classes(metrics["runs"], classes),
         "Speed and hardware": _speed(metrics["runs"]),
@@ -83,7 +80,7 @@ def _what(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]:
     config, source = retraining.config, retraining.source
     basis = config.model.basis.name
     kind = _CONTROLS[basis] if is_control(basis) else f"a KAN of basis `{basis}`"
-    task = "classifies each pixel" if "mean_iou" in metrics else "classifies samples"
+    task = "classifies each pixel" if is_dense(metrics) else "classifies samples"
     yield (
         f"A network that {task} of `{config.data.dataset}`: {kind} of family `{config.model.family}`, "
         f"{metrics['parameters']:,} trainable parameters, {metrics['flops']:,} FLOPs a sample, "
@@ -106,7 +103,7 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
     columns += ["seeds"] if seeds > 1 else []
     yield f"| {' | '.join(columns)} |"
     yield "|---" * len(columns) + "|"
-    for name, words in _FIGURES.items():
+    for name, words in _words():
         if metrics.get(name) is None:
             continue
         row = [words, f"{metrics[name]:.4f}", *([f"± {interval[name]:.4f}"] if interval else [])]
@@ -120,6 +117,15 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"interval of {metrics['images']:,} samples), which an interval over seeds does not hold."
         )
     yield "\n![training curves](curves.png)\n![confusion matrix](confusion.png)"
+
+
+def _words() -> Iterator[tuple[str, str]]:
+    """Names of figures, and how a table of the test split writes them."""
+    for name, on_test in ON_TEST.items():
+        yield on_test.removeprefix(TEST_PREFIX), str(METRICS[name].test_label).removeprefix("test ")
+    yield from _OTHERS.items()
+    for name, validated in ON_VALIDATION.items():
+        yield validated, METRICS[name].label
 
 
 def _classes(runs: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Iterator[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kansearch.seeds.retraining import Retraining
+from kansearch.study.seeds import SeedRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,14 +26,12 @@ _SLANTED: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anc
 _WIDE = 20  # times the smallest loss: then the axis is logarithmic
 
 
-def write_pictures(out: Path, retraining: Retraining, metrics: dict[str, Any]) -> None:
+def write_pictures(out: Path, runs: Sequence[SeedRecord]) -> None:
     """Draw both into the folder of a retraining. Raises OSError, and ValueError where a file there is damaged."""
-    folders = [out / f"seed-{seed}" for seed in retraining.numbers]
-    curves = [json.loads((folder / "curve.json").read_text()) for folder in folders]
-    classes = json.loads((folders[0] / "model.json").read_text())["classes"]
-    matrices = np.array([run["confusion_matrix"] for run in metrics["runs"]])
+    classes = json.loads((out / f"seed-{runs[0].seed}" / "model.json").read_text())["classes"]
+    matrices = np.array([run.test["confusion_matrix"] for run in runs])
     for name, figure in (
-        ("curves.png", curves_figure(curves)),
+        ("curves.png", curves_figure([run.curve for run in runs])),
         ("confusion.png", confusion_figure(matrices.sum(0), classes, len(matrices))),
     ):
         unfinished = out / f".{name}"
@@ -41,7 +39,7 @@ def write_pictures(out: Path, retraining: Retraining, metrics: dict[str, Any]) -
         unfinished.replace(out / name)
 
 
-def curves_figure(curves: Sequence[Sequence[dict[str, Any]]]) -> Figure:
+def curves_figure(curves: Sequence[Sequence[Mapping[str, Any]]]) -> Figure:
     """Loss over the epochs, a thin line for each seed and a thick one for their mean; the validation part's loss and
     accuracy beside it where they were measured."""
     measured = curves[0][0]["accuracy"] is not None
@@ -76,7 +74,7 @@ def _logarithmic(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _lines(axes: Axes, curves: Sequence[Sequence[dict[str, Any]]], name: str, label: str, colour: str) -> None:
+def _lines(axes: Axes, curves: Sequence[Sequence[Mapping[str, Any]]], name: str, label: str, colour: str) -> None:
     epochs = [row["epoch"] for row in curves[0]]
     rows = np.array([[row[name] for row in curve] for curve in curves], dtype=float)  # (seeds, epochs)
     marker = "o" if len(epochs) == 1 else None

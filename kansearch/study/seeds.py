@@ -1,4 +1,4 @@
-"""`SeedRecord`: one more training of a trial, for its confirmation; `SeedStore`: where a study keeps them.
+"""`SeedRecord`: one training of a configuration to the end; `SeedStore`: where a study keeps those of its trials.
 
     <study>/confirm/<trial>/seed-<n>.json       one training: its state, curve, and figures on the test split
 
@@ -15,30 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.errors import KansearchError, ObstacleError
-from kansearch.space.metrics import METRICS
 from kansearch.study.records import TrialRecord
+from kansearch.study.stored_config import StoredConfig
 from trials.files import write_whole
+from trials.metrics import EXACT, ON_TEST, ON_VALIDATION, TEST_PREFIX
 
-__all__ = ["ON_TEST", "TEST_PREFIX", "SeedRecord", "SeedStore"]
+__all__ = ["SeedRecord", "SeedStore"]
 
-TEST_PREFIX = "test_"
-"""Prefix of the names of the test split's figures, where they stand among others."""
-ON_TEST = {name: metric.on_test for name, metric in METRICS.items() if metric.on_test is not None}
-"""Names of figures on the test split, by the objective that a search measures on held-out images."""
-_NO_MEASUREMENT = frozenset({"images"})
+_NO_MEASUREMENT = frozenset({"images", "epochs", *EXACT})
+"""Entries among the figures of the test split that were not measured on it."""
+_VALIDATION = frozenset(ON_VALIDATION.values())
+"""Figures of the validation part, where there is one, which keep their names."""
 
 
 @dataclass(frozen=True)
 class SeedRecord(TrialRecord):
-    """The configuration of trial `number`, trained with `seed` on the whole training split, and measured on the test
-    split.
+    """A configuration, trained with `seed` on the whole training split, and measured on the test split.
 
-    `config` names that seed, `curve` has no validation, `values` are the objectives as confirmed.
+    `config` names that seed. In a confirmation `number` is the trial's, and `values` are the objectives as confirmed.
     """
 
     seed: int = 0
     test: Mapping[str, Any] = field(default_factory=dict)
-    """Measurements of `trials.run.evaluate`; empty unless complete."""
+    """The test split's figures, as `trials.training.train_seed` tells them; empty unless complete."""
 
     @property
     def key(self) -> Hashable:
@@ -51,15 +50,22 @@ class SeedRecord(TrialRecord):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The last epoch's measurements, and as `test_accuracy` and so on every figure of the test split."""
+        """The last epoch's measurements, and as `test_accuracy` and so on every figure of the test split.
+
+        The validation part's figures, where there is one, keep their names.
+        """
         measured = {name: value for name, value in self.test.items() if name not in _NO_MEASUREMENT}
         scalars = {name: value for name, value in measured.items() if isinstance(value, (int, float))}
-        return super().metrics | {f"{TEST_PREFIX}{name}": float(value) for name, value in scalars.items()}
+        return super().metrics | {_named(name): float(value) for name, value in scalars.items()}
 
     def confirmed(self, objectives: Mapping[str, Any]) -> dict[str, float]:
         """Objectives: those of quality on the test split, the others as this training was."""
         metrics = self.metrics
         return {name: float(metrics[ON_TEST.get(name, name)]) for name in objectives}
+
+
+def _named(figure: str) -> str:
+    return figure if figure in _VALIDATION else f"{TEST_PREFIX}{figure}"
 
 
 class SeedStore:
@@ -76,7 +82,8 @@ class SeedStore:
     def save(self, record: SeedRecord) -> None:
         """Replace what is kept of this training. Raises ObstacleError where it can't be written."""
         path = self._folder / f"{record.number:05d}" / f"seed-{record.seed}.json"
-        text = json.dumps({each.name: getattr(record, each.name) for each in fields(record)})
+        document = {each.name: getattr(record, each.name) for each in fields(record)}
+        text = json.dumps({"config": document.pop("stored").document, **document})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text, durable=True)
@@ -85,6 +92,7 @@ class SeedStore:
 
     def _read(self, path: Path) -> SeedRecord:
         try:
-            return SeedRecord(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            return SeedRecord(stored=StoredConfig(document.pop("config")), **document)
+        except (ValueError, TypeError, KeyError) as error:
             raise KansearchError(f"{path} is damaged ({error}); remove it, and that seed is trained again") from error

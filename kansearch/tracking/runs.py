@@ -1,13 +1,13 @@
-"""`ChildRuns`: the runs below a study's own, one a record, each brought up to what is known of it. Idempotent."""
+"""`ChildRuns`: the runs below another, one a record, each brought up to what is known of it. Idempotent."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
-from kansearch.study.records import EPOCH_METRICS, State, TrialRecord
-from kansearch.study.seeds import TEST_PREFIX
+from kansearch.study.records import BEST, State, TrialRecord
 from kansearch.tracking.client import entities, flatten, last_step, metric
+from trials.metrics import EPOCH_METRICS, ON_VALIDATION, OWN_METRICS, TEST_PREFIX
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["ChildRuns", "basis_of", "optimizer_of"]
 
 _STATE, _REASON = "kansearch.state", "kansearch.reason"
-_OWN_METRICS = frozenset({"parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch"})
 _EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
 _STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
 
@@ -27,7 +26,7 @@ class ChildRuns:
     Args:
         client: MLflow's.
         experiment: where they are.
-        parent: the study's run.
+        parent: the run above, a study's or a retraining's.
         describe: name and own tags of the run of a record that has none yet.
     """
 
@@ -73,7 +72,7 @@ class ChildRuns:
             self._make(record)
         run_id, metrics, ended = self._runs[key], self._new_metrics(record), record.state != "running"
         tags = {_STATE: record.state, **({_REASON: record.reason} if record.reason else {})} if ended else {}
-        params = flatten(dict(record.config)) if key in self._bare else {}
+        params = flatten(record.stored.document) if key in self._bare else {}
         for batch in metrics[:-1]:
             self._client.log_batch(run_id, batch)
         if metrics or tags or params:
@@ -124,14 +123,15 @@ class ChildRuns:
 
 
 def _is_own(name: str) -> bool:
-    return name in _OWN_METRICS or name.startswith(TEST_PREFIX)
+    measured_once = name.startswith(TEST_PREFIX) or (name in ON_VALIDATION.values() and name not in EPOCH_METRICS)
+    return name in OWN_METRICS or name in BEST or measured_once
 
 
 def basis_of(record: TrialRecord) -> str:
     """Name of the basis of its convolutions."""
-    return str(record.config["model"]["basis"]["name"])
+    return record.stored.basis
 
 
 def optimizer_of(record: TrialRecord) -> str:
     """Name of its optimizer."""
-    return str(record.config["optimizer"]["name"])
+    return str(record.stored.document["optimizer"]["name"])
