@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from kansearch import cli
 from kansearch.study.study import Study
+from tests.support.commands import Outcome, call
 from tests.test_deliver import finished_study
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
 
 Command = Callable[..., Outcome]
 
 
 @pytest.fixture(name="kansearch")
-def kansearch_fixture(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def kansearch_fixture() -> Command:
     """Runs a command in this process."""
-
-    def call(*arguments: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["kansearch", *map(str, arguments)])
-        with pytest.raises(SystemExit) as leaving:
-            cli.main()
-        return Outcome(int(leaving.value.code or 0), *capsys.readouterr())
-
     return call
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import event
 from kansearch.engine.proposer import Proposer
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
+from tests.support.commands import answer
 
 ROOT = Path(__file__).resolve().parent.parent
 PATH = str(ROOT)
@@ -105,7 +106,8 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
 
 
 def trials(study: str, cwd: Path) -> list[dict[str, Any]]:
-    return list(json.loads(succeed("trials", study, "--json", cwd=cwd)))
+    """What `kansearch trials --json` says of a study in the folder `cwd`."""
+    return list(json.loads(answer("trials", study, "--json", cwd=cwd)))
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 240) -> None:

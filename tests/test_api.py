@@ -1,4 +1,4 @@
-"""The public Python face: light until it is used, the spaces and errors of the command line, and a whole search."""
+"""The public Python face: light until it is used, the spaces and errors of the command line."""
 
 from __future__ import annotations
 
@@ -248,29 +248,3 @@ def test_a_retraining_that_starts_from_no_model_is_refused(home: Path, tmp_path:
     with pytest.raises(KansearchError, match=r"nowhere\.safetensors"):
         retrain(tmp_path / "one.yaml", tmp_path / "model")
     assert not (tmp_path / "model").exists()
-
-
-# -- all of it -------------------------------------------------------------------------------------------------------
-
-
-def test_the_example_searches_looks_exports_retrains_and_predicts(tmp_path: Path) -> None:
-    script = (ROOT / "examples/notebook.py").read_text()
-    assert script in (ROOT / "docs/python.md").read_text()
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples/notebook.py"), str(tmp_path)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    study = Study("notebook", tmp_path / "studies")
-    trials, front = study.trials(), study.front()
-    assert list(trials["state"]) == ["complete"] * study.space.search.trials
-    assert set(front.index) <= set(trials.index)
-    assert (study.folder / "report.html").is_file()
-    best = int(trials["accuracy"].idxmax())
-    assert f"trial {best}, trained again: test accuracy 0." in done.stdout
-    digits = load_digits()
-    labels = load_model(tmp_path / "model").predict(digits.images * (255 / 16))
-    assert (labels == digits.target).mean() > 0.6
-    assert f"predicted: {[str(label) for label in labels[:8]]}" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, get_args
@@ -241,9 +242,7 @@ def test_polynomials_have_one_variance_and_their_published_span(name: str, degre
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_no_feature_repeats_the_bias_or_another_one(name: str, size: int) -> None:
     """All Bernstein polynomials of a degree sum to 1: with the bias they were one plane too many."""
-    field = {"wavelet": "count"}.get(
-        name, "grid_size" if name in ("bspline", "rbf", "fourier", "relu", "sine") else "degree"
-    )
+    (field,) = {"grid_size", "degree", "count"} & set(inspect.signature(BASES[name]).parameters)
     basis = BASES[name](**{field: max(size, 2) if name == "rbf" else size})
     features = basis.expand(torch.linspace(-3, 3, 400, dtype=torch.float64)).detach()
     with_bias = torch.cat([features, torch.ones(400, 1, dtype=torch.float64)], 1)

@@ -16,7 +16,8 @@ import pytest
 from kansearch import __version__, cli
 from kansearch.study.study import Study
 from tests.commandline import Command, home_fixture, kansearch_fixture, made_fixture, one_line
-from tests.helpers import SMALL_SPACE, command, environment, succeed
+from tests.helpers import SMALL_SPACE, command, environment
+from tests.support.commands import answer
 from tests.test_deliver import finished_study
 
 __all__ = ["home_fixture", "kansearch_fixture", "made_fixture"]
@@ -105,7 +106,7 @@ def test_json_is_one_document_and_nothing_else(kansearch: Command, home: Path) -
 
 
 def test_resume_of_a_finished_study_prints_one_json_document(home: Path) -> None:
-    document = json.loads(succeed("resume", "small", "--trials", "3", "--json", cwd=home.parent))
+    document = json.loads(answer("resume", "small", "--trials", "3", "--json", cwd=home.parent))
     assert document["study"] == "small"
     assert document["finished"] == 3
     assert document["front"]

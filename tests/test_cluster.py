@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +22,7 @@ from kansearch.cluster.session import describe_session
 from kansearch.errors import InputError, KansearchError
 from kansearch.space import SearchSettings
 from kansearch.study.study import Study
-from tests.helpers import ROOT, SMALL_SPACE, listening, run, start, stop, succeed, trials, wait_until
+from tests.helpers import SMALL_SPACE, listening, run, start, stop, succeed, trials, wait_until
 from tests.nodes import LocalCluster, local_cluster, path_with_shelf
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -134,12 +133,6 @@ def test_a_killed_driver_leaves_no_worker_and_another_goes_on_from_checkpoints_a
     left = {path.name for path in shelf.rglob("*") if path.is_file()}
     assert left == {"model.safetensors"}, "finished trials need no checkpoint, the front keeps its weights"
     assert not (folder / "studies/small/trials").exists()
-
-
-def test_a_wrong_token_is_told(folder: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-    line = refusal(folder, "--address", address)
-    assert f"the Ray cluster at '{address}' does not accept our token: copy ~/.ray/auth_token" in line
 
 
 def test_a_port_where_something_else_listens_is_told(folder: Path) -> None:
@@ -282,19 +275,6 @@ def test_what_ray_says_of_another_version_is_understood() -> None:
     with pytest.raises(RuntimeError) as raised:
         ray_utils.check_version_info({"ray_version": "1.0.0", "python_version": "3.11.7"}, "here")
     assert probe.kind_of(str(raised.value)) == "version"
-
-
-def test_a_node_with_other_code_is_named(folder: Path, cluster: LocalCluster, address: str) -> None:
-    other = folder / "other"
-    other.mkdir()
-    for package in ("kansearch", "trials"):
-        shutil.copytree(ROOT / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (other / "trials/training/step.py").write_text((other / "trials/training/step.py").read_text() + "# changed\n")
-    node = cluster.add(PYTHONPATH=str(other))
-    line = refusal(folder, "--address", address)
-    node.kill()
-    assert "has another package `trials`" in line
-    assert line.startswith("kansearch: node 127.0.0.1 (")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from kansearch.commands.compressing import run_compress, run_grow
 from kansearch.errors import InputError, KansearchError
 from kansearch.models.compress import compress, grow
 from kansearch.space import load_config
-from tests.helpers import run, succeed
+from tests.support.commands import answer, call
 from trials import load_model
 from trials.config import TrialConfig
 from trials.data.splits import load_test
@@ -26,7 +26,7 @@ from trials.saved.compress import figures
 from trials.saved.compress.fast import FastLayer
 from trials.saved.compress.larger import refine_network, refined_config
 from trials.saved.compress.prune import count_edges
-from trials.saved.compress.smaller import Wanted
+from trials.saved.compress.smaller import CompressionOptions
 from trials.saved.portable import write_portable
 from trials.saved.trained import ModelError, describe_model, open_model
 from trials.training.edges import edged_layers
@@ -64,8 +64,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def smaller(model: Path) -> tuple[Path, dict[str, Any]]:
     """Everything at once, and the report."""
     out = model.parent / "smaller"
-    wanted = Wanted(prune=0.3, channels=0.25, int8=True, tables=True, epochs=2)
-    return out, compress(model, out, wanted, None, ignore, ignore)
+    options = CompressionOptions(prune=0.3, channels=0.25, int8=True, tables=True, epochs=2)
+    return out, compress(model, out, options, None, ignore, ignore)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_what_is_compressed_can_be_compressed_again(
 ) -> None:
     out, _ = smaller
     zeros = {name: each.weight == 0 for name, each in edged_layers(load_model(out, exact=True)[0].network).items()}
-    report = compress(out, tmp_path / "again", Wanted(prune=0.4, epochs=1), None, ignore, ignore)
+    report = compress(out, tmp_path / "again", CompressionOptions(prune=0.4, epochs=1), None, ignore, ignore)
     assert report["steps"][0]["file_bytes"] == (out / "model.safetensors").stat().st_size
     again, _ = load_model(tmp_path / "again", exact=True)
     edges, total = count_edges(again.network)
@@ -163,12 +163,12 @@ def test_what_is_compressed_can_be_compressed_again(
     pruned = sum(int((edged[name].weight[zero] != 0).sum()) for name, zero in zeros.items())
     assert pruned <= 0.02 * sum(int(zero.sum()) for zero in zeros.values()), "but for weights that were rounded to zero"
     with pytest.raises(KansearchError, match="channels have been taken out of this model before"):
-        compress(out, tmp_path / "no", Wanted(channels=0.5), None, ignore, ignore)
+        compress(out, tmp_path / "no", CompressionOptions(channels=0.5), None, ignore, ignore)
     assert not (tmp_path / "no").exists()
 
 
 def test_a_model_with_zeros_alone_is_one_that_older_versions_read(model: Path, tmp_path: Path) -> None:
-    compress(model, tmp_path / "pruned", Wanted(prune=0.5), None, ignore, ignore)
+    compress(model, tmp_path / "pruned", CompressionOptions(prune=0.5), None, ignore, ignore)
     manifest = json.loads((tmp_path / "pruned/model.json").read_text())
     assert manifest["format"] == 3 and "compressed" not in manifest
     assert manifest.keys() == json.loads((model / "seed-0/model.json").read_text()).keys()
@@ -178,7 +178,7 @@ def test_a_model_with_zeros_alone_is_one_that_older_versions_read(model: Path, t
 
 def test_fine_tuning_gives_the_same_numbers_each_time(model: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        compress(model, tmp_path / name, Wanted(prune=0.6, epochs=1), None, ignore, ignore)
+        compress(model, tmp_path / name, CompressionOptions(prune=0.6, epochs=1), None, ignore, ignore)
     first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("a", "b"))
     assert first == second
     assert (tmp_path / "a/metrics.json").read_text() == (tmp_path / "b/metrics.json").read_text()
@@ -262,24 +262,24 @@ def test_a_compressed_model_does_not_grow(smaller: tuple[Path, dict[str, Any]], 
 
 
 @pytest.mark.parametrize(
-    ("wanted", "reason"),
+    ("options", "reason"),
     [
-        (Wanted(prune=1.0), r"--prune 1: a share of at least 0 and less than 1"),
-        (Wanted(channels=-0.5), r"--channels -0\.5: a share"),
-        (Wanted(prune=float("nan")), r"--prune nan: a share"),
-        (Wanted(), "nothing to do: give --prune SHARE"),
+        (CompressionOptions(prune=1.0), r"--prune 1: a share of at least 0 and less than 1"),
+        (CompressionOptions(channels=-0.5), r"--channels -0\.5: a share"),
+        (CompressionOptions(prune=float("nan")), r"--prune nan: a share"),
+        (CompressionOptions(), "nothing to do: give --prune SHARE"),
     ],
 )
-def test_what_makes_no_sense_is_refused(model: Path, tmp_path: Path, wanted: Wanted, reason: str) -> None:
+def test_what_makes_no_sense_is_refused(model: Path, tmp_path: Path, options: CompressionOptions, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        compress(model, tmp_path / "out", wanted, None, ignore, ignore)
+        compress(model, tmp_path / "out", options, None, ignore, ignore)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(model: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     for out in (tmp_path, tmp_path / "mine"):
         with pytest.raises(InputError, match="is there already"):
-            compress(model, out, Wanted(prune=0.1), None, ignore, ignore)
+            compress(model, out, CompressionOptions(prune=0.1), None, ignore, ignore)
     assert (tmp_path / "mine").read_text() == "precious"
 
 
@@ -288,13 +288,13 @@ def test_a_failure_leaves_nothing_behind(model: Path, tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compress(model, tmp_path / "out", Wanted(prune=0.1, epochs=1), None, ignore, fail)
+        compress(model, tmp_path / "out", CompressionOptions(prune=0.1, epochs=1), None, ignore, fail)
     assert not [*tmp_path.iterdir()]
 
 
 def test_compress_prints_its_tables(model: Path, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "model")
-    shown = succeed("compress", "model", "-o", "small", "--prune", "0.3", "--finetune-epochs", "1", cwd=tmp_path)
+    shown = answer("compress", "model", "-o", "small", "--prune", "0.3", "--finetune-epochs", "1", cwd=tmp_path)
     assert "fine-tuning, epoch 1/1: train loss" in shown
     assert shown.endswith("written to small\n")
     rows = [line.split()[0] for line in shown.splitlines() if "  " in line]
@@ -309,9 +309,9 @@ def test_grow_prints_one_document(model: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
-    done = run("compress", "nowhere", "--prune", "0.3", "-o", "out", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "kansearch: nowhere: no such folder\n"
+    done = call("compress", "nowhere", "--prune", "0.3", "-o", "out", cwd=tmp_path)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "kansearch: nowhere: no such folder\n"
     assert not [*tmp_path.iterdir()]
     with pytest.raises(InputError, match="--quantize int4: int8 is what there is"):
         run_compress(tmp_path, tmp_path / "out", 0, 0, "int4", False, None, 0.5, None, False)

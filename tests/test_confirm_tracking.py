@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from kansearch.tracking.client import experiment_name
 from kansearch.tracking.confirming import ConfirmationStore
 from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
+from tests.support.searches import copy_mlflow_database
 from tests.test_confirmed import MEASURED
 from tests.test_study import EPOCH
 from tests.test_tracking import add_trial, make_study, write_all
@@ -28,17 +28,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module", name="empty")
-def empty_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's database without a run, whose tables take seconds to make."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture(name="study")
-def study_fixture(tmp_path: Path, empty: Path) -> Study:
-    shutil.copy(empty, tmp_path / "mlflow.db")
+def study_fixture(tmp_path: Path) -> Study:
     study = make_study(tmp_path)
     add_trial(study, [0.1, 0.4], Study.complete)
     add_trial(study, [0.2, 0.8], Study.complete)
@@ -172,7 +163,7 @@ def test_a_search_that_mlflow_missed_is_written_too(study: Study) -> None:
     assert list(confirmations(study)) == [("0", "7")]
 
 
-def test_a_server_that_is_down_stops_nothing_and_is_caught_up_with(tmp_path: Path, empty: Path) -> None:
+def test_a_server_that_is_down_stops_nothing_and_is_caught_up_with(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         study = make_study(tmp_path, tracking_uri=f"http://127.0.0.1:{free.getsockname()[1]}")
@@ -184,7 +175,8 @@ def test_a_server_that_is_down_stops_nothing_and_is_caught_up_with(tmp_path: Pat
     writer.ended("finished")
     assert writer.problem is not None
 
-    study.tracking_uri = f"sqlite:///{shutil.copy(empty, tmp_path)}"
+    copy_mlflow_database(tmp_path / "mlflow.db")
+    study.tracking_uri = f"sqlite:///{tmp_path}/mlflow.db"
     writer = MlflowWriter(ConfirmationStore)
     writer.started(study, [record])
     writer.ended("finished")

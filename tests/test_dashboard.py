@@ -18,6 +18,7 @@ from kansearch.study.study import Study
 from kansearch.tracking.dashboard import dashboard
 from kansearch.tracking.store import MlflowStore
 from tests.helpers import command_line, descendants, listening, start, stop
+from tests.support.searches import copy_mlflow_database
 from tests.test_deliver import finished_study
 
 pytestmark = pytest.mark.filterwarnings(
@@ -33,6 +34,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def make_tracked(home: Path) -> Study:
     """A study with its runs and its report in MLflow."""
+    copy_mlflow_database(home / "mlflow.db")
     study = finished_study(home)
     write_pictures(study)
     store = MlflowStore(study)

@@ -20,7 +20,8 @@ from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, parse_space
 from kansearch.study.seeds import SeedRecord
 from kansearch.study.study import Study
-from tests.helpers import SMALL_SPACE, run, start, start_trial, stop, succeed
+from tests.helpers import SMALL_SPACE, start, start_trial, stop
+from tests.support.commands import answer, call
 from trials.config import TrialConfig
 from trials.results import FILES
 from trials.training.run import run_trial
@@ -110,7 +111,8 @@ def test_two_seeds_give_a_mean_and_a_deviation(config: TrialConfig, tmp_path: Pa
     assert metrics["interval"] is None, "two seeds tell too little"
     card = (tmp_path / "two/README.md").read_text()
     assert "No interval: 2 seeds cannot tell how much others would differ; 3 or more can (--seeds 3)." in card
-    assert f"| accuracy | {metrics['accuracy']:.4f} | {first['accuracy']:.4f}, {second['accuracy']:.4f} |" in card
+    both = f"{first['accuracy']:.4f}, {second['accuracy']:.4f}"
+    assert f"| accuracy (share of images) | {metrics['accuracy']:.4f} | {both} |" in card
     for name in ("parameters", "flops", "epochs", "images"):
         assert metrics[name] == first[name]
         assert isinstance(metrics[name], int)
@@ -136,9 +138,9 @@ def test_another_configuration_is_refused_and_harms_nothing(study: Study, tmp_pa
     export(study, "1", tmp_path / "b.yaml")
     retrain(Retraining(load_config(tmp_path / "a.yaml"), tmp_path / "model"))
     before = (tmp_path / "model/metrics.json").read_bytes()
-    refused = run("retrain", "b.yaml", "-o", "model", cwd=tmp_path)
-    assert refused.returncode == 2
-    assert refused.stderr == "kansearch: model holds a model of another configuration; give an empty folder\n"
+    refused = call("retrain", "b.yaml", "-o", "model", cwd=tmp_path)
+    assert refused.code == 2
+    assert refused.err == "kansearch: model holds a model of another configuration; give an empty folder\n"
     assert (tmp_path / "model/metrics.json").read_bytes() == before
 
 
@@ -190,7 +192,7 @@ def test_a_killed_retrain_goes_on_to_the_same_numbers(half_way: subprocess.Popen
     assert (seed / "checkpoint.pt").exists()
     assert not (seed / "metrics.json").exists(), "the kill came in the middle"
 
-    succeed("retrain", "best.yaml", "--epochs", str(LONG), "-o", "model", cwd=tmp_path)
+    answer("retrain", "best.yaml", "--epochs", str(LONG), "-o", "model", cwd=tmp_path)
     config = load_config(tmp_path / "best.yaml").model_copy(update={"epochs": LONG})
     retrain(Retraining(config, tmp_path / "whole"))
     interrupted, whole = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("model", "whole"))

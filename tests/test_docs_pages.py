@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-GENERATED = {"cli.md", "schema.md"}
+GENERATED = {"changelog.md", "cli.md", "schema.md"}
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,14 @@ def test_the_schema_page_has_every_key_with_its_meaning(generate: Any) -> None:
     assert "| `init` | `variance`, `power_law`, `efficient_kan` | `variance` |" in page
     rows = [row for row in page.splitlines() if row.startswith("| `")]
     assert len(rows) > 300 and all(row.count(" |") == 4 for row in rows if "\\|" not in row)
+
+
+def test_the_headings_of_the_schema_page_are_words_of_the_file(generate: Any) -> None:
+    titles = re.findall("(?m)^## (.+)$", generate.schema_page())
+    assert {"model: plain", "model.basis: bspline", "optimizer: adamw", "grid_schedule", "search"} <= set(titles)
+    assert [title for title in titles[1:] if title != title.lower()] == [] and len(set(titles)) == len(titles)
+
+
+def test_the_links_of_the_changelog_page_lead_to_pages(generate: Any) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", generate.changelog_page())
+    assert len(links) > 3 and [link for link in links if not (ROOT / "docs" / link).exists()] == []

@@ -12,6 +12,7 @@ import pytest
 
 from kansearch.space import load_config
 from tests.helpers import succeed, trials
+from tests.support.commands import answer
 from trials.data.files import DataMissingError, locate
 
 SPACE = """
@@ -75,13 +76,13 @@ def test_a_slice_of_fashion_mnist(tmp_path: Path) -> None:
     copies = tmp_path / "data"  # found through --data-dir, by name or as torchvision lays them out
     shutil.copytree(files, copies / "FashionMNIST" / "raw")
     settings = ("--set", "data.limit=2000", "--set", "model.depth={int: [2, 3]}", "--set", "model.width={int: [4, 8]}")
-    fast = ("--set", "optimizer={name: adamw, lr: 0.005}", "--trials", "3", "--epochs", "2")
-    succeed("launch", "fashion_mnist", *settings, *fast, "--data-dir", str(copies), cwd=tmp_path)
+    fast = ("--set", "optimizer={name: adamw, lr: 0.005}", "--trials", "3", "--epochs", "2", "--max-concurrent", "1")
+    answer("launch", "fashion_mnist", *settings, *fast, "--data-dir", str(copies), cwd=tmp_path)
     records = trials("fashion-mnist", tmp_path)
     assert [record["state"] for record in records] == ["complete"] * 3
     assert max(record["values"]["accuracy"] for record in records) > 0.4, "ten classes: chance is 0.1"
-    succeed("export", "fashion-mnist", "-o", "knee.yaml", cwd=tmp_path)
-    succeed("retrain", "knee.yaml", "--epochs", "1", "-o", "model", "--data-dir", str(copies), cwd=tmp_path)
+    answer("export", "fashion-mnist", "-o", "knee.yaml", cwd=tmp_path)
+    answer("retrain", "knee.yaml", "--epochs", "1", "-o", "model", "--data-dir", str(copies), cwd=tmp_path)
     metrics = json.loads((tmp_path / "model/metrics.json").read_text())
     assert metrics["images"] == 10_000, "the whole test split"
     assert math.isfinite(metrics["loss"])

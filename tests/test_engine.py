@@ -1,4 +1,4 @@
-"""Real searches, with Ray, in processes that are really stopped and killed."""
+"""Real searches, with Ray: what they leave, and what a signal does to their process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -27,14 +27,20 @@ from tests.helpers import (
     trials,
     wait_until,
 )
+from tests.support.commands import answer, call
+from tests.support.searches import copy_mlflow_database, shared_ray_fixture
 from trials.config import TrialConfig
 from trials.models import build_network
 from trials.saved.weights import load_weights
 from trials.training.run import run_trial
 
+__all__ = ["shared_ray_fixture"]
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 LONG_SPACE = SMALL_SPACE.replace("epochs: 2", "epochs: 400").replace("limit: 200", "limit: 400")
+ONE_WORKER = ("--set", "search.max_concurrent=1")
+"""For what is the driver's matter: a worker is a process that imports torch and Ray Tune."""
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 """127.0.0.1, the same as an IPv6 address, and ::1, as /proc/net writes them on a little-endian machine."""
 
@@ -43,7 +49,22 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
     (tmp_path / "long.yaml").write_text(LONG_SPACE)
+    copy_mlflow_database(tmp_path / "studies/mlflow.db")
     return tmp_path
+
+
+class Searched(NamedTuple):
+    """A folder in which a user has launched `small.yaml`, and what he saw."""
+
+    folder: Path
+    output: str
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "small.yaml").write_text(SMALL_SPACE)
+    return Searched(folder, succeed("launch", "small.yaml", cwd=folder))
 
 
 def mlflow_runs(folder: Path, study: str) -> list[Any]:
@@ -102,7 +123,7 @@ def assert_functions_can_be_drawn(folder: Path) -> None:
     study = Study.open(folder / "studies", "small")
     front = front_of(study.records(), study.objectives)
     record = next(each for each in front if each.config.model.basis.name == "rbf")
-    assert "blocks.0.1" in succeed("inspect", "small", "--pick", str(record.number), cwd=folder)
+    assert "blocks.0.1" in answer("inspect", "small", "--pick", str(record.number), cwd=folder)
     drawn = {path.name for path in (study.folder / f"pictures/{record.number:05d}").iterdir()}
     assert "01-blocks.0.1-functions.png" in drawn
     own = next(
@@ -111,12 +132,23 @@ def assert_functions_can_be_drawn(folder: Path) -> None:
     listed = MlflowClient(study.tracking_uri).list_artifacts(own.info.run_id, "pictures")
     assert {Path(each.path).name for each in listed} == drawn
     plain = next(each for each in study.records() if each.number not in {on.number for on in front})
-    refused = run("inspect", "small", "--pick", str(plain.number), cwd=folder)
-    assert refused.returncode == 2 and f"no weights are kept of trial {plain.number}" in refused.stderr
+    refused = call("inspect", "small", "--pick", str(plain.number), cwd=folder)
+    assert refused.code == 2 and f"no weights are kept of trial {plain.number}" in refused.err
 
 
-def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
-    output = succeed("launch", "small.yaml", cwd=folder)
+def test_the_numbers_of_a_trial_are_those_of_its_configuration(searched: Searched) -> None:
+    """What a search reports can be had again from the configuration alone, without any search."""
+    front = json.loads(answer("front", "small", "--json", cwd=searched.folder))
+    for entry in front:
+        config = TrialConfig.model_validate(entry["config"])
+        *_, last = run_trial(config, device="cpu")
+        assert entry["values"]["accuracy"] == last.accuracy
+        assert entry["values"]["parameters"] == last.parameters
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_search_runs_its_budget_and_mlflow_agrees(searched: Searched) -> None:
+    folder, output = searched
     assert "\nworkers training " in output
     records = trials("small", folder)
     assert [record["number"] for record in records] == list(range(6))
@@ -140,27 +172,18 @@ def test_a_search_runs_its_budget_and_mlflow_agrees(folder: Path) -> None:
     assert_functions_can_be_drawn(folder)
     assert parent.data.metrics["finished_trials"] == 6
     assert 0 < parent.data.metrics["hypervolume"] < 1
-    front = json.loads(succeed("front", "small", "--json", cwd=folder))
+    front = json.loads(answer("front", "small", "--json", cwd=folder))
     assert parent.data.metrics["front_size"] == len(front)
 
-    again = succeed("resume", "small", cwd=folder)
+    again = answer("resume", "small", cwd=folder)
     assert "6 trials finished before, 0 to go on with" in again
     assert len(trials("small", folder)) == 6
-    succeed("resume", "small", "--trials", "7", cwd=folder)
+    answer("resume", "small", "--trials", "7", cwd=folder)
     assert len(trials("small", folder)) == 7
     assert_mlflow_agrees(folder, "small")
 
 
-def test_the_numbers_of_a_trial_are_those_of_its_configuration(folder: Path) -> None:
-    """What a search reports can be had again from the configuration alone, without any search."""
-    document = json.loads(succeed("launch", "small.yaml", "--trials", "2", "--json", cwd=folder))
-    for entry in document["front"]:
-        config = TrialConfig.model_validate(entry["config"])
-        *_, last = run_trial(config, device="cpu")
-        assert entry["values"]["accuracy"] == last.accuracy
-        assert entry["values"]["parameters"] == last.parameters
-
-
+@pytest.mark.usefixtures("shared_ray")
 def test_a_trial_that_raises_or_diverges_fails_and_the_search_goes_on(folder: Path) -> None:
     space = """
 study: bad
@@ -178,7 +201,7 @@ epochs: 4
 search: {sampler: random, scheduler: none, trials: 14, seed: 3}
 """
     (folder / "bad.yaml").write_text(space)
-    output = succeed("launch", "bad.yaml", cwd=folder)
+    output = answer("launch", "bad.yaml", cwd=folder)
     records = trials("bad", folder)
     assert len(records) == 14
     failures = [record for record in records if record["state"] == "fail"]
@@ -192,35 +215,40 @@ search: {sampler: random, scheduler: none, trials: 14, seed: 3}
     assert_mlflow_agrees(folder, "bad")
 
 
+@pytest.mark.usefixtures("shared_ray")
 def test_a_search_with_no_complete_trial_says_why(folder: Path) -> None:
-    settings = ("--set", "data.batch_size=1", "--set", "model.basis=none", "--trials", "2")
-    done = run("launch", "small.yaml", *settings, cwd=folder)
-    assert done.returncode == 1
-    assert "no trial of study 'small' completed" in done.stderr
-    assert "normalization batch needs batch_size >= 2" in done.stderr
-    assert "Traceback" not in done.stderr
+    settings = ("--set", "data.batch_size=1", "--set", "model.basis=none", "--trials", "2", *ONE_WORKER)
+    done = call("launch", "small.yaml", *settings, cwd=folder)
+    assert done.code == 1
+    assert "no trial of study 'small' completed" in done.err
+    assert "normalization batch needs batch_size >= 2" in done.err
+    assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_cleanly_and_the_search_can_go_on(folder: Path, number: int, code: int) -> None:
-    driver = start("launch", "long.yaml", "--trials", "2", "--epochs", "200", cwd=folder)
-    wait_until(lambda: epochs_done(folder, "small") >= 1)
-    training = list(workers(driver.pid))
-    for worker in training:
-        os.kill(worker, signal.SIGSTOP)  # no trial ends before the signal, however fast the machine is
-    assert listening(driver.pid) <= LOOPBACK
-    refused = run("resume", "small", cwd=folder)
-    for worker in training:
-        os.kill(worker, signal.SIGCONT)
-    assert refused.returncode == 1
-    assert f"is being run by process {driver.pid} on " in refused.stderr
-    _, stderr = stop(driver, number)
-    assert driver.returncode == code
-    assert stderr.strip().splitlines()[-1].endswith("go on with `kansearch resume small`")
-    assert "Traceback" not in stderr
-    assert any(record["state"] == "running" for record in trials("small", folder))
-    parent = next(run for run in mlflow_runs(folder, "small") if "kansearch.trial" not in run.data.tags)
-    assert parent.info.status == "KILLED"
+def test_a_signal_stops_cleanly_and_the_search_can_go_on(folder: Path) -> None:
+    """One driver is interrupted, the next one is terminated, and the third one ends the search."""
+    again: tuple[str, ...] = ("launch", "long.yaml", "--trials", "2", "--epochs", "200", *ONE_WORKER)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        before = epochs_done(folder, "small")
+        driver = start(*again, cwd=folder)
+        wait_until(lambda before=before: epochs_done(folder, "small") > before)
+        training = list(workers(driver.pid))
+        for worker in training:
+            os.kill(worker, signal.SIGSTOP)  # no trial ends before the signal, however fast the machine is
+        assert listening(driver.pid) <= LOOPBACK
+        refused = call("resume", "small", cwd=folder)
+        for worker in training:
+            os.kill(worker, signal.SIGCONT)
+        assert refused.code == 1
+        assert f"is being run by process {driver.pid} on " in refused.err
+        _, stderr = stop(driver, number)
+        assert driver.returncode == code
+        assert stderr.strip().splitlines()[-1].endswith("go on with `kansearch resume small`")
+        assert "Traceback" not in stderr
+        assert any(record["state"] == "running" for record in trials("small", folder))
+        parent = next(run for run in mlflow_runs(folder, "small") if "kansearch.trial" not in run.data.tags)
+        assert parent.info.status == "KILLED"
+        again = ("resume", "small")
     succeed("resume", "small", cwd=folder)
     assert [record["state"] for record in trials("small", folder)] == ["complete", "complete"]
     assert_mlflow_agrees(folder, "small")
@@ -244,10 +272,14 @@ def test_the_time_budget_stops_trials_early_and_says_so(folder: Path) -> None:
     assert all(record["state"] == "complete" for record in trials("small", folder)), "it went on"
 
 
+@pytest.mark.usefixtures("shared_ray")
 def test_no_configuration_over_a_constraint_trains(folder: Path) -> None:
-    settings = ("--set", "constraints.parameters=200", "--set", "model.width={int: [2, 40]}")
-    succeed("launch", "small.yaml", *settings, cwd=folder)
+    settings = ("--set", "constraints.parameters=200", "--set", "model.width={int: [2, 40]}", *ONE_WORKER)
+    document = json.loads(answer("launch", "small.yaml", *settings, "--json", cwd=folder))
     records = trials("small", folder)
+    known = {record["number"]: record for record in records}
+    assert document["front"]
+    assert all(entry["values"] == known[entry["number"]]["values"] for entry in document["front"])
     infeasible = [record for record in records if record["state"] == "infeasible"]
     assert infeasible, "the seed draws some"
     for record in infeasible:
@@ -260,9 +292,9 @@ def test_no_configuration_over_a_constraint_trains(folder: Path) -> None:
 
 
 def test_a_cluster_that_does_not_answer_is_told_at_once(folder: Path) -> None:
-    done = run("launch", "small.yaml", "--address", "127.0.0.1:1", cwd=folder)
-    assert done.returncode == 1
-    assert done.stderr.startswith("kansearch: no Ray cluster answers at '127.0.0.1:1': ")
+    done = call("launch", "small.yaml", "--address", "127.0.0.1:1", cwd=folder)
+    assert done.code == 1
+    assert done.err.startswith("kansearch: no Ray cluster answers at '127.0.0.1:1': ")
 
 
 def test_another_package_named_trials_is_named(folder: Path) -> None:

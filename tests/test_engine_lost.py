@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from kansearch.study.study import Study
 from tests.helpers import start, stop, succeed, trials, wait_until
+from tests.support.searches import copy_mlflow_database
 from tests.test_engine import LONG_SPACE, assert_mlflow_agrees, epochs_done, mlflow_runs, workers
 from trials.config import TrialConfig
 from trials.training.run import run_trial
@@ -25,6 +26,7 @@ MEASURED = ("train_loss", "validation_loss", "accuracy", "learning_rate")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "long.yaml").write_text(LONG_SPACE)
+    copy_mlflow_database(tmp_path / "studies/mlflow.db")
     return tmp_path
 
 

@@ -9,7 +9,9 @@ import pytest
 from kansearch.engine.halving import build_halving
 from kansearch.study.front import front_of
 from kansearch.study.study import Study
-from tests.helpers import SMALL_SPACE, start, stop, succeed, wait_until
+from tests.helpers import SMALL_SPACE, start, stop, wait_until
+from tests.support.commands import answer
+from tests.support.searches import copy_mlflow_database
 from tests.test_engine import assert_mlflow_agrees, epochs_done
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -23,6 +25,7 @@ HALVING_SPACE = (
 
 def test_halving_prunes_and_a_killed_driver_decides_the_same_again(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(HALVING_SPACE)
+    copy_mlflow_database(tmp_path / "studies/mlflow.db")
     driver = start("launch", "small.yaml", cwd=tmp_path)
     wait_until(lambda: epochs_done(tmp_path, "small") >= 15)
     stop(driver)
@@ -30,7 +33,7 @@ def test_halving_prunes_and_a_killed_driver_decides_the_same_again(tmp_path: Pat
     assert any(record.state == "running" for record in before.values())
     assert any(record.rungs for record in before.values())
 
-    succeed("resume", "small", cwd=tmp_path)
+    answer("resume", "small", cwd=tmp_path)
     study = Study.open(tmp_path / "studies", "small")
     records = study.records()
     assert [record.number for record in records] == list(range(12))

@@ -13,6 +13,8 @@ import pytest
 
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, command, environment, succeed, trials, wait_until
+from tests.support.searches import copy_mlflow_database
+from tests.test_engine import ONE_WORKER
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -29,8 +31,9 @@ def locked(path: Path) -> Iterator[None]:
 def launched(folder: Path, **settings: str) -> subprocess.Popen[str]:
     """A search that has noted its first epochs."""
     (folder / "small.yaml").write_text(SMALL_SPACE)
+    copy_mlflow_database(folder / "studies/mlflow.db")
     driver = subprocess.Popen(
-        command("launch", "small.yaml", "--trials", "2", "--epochs", "40"),
+        command("launch", "small.yaml", "--trials", "2", "--epochs", "40", *ONE_WORKER),
         cwd=folder,
         env=environment(**settings),
         stdout=subprocess.PIPE,

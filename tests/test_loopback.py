@@ -62,6 +62,7 @@ def listener(address: str) -> Iterator[int]:
 def start(first: str) -> list[str]:
     """Lines that a process prints which starts Ray after the statement `first`."""
     env = environment()
+    del env["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"]
     words = [sys.executable, "-c", START.format(first=first), env["RAY_TMPDIR"]]
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr

@@ -12,16 +12,18 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 
 from kansearch.errors import InputError, KansearchError, ObstacleError
-from kansearch.merge.merge import NewPlaces, merge
+from kansearch.merge.merge import Locations, merge
 from kansearch.space import parse_space
 from kansearch.study.staging import Staging
 from kansearch.study.storage import load_optuna_study
 from kansearch.study.study import Study
 from tests.chaos.mlflow import disagreements
 from tests.commandline import Command, kansearch_fixture, one_line
-from tests.helpers import SMALL_SPACE, assert_read_at_one_moment, start, start_trial, succeed, trials, wait_until
-from tests.postgres import PostgresServer, postgres_fixture, running_server
+from tests.helpers import SMALL_SPACE, assert_read_at_one_moment, start, start_trial, trials, wait_until
+from tests.postgres import PostgresServer, postgres_fixture
 from tests.proxy import Proxy
+from tests.support.commands import answer
+from tests.test_engine import ONE_WORKER
 from tests.test_study import epoch
 
 __all__ = ["kansearch_fixture", "postgres_fixture"]
@@ -51,8 +53,8 @@ def test_a_search_with_study_and_mlflow_in_postgresql(tmp_path: Path, postgres: 
     """The server is killed in the middle, and is back before patience ends."""
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
     storage, tracking = postgres.database("search-study"), postgres.database("search-mlflow")
-    places = ("--storage", storage, "--tracking-uri", tracking)
-    driver = start("launch", "small.yaml", "--trials", "3", "--epochs", "60", *places, cwd=tmp_path)
+    locations = ("--storage", storage, "--tracking-uri", tracking)
+    driver = start("launch", "small.yaml", "--trials", "3", "--epochs", "60", *ONE_WORKER, *locations, cwd=tmp_path)
     home = tmp_path / "studies"
     wait_until(lambda: (home / "small/study.json").exists())
     study = Study.open(home, "small")
@@ -63,7 +65,7 @@ def test_a_search_with_study_and_mlflow_in_postgresql(tmp_path: Path, postgres: 
     assert driver.returncode == 0, stderr
     assert [(record["state"], record["epochs"]) for record in trials("small", tmp_path)] == [("complete", 60)] * 3
     assert not list(home.glob("**/*.db")), "both databases are the server's"
-    succeed("resume", "small", cwd=tmp_path)  # MLflow's last batch may have met the dead server
+    answer("resume", "small", cwd=tmp_path)  # MLflow's last batch may have met the dead server
     assert disagreements(Study.open(home, "small")) == []
 
 
@@ -82,9 +84,9 @@ def test_studies_in_postgresql_are_merged_into_one_there(
             study.complete(start_trial(study).number, [epoch(2, accuracy)])
     taken = Study.create(tmp_path / "c", parse_space(SMALL_SPACE, "x", ["study=taken"]), url, "sqlite:///x")
     start_trial(taken)
-    places = NewPlaces(storage_url=url, tracking_uri="sqlite:///x")
+    locations = Locations(storage_url=url, tracking_uri="sqlite:///x")
     with pytest.raises(InputError, match="holds a study 'taken' already"):
-        merge(tmp_path, homes, "taken", [], places=places)
+        merge(tmp_path, homes, "taken", [], locations=locations)
     assert len(taken.records()) == 1, "another's is not touched"
 
     def killed(*arguments: object) -> None:
@@ -94,9 +96,9 @@ def test_studies_in_postgresql_are_merged_into_one_there(
         patched.setattr(Path, "rename", killed)
         patched.setattr(Staging, "abandon", lambda made: None)
         with pytest.raises(SystemExit):
-            merge(tmp_path, homes, "both", [], places=places)
+            merge(tmp_path, homes, "both", [], locations=locations)
     assert load_optuna_study("both", url).study.get_trials(), "all but done"
-    study = merge(tmp_path, homes, "both", [], places=places).study
+    study = merge(tmp_path, homes, "both", [], locations=locations).study
     assert [record.values["accuracy"] for record in study.records()] == [0.4, 0.6, 0.4, 0.6]
     assert study.storage_url == url and not list(study.folder.glob("*.db")) and not (tmp_path / ".merging").exists()
 
@@ -139,25 +141,24 @@ def test_a_trial_that_has_ended_is_not_ended_otherwise(tmp_path: Path, postgres:
         study.prune(0, "stopped")
 
 
-@pytest.mark.usefixtures("postgres")
 def test_a_server_that_stays_away_is_an_obstacle_told_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told at once from then on, until the server is back."""
     monkeypatch.setenv("KANSEARCH_STORAGE_PATIENCE", "1")
-    with running_server() as server:
-        url = server.database("away")
-        study = make_study(tmp_path, url)
-        server.kill()
+    study = make_study(tmp_path, postgres.database("away"))
+    postgres.kill()
+    try:
         for _ in range(2):
             with pytest.raises(ObstacleError, match=r"^waited 1 s for the study's storage postgresql://\S+: .*refused"):
                 start_trial(study)
         with pytest.raises(KansearchError, match=r"^cannot open the study's storage ") as refused:
             Study.open(tmp_path, "small")
         assert "\n" not in str(refused.value)
-        assert server.url("").split(":")[2].split("@")[0] not in str(refused.value), "no password"
-        server.start()
-        assert start_trial(study).number == 0
+        assert postgres.url("").split(":")[2].split("@")[0] not in str(refused.value), "no password"
+    finally:
+        postgres.start()
+    assert start_trial(study).number == 0
 
 
 def test_a_missing_driver_is_named_with_what_to_install(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from kansearch.seeds.retraining import Retraining
 from kansearch.seeds.worker import Job
 from tests.helpers import command_line, descendants, listening, run, start, stop, succeed
 from tests.nodes import local_cluster
+from tests.support.commands import answer
 from tests.test_deliver import comparable
 from trials import load_model
 from trials.config import TrialConfig
 from trials.results import FILES, TEST
+from trials.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -42,7 +45,7 @@ def folder_fixture(tmp_path: Path) -> Path:
 
 
 def test_two_processes_train_the_model_that_one_trains(folder: Path) -> None:
-    succeed("retrain", "best.yaml", "-o", "two", "--gpus", "2", "--tracking-uri", "http://127.0.0.1:9", cwd=folder)
+    answer("retrain", "best.yaml", "-o", "two", "--gpus", "2", "--tracking-uri", "http://127.0.0.1:9", cwd=folder)
     two = json.loads((folder / "two/metrics.json").read_text())
     one = retrain(Retraining(TrialConfig.model_validate(DOCUMENT), folder / "one"))
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-3), "the same batches, weighted and summed"
@@ -74,36 +77,35 @@ def test_killed_with_two_processes_it_goes_on_from_the_last_epoch_and_listens_on
     assert [row["train_loss"] for row in curve] == [row["train_loss"] for row in other]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_ends_all_processes_in_one_line_and_the_same_command_goes_on(
-    folder: Path, number: signal.Signals, code: int
-) -> None:
+def test_what_ends_one_process_ends_all_in_one_line_and_the_same_command_goes_on(folder: Path) -> None:
+    """A training is terminated; the next one goes on, and is interrupted; of the third one a process is killed."""
     command = ("retrain", "best.yaml", "-o", "m", "--gpus", "2", "--epochs", "400")
-    process = start(*command, cwd=folder)
-    assert process.stdout is not None
-    assert any(line.startswith("seed 0 epoch 3/400") for line in process.stdout)
-    workers = [each for each in descendants(process.pid) if "seeds.worker" in command_line(each)]
-    assert len(workers) == 2
-    _, stderr = stop(process, number)
-    assert process.returncode == code
-    assert stderr == f"kansearch: stopped by {number.name}; the same command goes on with what is in m\n"
-    assert not any(command_line(each) for each in workers)
-    assert {path.name for path in (folder / "m/seed-0").iterdir()} == {"checkpoint.pt"}
-    process = start(*command, cwd=folder)
-    assert process.stdout is not None
-    assert any(line.startswith("seed 0 epoch 4/400") for line in process.stdout)
-    stop(process)
-
-
-def test_a_process_that_is_killed_is_told_in_one_line_and_takes_the_others_with_it(folder: Path) -> None:
-    process = start("retrain", "best.yaml", "-o", "m", "--gpus", "2", "--epochs", "400", cwd=folder)
-    assert process.stdout is not None
-    assert any(line.startswith("seed 0 epoch 2/400") for line in process.stdout)
-    workers = [each for each in descendants(process.pid) if "seeds.worker" in command_line(each)]
+    before = list[float]()
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        process, workers = under_way(folder, command, len(before) + 3)
+        _, stderr = stop(process, number)
+        assert process.returncode == code
+        assert stderr == f"kansearch: stopped by {number.name}; the same command goes on with what is in m\n"
+        assert not any(command_line(each) for each in workers)
+        assert {path.name for path in (folder / "m/seed-0").iterdir()} == {"checkpoint.pt"}
+        kept = [each["seconds"] for each in load_checkpoint(folder / "m/seed-0/checkpoint.pt")["results"]]
+        assert len(kept) >= len(before) + 3 and kept[: len(before)] == before, "no epoch ran again"
+        before = kept
+    process, workers = under_way(folder, command, len(before) + 2)
     os.kill(workers[1], signal.SIGKILL)
     _, stderr = process.communicate(timeout=100)
     assert stderr == "kansearch: a training process ended by SIGKILL; the same command goes on\n"
     assert process.returncode == 1 and not any(command_line(each) for each in workers)
+
+
+def under_way(folder: Path, command: tuple[str, ...], epoch: int) -> tuple[subprocess.Popen[str], list[int]]:
+    """A retraining that has just told `epoch`, and the processes that train."""
+    process = start(*command, cwd=folder)
+    assert process.stdout is not None
+    assert any(line.startswith(f"seed 0 epoch {epoch}/400") for line in process.stdout)
+    workers = [each for each in descendants(process.pid) if "seeds.worker" in command_line(each)]
+    assert len(workers) == 2
+    return process, workers
 
 
 def test_seeds_side_by_side_leave_the_folder_that_they_leave_one_after_the_other(

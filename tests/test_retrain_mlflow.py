@@ -19,6 +19,7 @@ from kansearch.tracking.client import SEED_TAG
 from kansearch.tracking.retrainings import RETRAIN_TAG, RetrainingStore
 from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
+from tests.support.searches import copy_mlflow_database
 from tests.test_retrain_folder import CONFIG
 from tests.test_study import EPOCH
 from tests.test_tracking import add_trial, make_study
@@ -28,20 +29,11 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module", name="schema")
-def schema_fixture(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An empty store, which takes MLflow seconds to make."""
-    path = tmp_path_factory.mktemp("schema") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path.read_bytes()
-
-
 @pytest.fixture(name="home")
-def home_fixture(tmp_path: Path, schema: bytes) -> Path:
+def home_fixture(tmp_path: Path) -> Path:
     """A folder of studies."""
     home = tmp_path / "studies"
-    home.mkdir()
-    (home / "mlflow.db").write_bytes(schema)
+    copy_mlflow_database(home / "mlflow.db")
     return home
 
 

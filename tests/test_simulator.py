@@ -16,7 +16,7 @@ from kansearch.bench.simulator import MemoryStudy, hypervolume_of, simulate
 from kansearch.engine.ask_tell import AskTell
 from kansearch.space import SearchSettings, random_config
 from kansearch.study.front import front_of, hypervolume
-from tests.helpers import succeed
+from tests.support.commands import answer
 from trials.config import TrialConfig
 
 QUICK, NOISY = PROBLEMS[0], PROBLEMS[-1]
@@ -177,8 +177,8 @@ def test_the_interval_is_students() -> None:
 
 def test_the_command_prints_a_table_and_json(tmp_path: Path) -> None:
     options = ("--seeds", "2", "--device-seconds", "200", "--problem", "quick")
-    table = succeed("bench", "schedulers", *options, cwd=tmp_path)
+    table = answer("bench", "schedulers", *options, cwd=tmp_path)
     assert "halving, factor 3" in table
-    document = json.loads(succeed("bench", "samplers", *options, "--json", cwd=tmp_path))
+    document = json.loads(answer("bench", "samplers", *options, "--json", cwd=tmp_path))
     assert [row["candidate"] for row in document["rows"]] == list(SAMPLERS)
     assert document["seeds"] == 2

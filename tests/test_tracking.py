@@ -20,6 +20,7 @@ from kansearch.tracking.client import experiment_name, flatten
 from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
 from tests.helpers import SMALL_SPACE, start_trial
+from tests.support.searches import copy_mlflow_database
 from tests.test_study import epoch
 
 pytestmark = pytest.mark.filterwarnings(
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def make_study(home: Path, tracking_uri: str | None = None) -> Study:
+    if tracking_uri is None:
+        copy_mlflow_database(home / "mlflow.db")
     return Study.create(home, parse_space(SMALL_SPACE, "small.yaml"), tracking_uri=tracking_uri)
 
 
@@ -162,6 +165,7 @@ def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path:
     assert writer.problem is not None
 
     places = json.loads((study.folder / "study.json").read_text())
+    copy_mlflow_database(tmp_path / "later.db")
     places["tracking_uri"] = f"sqlite:///{tmp_path}/later.db"
     (study.folder / "study.json").write_text(json.dumps(places))
     study = Study.open(tmp_path, study.name)

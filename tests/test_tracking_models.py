@@ -25,6 +25,7 @@ from kansearch.errors import KansearchError
 from kansearch.tracking.models import log_model
 from tests.helpers import environment, wait_until
 from tests.modelfolder import model_config, write_model
+from tests.support.searches import copy_mlflow_database
 from trials import load_model
 from trials.saved.prediction import Predictor
 
@@ -41,6 +42,7 @@ class Store:
     """A SQLite store with a run, and its address."""
 
     def __init__(self, folder: Path) -> None:
+        copy_mlflow_database(folder / "mlflow.db")
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
         self.client = MlflowClient(tracking_uri=self.uri)
         experiment = self.client.create_experiment("kansearch/retrain", (folder / "artifacts").as_uri())

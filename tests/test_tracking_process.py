@@ -16,6 +16,7 @@ import pytest
 from kansearch.engine.proposer import Proposer
 from kansearch.study.study import Study
 from kansearch.tracking.client import quiet_client
+from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
 from tests.chaos.mlflow import disagreements
 from tests.helpers import command_line, descendants, environment, wait_until
@@ -30,6 +31,7 @@ _DRIVER = """
 import signal, sys
 from pathlib import Path
 from kansearch.study.study import Study
+from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
 
 signals = []
@@ -131,10 +133,9 @@ def test_a_configuration_that_broke_a_constraint_is_counted_and_has_no_run(study
     proposer = Proposer(study.space, study.optuna_trials())
     refused = [(proposer.refuse(proposer.propose(), {"parameters": 7.0}), "parameters 107 > 100") for _ in range(3)]
     study.refuse_many(refused)
-    writer = MlflowWriter()
-    writer.started(study, study.records())
-    writer.ended("finished")
-    assert writer.problem is None
+    store, records = MlflowStore(study), study.records()
+    store.write(records, records)
+    store.close(records, "finished")
     runs = runs_of(study)
     assert runs.keys() == {None, "0"}
     assert runs[None].data.metrics["infeasible_trials"] == 3
@@ -142,6 +143,7 @@ def test_a_configuration_that_broke_a_constraint_is_counted_and_has_no_run(study
 
 def test_what_a_writer_makes_is_its_owners_alone(study: Study) -> None:
     home = study.folder.parent
+    (home / "mlflow.db").unlink()
     home.chmod(0o755)
     before = os.umask(0o022)
     try:

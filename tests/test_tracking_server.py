@@ -19,6 +19,7 @@ from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
 from tests.chaos.mlflow import disagreements
 from tests.helpers import SMALL_SPACE, run, succeed, trials, wait_until
+from tests.support.searches import copy_mlflow_database
 from tests.test_study import epoch
 from tests.test_tracking import add_trial, make_study
 
@@ -37,6 +38,7 @@ class Server:
         self.address = f"http://127.0.0.1:{self._port}"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        copy_mlflow_database(folder / "server.db")
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)]

@@ -119,8 +119,8 @@ class Study:
 
         Returns:
             A DataFrame whose index is the trial's number. Its columns are `state`, `reason` (why it didn't complete)
-            and `epochs`; each objective; the other measurements after the last epoch, with `seconds` on the device;
-            then the hyperparameters, by dotted name. What a trial doesn't have is NaN or None.
+            and `epochs`; then each objective and the other measurements after the last epoch, with `seconds` on the
+            device. The hyperparameters follow, by dotted name. What a trial doesn't have is NaN or None.
         """
         return self._frame(lambda records: records)
 

@@ -53,9 +53,9 @@ def _kernels(table: Table, iterations: int) -> tuple[Kernel, Kernel]:
 def held_out_errors(surrogate: Surrogate, unseen: Table, table: Table) -> dict[str, Any]:
     """How far the surrogate's predictions lie from configurations that it does not know.
 
-    Accuracies in percentage points after the last epoch, mean and median |error|; the same of always the mean of the
-    logarithms; rank correlation (Spearman); the share of the variance of log error that is explained; the standard
-    deviation between seeds beside it; median |log| of the ratio of the seconds.
+    Accuracies in percentage points after the last epoch: mean and median |error|, and the same of always the mean of
+    the logarithms. Then rank correlation (Spearman), the share of the variance of log error that is explained, and the
+    standard deviation between seeds beside it. Last the median |log| of the ratio of the seconds.
     """
     from scipy.stats import spearmanr  # type: ignore[import-untyped]
 

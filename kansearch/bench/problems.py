@@ -28,7 +28,7 @@ from kansearch.engine.feasibility import Feasibility
 from kansearch.space import Direction, SearchSpace, parse_space
 from trials.config import TrialConfig
 
-__all__ = ["OBJECTIVES", "PROBLEMS", "Problem", "Searchable", "simulated_space"]
+__all__ = ["OBJECTIVES", "PROBLEMS", "Benchmark", "Problem", "simulated_space"]
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
 _BEST_LR = {"adamw": 3e-3, "lion": 5e-4}
@@ -83,7 +83,7 @@ def _straight(size: float) -> float:
     return 0.6 - 0.09 * math.log10(size)
 
 
-class Searchable(Protocol):
+class Benchmark(Protocol):
     """A problem for a simulated search: one of this module, or `kansearch.bench.recorded.RecordedProblem`."""
 
     def __hash__(self) -> int:

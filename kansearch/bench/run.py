@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
-from kansearch.bench.problems import PROBLEMS, Searchable
+from kansearch.bench.problems import PROBLEMS, Benchmark
 from kansearch.bench.simulator import Run, hypervolume_of, simulate
 from kansearch.bench.telling import TELLINGS
 from kansearch.space import SearchSettings
@@ -100,7 +100,7 @@ def bench(
     device_seconds: float,
     conditional: bool,
     limit: float = 1.0,
-    problems: Sequence[Searchable] = PROBLEMS,
+    problems: Sequence[Benchmark] = PROBLEMS,
     jobs: int = 1,
     done: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
@@ -119,7 +119,7 @@ def bench(
     return rows
 
 
-def unable(problem: Searchable, candidate: Mapping[str, Any], conditional: bool) -> str | None:
+def unable(problem: Benchmark, candidate: Mapping[str, Any], conditional: bool) -> str | None:
     """Why a candidate cannot search a problem's space; None if it can."""
     return sampler_problem(replace(problem.space(conditional), search=_settings(candidate, 0)))
 
@@ -132,7 +132,7 @@ def _settings(candidate: Mapping[str, Any], seed: int) -> SearchSettings:
 
 
 def _rows(
-    problem: Searchable,
+    problem: Benchmark,
     candidates: Mapping[str, Mapping[str, Any]],
     seeds: int,
     device_seconds: float,
@@ -149,7 +149,7 @@ def _rows(
         yield _row(problem.name, name, runs, baseline, best, device_seconds, spend)
 
 
-def _run(task: tuple[Searchable, Mapping[str, Any], int, float, bool]) -> Run:
+def _run(task: tuple[Benchmark, Mapping[str, Any], int, float, bool]) -> Run:
     problem, candidate, seed, device_seconds, conditional = task
     proposer = TELLINGS[candidate.get("told", "worse")]
     settings = _settings(candidate, seed)

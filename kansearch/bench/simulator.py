@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kansearch.bench.portfolio import portfolio
-from kansearch.bench.problems import OBJECTIVES, Searchable
+from kansearch.bench.problems import OBJECTIVES, Benchmark
 from kansearch.engine.ask_tell import AskTell
 from kansearch.engine.proposer import Proposer
 from kansearch.space import SearchSettings, SearchSpace
@@ -66,7 +66,7 @@ class Run:
 
 
 def simulate(
-    problem: Searchable,
+    problem: Benchmark,
     settings: SearchSettings,
     device_seconds: float,
     *,
@@ -94,7 +94,7 @@ def simulate(
 
 
 @cache
-def _start(problem: Searchable, conditional: bool, settings: SearchSettings) -> Mapping[str, Any]:
+def _start(problem: Benchmark, conditional: bool, settings: SearchSettings) -> Mapping[str, Any]:
     """The same start for each seed."""
     return portfolio(replace(problem.space(conditional), search=settings)).document()
 
@@ -102,7 +102,7 @@ def _start(problem: Searchable, conditional: bool, settings: SearchSettings) -> 
 class _Clock:
     """Plays back the curves of the running trials in the order of simulated time."""
 
-    def __init__(self, problem: Searchable, seed: int) -> None:
+    def __init__(self, problem: Benchmark, seed: int) -> None:
         self._problem = problem
         self._seed = seed
         self.spent = 0.0

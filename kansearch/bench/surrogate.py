@@ -3,15 +3,15 @@
     sizes             counted, exact
     a recorded one    the mean over its seeds, on the scale of `kansearch.bench.curves`
     any other         Gaussian processes: one for the curves' principal components, one for the seconds of an epoch
-    what is observed  the same, and the deviation from the mean of a recorded run, times √(n / (n - 1)) for n seeds: of
-                      the 30 whose configurations come nearest in last error, one drawn at random
+    what is observed  the same, and the deviation from the mean of a recorded run, times √(n / (n - 1)) for n seeds. Of
+                      the 30 whose configurations come nearest in last error, one is drawn at random
 
 What is not observed is the truth by which a simulated search is judged.
 
-A search looks for where the surrogate promises most, which is where it is most likely too optimistic: unbounded, it
-promised half of the error of the best network that was recorded at a size. So errors are bent to a floor: with y the
-logarithm of an error and f that of 0.85 times the least error recorded at no more parameters, y becomes
-f + s·log(1 + exp((y - f) / s)), s = 0.1. Above the least error recorded itself that changes y by less than 0.02.
+A search looks for where the surrogate promises most, which is where it is most likely too optimistic. Unbounded, it
+promised half of the error of the best network that was recorded at a size. So errors are bent to a floor. Let y be the
+logarithm of an error, and f that of 0.85 times the least error recorded at no more parameters. Then y becomes f +
+s·log(1 + exp((y - f) / s)), s = 0.1. Above the least error recorded itself that changes y by less than 0.02.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _BLOCKS = (2.0, 1.0, 0.5)
 
 @dataclass(frozen=True)
 class Table:
-    """The configurations of a recording, a row each: their vectors, mean curves and log seconds of an epoch; and the
-    `deviations` of the repeated ones' runs, with the last log error of their configurations."""
+    """The configurations of a recording, a row each: their vectors, mean curves and log seconds of an epoch. Beside
+    them the `deviations` of the repeated ones' runs, with the last log error of their configurations."""
 
     keys: Sequence[str]
     vectors: _Floats

@@ -5,8 +5,8 @@ hidden      nothing at all
 projected   as if it were complete, with the values that it may be expected to end with: its last error times the
             median ratio, over the complete trials, of the last epoch's error to that epoch's
 
-As if it were complete with its last values is not among them: a stopped trial is dominated at its rung already, so tpe
-counts it as it does with `worse`.
+No class tells a stopped trial as complete with its last values. It is dominated at its rung already, so tpe would count
+it as it does with `worse`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 by least squares of the relative errors (scipy.optimize.nnls), over `SAMPLES` configurations that are evenly spread
 over the sizes of those drawn. A pass is one forward and one backward; LBFGS makes several a step. Measuring a trial
 after an epoch passes its images forwards alone, a third of the work. A search takes the mean trial's time, times its
-trials, over those that run at once, which are taken not to slow each other down; of `gpus_per_trial: auto`, one on
+trials, over those that run at once. These are taken not to slow each other down; of `gpus_per_trial: auto`, one runs on
 each GPU.
 """
 

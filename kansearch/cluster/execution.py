@@ -81,7 +81,7 @@ def execute(
     """
     from ray import tune
 
-    from kansearch.cluster.tune import Attendant, StudyScheduler, StudySearcher
+    from kansearch.cluster.tune import StudyCallback, StudyScheduler, StudySearcher
     from kansearch.cluster.worker import Worker
     from kansearch.cluster.workers import Workers
 
@@ -117,7 +117,7 @@ def execute(
             run_config=tune.RunConfig(
                 storage_path=str(scratch),
                 name="ray",
-                stop=Attendant(workers, handles, step, ended),
+                stop=StudyCallback(workers, handles, step, ended),
                 verbose=0,
             ),
         ).fit()

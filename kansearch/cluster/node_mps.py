@@ -69,7 +69,7 @@ class ClusterMps:
         for node in nodes:
             name = str(node["NodeID"])
             if node["Resources"].get("GPU") and name not in self._actors:
-                actor = ray.remote(num_cpus=0, max_restarts=0)(_Attendant)
+                actor = ray.remote(num_cpus=0, max_restarts=0)(_NodeActor)
                 self._actors[name] = actor.options(scheduling_strategy=on_node(name)).remote()
                 self._answers[name] = self._actors[name].start.remote()
 
@@ -89,7 +89,7 @@ class ClusterMps:
         return found
 
 
-class _Attendant:
+class _NodeActor:
     """The actor of one node."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from kansearch.cluster.trainable import Report
 from kansearch.cluster.workers import Workers
 
-__all__ = ["Attendant", "StudyScheduler", "StudySearcher"]
+__all__ = ["StudyCallback", "StudyScheduler", "StudySearcher"]
 
 _KILLED_FOR_MEMORY = "OutOfMemoryError"  # Ray's, when it kills a worker of a machine that runs out of memory
 _LONGEST_CAUSE = 280
@@ -89,7 +89,7 @@ class StudyScheduler(_Disposable, FIFOScheduler):
         self._workers.gone(trial.trial_id, _cause(report), _KILLED_FOR_MEMORY in report)
 
 
-class Attendant(_Disposable, Stopper):
+class StudyCallback(_Disposable, Stopper):
     """Called at each step of Ray Tune: ends workers that hang, and everything as soon as `ended` says so.
 
     What runs then is left to be resumed.

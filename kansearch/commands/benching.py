@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from kansearch.bench.problems import Searchable
+    from kansearch.bench.problems import Benchmark
     from kansearch.bench.run import Row
 
 __all__ = ["app"]
@@ -97,12 +97,12 @@ def _run(
         print(json.dumps({**settings, "rows": [row.document() for row in rows]}, indent=2))
 
 
-def _problems(names: list[str] | None) -> list[Searchable]:
+def _problems(names: list[str] | None) -> list[Benchmark]:
     from kansearch.bench.problems import PROBLEMS
     from kansearch.bench.recorded import recorded_problems
     from kansearch.errors import InputError
 
-    there: list[Searchable] = [*PROBLEMS, *recorded_problems()]
+    there: list[Benchmark] = [*PROBLEMS, *recorded_problems()]
     known = {each.name: each for each in there}
     for name in names or ():
         if name not in known:

@@ -33,14 +33,14 @@ def run_compress(
     as_json: bool,
 ) -> None:
     """epochs: None: 3 where something is pruned, else none."""
-    from trials.saved import Wanted
+    from trials.saved import CompressionOptions
 
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize {quantize}: int8 is what there is")
     epochs = (3 if prune or channels else 0) if epochs is None else epochs
-    wanted = Wanted(prune, channels, quantize == "int8", tables, epochs, rate)
+    options = CompressionOptions(prune, channels, quantize == "int8", tables, epochs, rate)
     console = console_for(as_json)
-    report = _interruptible(lambda: compress(source, output, wanted, data_dir, *_shown(console, epochs)), output)
+    report = _interruptible(lambda: compress(source, output, options, data_dir, *_shown(console, epochs)), output)
     _print(console, output, report, as_json)
 
 

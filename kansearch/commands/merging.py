@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from kansearch.commands.common import check_tracking, console_for, print_json, say_what_is_behind
 from kansearch.console import front_table, plain_table
-from kansearch.merge.merge import Merged, NewPlaces, merge
+from kansearch.merge.merge import Locations, Merged, merge
 from kansearch.report.writer import ReportWriter
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import TrialRecord
@@ -32,7 +32,7 @@ def run_merge(home: Path, words: Sequence[str], name: str, places: Mapping[str, 
     check_tracking(places["tracking_uri"])
     console, report, writer = console_for(as_json), ReportWriter(), MlflowWriter()
     confirming = MlflowWriter(ConfirmationStore)
-    merged = merge(home, words, name, [_Display(console), report, writer], [confirming], NewPlaces(**places))
+    merged = merge(home, words, name, [_Display(console), report, writer], [confirming], Locations(**places))
     study, records = merged.study, merged.study.records()
     front = front_of(records, study.objectives)
     where = home_option(home)

@@ -6,8 +6,8 @@
     lost(number, …)   its worker is gone: it is handed out again, to go on from its checkpoint
 
 Ray Tune (`kansearch.cluster.tune`) and a simulated clock (`kansearch.bench.simulator`) drive it alike. It remembers
-nothing that the study doesn't hold: trials that a driver left running are handed out first, under the same number, to
-go on from their checkpoints, and the scheduler's rungs and the budget are rebuilt from what the trials reported.
+nothing that the study doesn't hold. Trials that a driver left running are handed out first, under the same number, to
+go on from their checkpoints. The scheduler's rungs and the budget are rebuilt from what the trials reported.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """`Lockstep`: the same trials, regardless of the timing of their workers.
 
-Each trial has a slot, as many as trials run at once. What workers report waits until it is its slot's turn: slots take
-turns, an epoch each, and a slot whose trial has ended is given the next one before the turn passes on. So what is
-proposed, compared and stopped depends on the results alone. A worker may run ahead of its turns; what it trained
-beyond the epoch at which its trial was stopped is thrown away.
+Each trial has a slot, as many as trials run at once. What workers report waits until it is its slot's turn. Slots take
+turns, an epoch each. A slot whose trial has ended is given the next one before the turn passes on. So what is proposed,
+compared and stopped depends on the results alone. A worker may run ahead of its turns; what it trained beyond the epoch
+at which its trial was stopped is thrown away.
 """
 
 from __future__ import annotations

@@ -6,21 +6,21 @@
     a trial goes on          if it is among the best ⌊n / η⌋ of the n trials seen at the rung, itself included, or if
                              none of them dominates it
 
-Of two trials the one of lower non-dominated rank comes first; of equal ranks the one with the larger crowding distance;
-then the one with the lower draw of a generator seeded with `seed` and the trial's number. So the order of the trials at
-a rung does not depend on when each arrived; a verdict does, as those who arrive later are not waited for.
+Of two trials the one of lower non-dominated rank comes first; of equal ranks the one with the larger crowding distance.
+Then it is the one with the lower draw of a generator seeded with `seed` and the trial's number. So the order of the
+trials at a rung does not depend on when each arrived; a verdict does, as those who arrive later are not waited for.
 
-A non-dominated trial is never stopped, so no network is for being less accurate than a larger one. Without that rule
-a front of more than n / η trials would lose some at each rung: in simulated searches half as many trials completed with
-η = 4, and reached less. Of exact copies one alone counts as non-dominated. With one objective it is the rule of ASHA in
+A non-dominated trial is never stopped, so no network is for being less accurate than a larger one. Without that rule a
+front of more than n / η trials would lose some at each rung. In simulated searches half as many trials completed with η
+= 4, and reached less. Of exact copies one alone counts as non-dominated. With one objective it is the rule of ASHA in
 its stopping variant.
 
 Objectives are compared after the rung's epoch, so those known before training, such as `parameters`, are exact at every
 rung. Crowding distances are taken on the scale on which hypervolume is (`kansearch.study.objectives.costs`).
 
-Sources: ASHA, Li et al. 2018, arXiv 1810.05934; brackets, Hyperband, Li et al. 2016, arXiv 1603.06560; non-dominated
-rank and crowding distance, NSGA-II, Deb et al. 2002, doi 10.1109/4235.996017; both in successive halving,
-Schmucker et al. 2021, arXiv 2106.12639.
+Sources. ASHA: Li et al. 2018, arXiv 1810.05934. Brackets: Hyperband, Li et al. 2016, arXiv 1603.06560. Non-dominated
+rank and crowding distance: NSGA-II, Deb et al. 2002, doi 10.1109/4235.996017. Both in successive halving: Schmucker et
+al. 2021, arXiv 2106.12639.
 """
 
 from __future__ import annotations

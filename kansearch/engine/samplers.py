@@ -22,11 +22,11 @@ def build_sampler(space: SearchSpace, trials_so_far: int, sizes: Sizes) -> optun
     place in the sequence is in the study.
 
     A trial that was stopped early is told to Optuna as PRUNED, without values; tpe alone looks at those. It takes a
-    tenth of the finished trials for its good group, complete ones first, so the stopped ones are in the bad one while
+    tenth of the finished trials for its good group, complete ones first. So the stopped ones are in the bad one while
     more than a tenth completes, as with halving. In simulated searches with halving that was better than hiding them,
-    and than telling every trial's values at the highest rung that 20 trials reached (as BOHB does, arXiv 1807.01774):
-    shares of the known hypervolume 0.93, 0.88, 0.88 against 0.90, 0.84, 0.84 and 0.92, 0.88, 0.84 on the problems
-    quick, late, noisy (6 seeds).
+    and than telling every trial's values at the highest rung that 20 trials reached (as BOHB does, arXiv 1807.01774).
+    The shares of the known hypervolume were 0.93, 0.88, 0.88 against 0.90, 0.84, 0.84 and 0.92, 0.88, 0.84 on the
+    problems quick, late, noisy (6 seeds).
     """
     import numpy as np
     import optuna

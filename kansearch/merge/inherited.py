@@ -18,8 +18,8 @@ __all__ = ["inherited"]
 def inherited(sources: Mapping[str, Study], records: Sequence[Sequence[TrialRecord]], joined: Joined) -> History:
     """The history of the study that holds the trials of `sources` as `joined` says; `records` are each source's.
 
-    What a source was to try first and has not yet, nor another one, is still to be tried; what it learned from a third
-    study it goes on to know, unless those are trials here.
+    Configurations that were enqueued in a source, and not yet run in any source, are still to be tried. Results that a
+    source learned from a third study stay known, unless those are trials here.
     """
     history = joined_history({label: source.history for label, source in sources.items()})
     told = [each for pair in zip(sources.items(), records, strict=True) for each in _told(*pair[0], pair[1])]

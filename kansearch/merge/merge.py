@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from kansearch.cluster.checkpoints import checkpoint_place
 from kansearch.cluster.launch import Observer
 from kansearch.errors import InputError
+from kansearch.merge.artifacts import Artifacts
 from kansearch.merge.inherited import inherited
-from kansearch.merge.travel import Luggage
 from kansearch.space import SearchSpace, study_name
 from kansearch.space.agreement import check_agreement, differing_settings, joined_space
 from kansearch.study.foreign import find_study, labels, read_study_at
@@ -33,11 +33,11 @@ from kansearch.study.study import Study
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-__all__ = ["Merged", "NewPlaces", "Source", "merge"]
+__all__ = ["Locations", "Merged", "Source", "merge"]
 
 
 @dataclass(frozen=True)
-class NewPlaces:
+class Locations:
     """Where the new study is to be kept, as `kansearch.cluster.launch.launch` takes it."""
 
     storage_url: str | None = None
@@ -47,8 +47,9 @@ class NewPlaces:
 
 @dataclass(frozen=True)
 class Source:
-    """A study that was merged: how many trials it has, how many of them are complete and on its front, how many are
-    taken from another source that has them too, and how many were left out as they had not ended."""
+    """A study that was merged, and what became of its trials. Counts are of all of them, of those that are complete,
+    and of those on its front. Further counts are of those taken from another source that has them too, and of those
+    left out as they had not ended."""
 
     study: str
     trials: int
@@ -84,7 +85,7 @@ def merge(
     name: str,
     observers: Sequence[Observer[TrialRecord]],
     confirming: Sequence[Observer[SeedRecord]] = (),
-    places: NewPlaces | None = None,
+    locations: Locations | None = None,
 ) -> Merged:
     """Make the study `name` of all ended trials of others.
 
@@ -93,7 +94,7 @@ def merge(
         words: at least two studies, each the name of one in `home` or the path of a study's folder.
         observers: told of the trials once the study is there, as at the end of a search; `confirming` likewise of the
             trainings for confirmation, if there are any.
-        places: None: the defaults of a launch.
+        locations: None: the defaults of a launch.
 
     Raises:
         InputError: the studies are not of one space, there is no ended trial, or `name` is taken or no name.
@@ -108,7 +109,7 @@ def merge(
         sources = _Sources(reading.enter_context(_opened(folders)))
         space = sources.space(name)
         with staging(home, name) as made:
-            merged = _make(sources, space, made, home, places or NewPlaces())
+            merged = _make(sources, space, made, home, locations or Locations())
             reading.close()
             _tell(merged.study, merged.study.records(), observers)
             if merged.confirmations:
@@ -182,18 +183,18 @@ class _Sources:
         return rows
 
 
-def _make(sources: _Sources, space: SearchSpace, made: Staging, home: Path, places: NewPlaces) -> Merged:
+def _make(sources: _Sources, space: SearchSpace, made: Staging, home: Path, locations: Locations) -> Merged:
     """Make the new study and put it in its place."""
-    checkpoints = None if places.checkpoints is None else checkpoint_place(places.checkpoints, space.study)
-    tracking_uri = places.tracking_uri or sqlite_url(home / "mlflow.db")
+    checkpoints = None if locations.checkpoints is None else checkpoint_place(locations.checkpoints, space.study)
+    tracking_uri = locations.tracking_uri or sqlite_url(home / "mlflow.db")
     history = inherited(sources.studies, sources.records, sources.joined)
     attributes = {**made.attributes, **history.attributes()}
-    study = Study.create(made.home, space, places.storage_url, tracking_uri, checkpoints, attributes)
+    study = Study.create(made.home, space, locations.storage_url, tracking_uri, checkpoints, attributes)
     study.add_ended(_renumbered(sources, study))
-    luggage, records = Luggage(sources.studies, sources.joined, study), study.records()
-    weights = luggage.bring_weights(front_of(records, study.objectives))
-    luggage.bring_tracebacks(records)
-    confirmations = luggage.bring_confirmations()
+    artifacts, records = Artifacts(sources.studies, sources.joined, study), study.records()
+    weights = artifacts.bring_weights(front_of(records, study.objectives))
+    artifacts.bring_tracebacks(records)
+    confirmations = artifacts.bring_confirmations()
     return Merged(
         study=made.publish(study),
         sources=sources.told(),
@@ -202,7 +203,7 @@ def _make(sources: _Sources, space: SearchSpace, made: Staging, home: Path, plac
         constrained=any(each.constraints != space.constraints for each in sources.spaces),
         weights=weights,
         confirmations=confirmations,
-        out_of_reach=luggage.out_of_reach,
+        out_of_reach=artifacts.out_of_reach,
     )
 
 

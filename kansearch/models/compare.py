@@ -24,9 +24,10 @@ def compare(first: Path, second: Path, data_dir: Path | None = None) -> dict[str
         data_dir: where to look for the data set first.
 
     Returns:
-        `dataset`, `images`, `models` (folder and accuracy of each), `difference` (first minus second), `interval`
-        (halves of its 95 % intervals over `seeds`, `images` and `both`; None with fewer than three pairs), and `pairs`:
-        the seeds, how many images each alone gets right, and the p-value of McNemar's exact test.
+        `dataset`, `images`, `models` (folder and accuracy of each), `difference` (first minus second), `interval` and
+        `pairs`. `interval` holds the halves of its 95 % intervals over `seeds`, `images` and `both`; None with fewer
+        than three pairs. `pairs` holds the seeds, how many images each alone gets right, and the p-value of McNemar's
+        exact test.
 
     Raises:
         InputError: the test images differ, or no seed is in both folders.

@@ -26,7 +26,7 @@ from trials.files import as_json, first_line, write_whole
 
 if TYPE_CHECKING:
     from trials.results import EpochResult
-    from trials.saved import Figures, Wanted
+    from trials.saved import CompressionOptions, Figures
 
 __all__ = ["compress", "grow", "step_cells", "step_headings"]
 
@@ -36,7 +36,7 @@ CARD = "README.md"
 def compress(
     source: Path,
     out: Path,
-    wanted: Wanted,
+    options: CompressionOptions,
     data_dir: Path | None,
     step: Callable[[Figures], None],
     epoch: Callable[[EpochResult], None],
@@ -46,7 +46,7 @@ def compress(
     Args:
         source: a folder of `retrain` or `compress`; of several seeds the first.
         out: must not be there, or be empty. It is there when all is done, and not before.
-        wanted: what to do to the model.
+        options: what to do to the model.
         data_dir: where to look for the data set first.
         step: called with the figures before the first step and after each.
         epoch: called after each epoch of fine-tuning.
@@ -56,12 +56,12 @@ def compress(
         KansearchError: no model in `source`, or one that this cannot be done to; the data is missing or damaged;
             training diverged; `out` can't be written.
     """
-    _check(wanted)
+    _check(options)
     from trials.saved import Progress, shrink
 
     with _new_folder(out) as folder, _explained(source):
         progress = Progress(step, epoch)
-        config, metrics, report = shrink(source, folder, wanted, data_dir, progress)
+        config, metrics, report = shrink(source, folder, options, data_dir, progress)
         report = {"source": str(source), **report}
         _write(folder, source, config.model_dump(mode="json"), metrics, report, "compress.json")
     return report
@@ -100,11 +100,11 @@ def step_cells(step: dict[str, Any]) -> list[str]:
     return [step["step"], f"{step['accuracy']:.4f}", *counts, f"{step['file_bytes'] / 1024:,.1f}", *latency]
 
 
-def _check(wanted: Wanted) -> None:
-    for name, share in (("--prune", wanted.prune), ("--channels", wanted.channels)):
+def _check(options: CompressionOptions) -> None:
+    for name, share in (("--prune", options.prune), ("--channels", options.channels)):
         if not 0 <= share < 1:
             raise InputError(f"{name} {share:g}: a share of at least 0 and less than 1 is needed, such as 0.3")
-    if not (wanted.prune or wanted.channels or wanted.int8 or wanted.tables):
+    if not (options.prune or options.channels or options.int8 or options.tables):
         raise InputError("nothing to do: give --prune SHARE, --channels SHARE, --quantize int8 or --tables")
 
 

@@ -39,7 +39,7 @@ def predict(
 
     Returns:
         For each sample `file`, `index` in it (None of an image), and the likeliest `class` with its number, `label`,
-        and its `probability`; `top` has the same three of the likeliest classes, that one first. Of a model with a
+        and its `probability`. `top` has the same three of the likeliest classes, that one first. Of a model with a
         class for each pixel `file`, `index`, `shares`, of the pixels that are of each class, and `mask`, the file that
         was written, or None.
 

@@ -1,5 +1,5 @@
-"""Which basis earns its parameters: for each basis its own front of accuracy (or loss) against parameters, beside that
-of the plain networks, and the best within a number of parameters."""
+"""The page's part on which basis earns its parameters. Each basis has its own front of accuracy (or loss) against
+parameters, beside that of the plain networks, and its best within a number of parameters."""
 
 from __future__ import annotations
 

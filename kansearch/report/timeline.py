@@ -1,6 +1,6 @@
 """When trials ran: a row for each place that a trial can take, and the share of the time that places stood idle.
 
-The study notes when a trial begins and ends, but not on which worker: trials are laid into rows by their times alone,
+The study notes when a trial begins and ends, but not on which worker. Trials are laid into rows by their times alone,
 each into the first row that is free. The pauses between drivers are cut out, as far as the study knows them.
 """
 

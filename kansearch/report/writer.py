@@ -1,6 +1,6 @@
 """Writes report.html and the pictures of the front into a study's folder: at the end of a search, and during it.
 
-During a search a process of its own writes them, at the lowest priority and no more often than once a minute: trials
+During a search a process of its own writes them, at the lowest priority and no more often than once a minute. Trials
 and their driver never wait for it, and nothing that goes wrong there reaches them.
 """
 

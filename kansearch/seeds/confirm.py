@@ -1,5 +1,5 @@
-"""`confirm`: train chosen trials again, on the whole training split and with several seeds, and measure them on the
-test split, once each; as Ray Tune trials on all devices that the study may run on.
+"""`confirm`: train chosen trials again, on the whole training split and with several seeds. Each is measured on the
+test split once. They run as Ray Tune trials on all devices that the study may run on.
 
 What is done is never done again: the same command goes on after a stop, and more seeds or picks add what is missing.
 """

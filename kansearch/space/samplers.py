@@ -1,8 +1,8 @@
 """Samplers, one record each: how it is built, which spaces it can search, and what it sees of a search.
 
 Another sampler is a name of `SamplerName`, for the schema, and a record here. tpe (grouped), front and random draw a
-branch's hyperparameters as they draw others. The rest don't, and need the same hyperparameters in every trial: gp and
-qmc would draw them at random without saying so, nsga2 and nsga3 cross over only what all trials share, grid needs one
+branch's hyperparameters as they draw others. The rest don't, and need the same hyperparameters in every trial. gp and
+qmc would draw them at random without saying so. nsga2 and nsga3 cross over only what all trials share. grid needs one
 list of names, of finitely many values.
 """
 

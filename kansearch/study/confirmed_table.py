@@ -13,9 +13,9 @@ __all__ = ["caveats", "cells", "headings"]
 
 
 def headings(objectives: Iterable[str]) -> list[str]:
-    """Trial and seeds, the objectives, those that are measured on images twice: at selection and confirmed, accuracy
-    with how far off it may be because the test split is a sample; the size where it is no objective; the probability of
-    being on the front."""
+    """The headings: trial and seeds, the objectives, the size where it is no objective, and the probability of being on
+    the front. An objective that is measured on images has two, at selection and confirmed. Accuracy has a third, how
+    far off it may be because the test split is a sample."""
     return ["trial", "seeds", *(heading for name in _names(objectives) for heading in _headings(name)), "P(front)"]
 
 

@@ -49,8 +49,8 @@ class History:
 def joined_history(histories: Mapping[str, History]) -> History:
     """One history of several, by the names of their studies; without what was to be tried next.
 
-    Time in which two drivers worked counts once, so that each moment has its place in the time of the search, and a
-    session that two histories know, because one study is a copy of the other, is one.
+    Time in which two drivers worked counts once, so that each moment has its place in the time of the search. A session
+    that two histories know, because one study is a copy of the other, is one.
     """
     usage, sequence = Usage(), dict[str, Any]()
     for history in histories.values():

@@ -50,8 +50,8 @@ class Joined:
 def join_trials(studies: Sequence[Sequence[FrozenTrial]]) -> Joined:
     """The ended trials of the studies.
 
-    A trial that began at the same moment with the same configuration as another study's is the same trial: one of the
-    two studies goes on from a copy of the other. It is taken where it got furthest, of equals from the first study.
+    A trial that began at the same moment with the same configuration as another study's is the same trial. Then one of
+    the two studies goes on from a copy of the other. It is taken where it got furthest, of equals from the first study.
     """
     same: dict[tuple[float, str], list[tuple[FrozenTrial, Place]]] = defaultdict(list)
     for index, trials in enumerate(studies):

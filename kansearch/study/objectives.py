@@ -1,7 +1,7 @@
 """Objectives: which way each is better, and the common scale on which hypervolume is measured.
 
-Hypervolume needs one reference point. Every objective is mapped to a cost in [0, 1] with fixed bounds, so that the
-figure means the same in every study, at any time of a search, whatever its trials found:
+Hypervolume needs one reference point. Every objective is mapped to a cost in [0, 1] with fixed bounds. So the figure
+means the same in every study, at any time of a search, whatever its trials found:
 
     accuracy, IoU      1 - a
     losses             v / (1 + v)

@@ -5,7 +5,7 @@
     RDBStorage.engine               the connections to the database
     RDBStorage.scoped_session       through which its methods write: several of them in one transaction
 
-A version without one of them is refused when a study is opened: a write that has lost its transaction, or a table that
+A version without one of them is refused when a study is opened. A write that has lost its transaction, or a table that
 has changed, would be noticed too late.
 """
 

@@ -52,10 +52,10 @@ def mcnemar(first_alone: int, second_alone: int) -> float:
 def paired(first: Sequence[NDArray[np.bool_]], second: Sequence[NDArray[np.bool_]]) -> Paired:
     """Compare K pairs of trained models on the same N images.
 
-    Over seeds and images the differences are a two-way layout of random pairs and random images; the error of their
-    mean is that of Dorfman, Berbaum and Metz (1992), Investigative Radiology 27, 723, whose readers are pairs here:
-    √((MS_pairs + max(MS_images - MS_rest, 0)) / (K N)), with Hillis' degrees of freedom (2007, Statistics in Medicine
-    26, 596).
+    Over seeds and images the differences are a two-way layout of random pairs and random images. The error of their
+    mean is that of Dorfman, Berbaum and Metz (1992), Investigative Radiology 27, 723, whose readers are pairs here. It
+    is √((MS_pairs + max(MS_images - MS_rest, 0)) / (K N)), with Hillis' degrees of freedom (2007, Statistics in
+    Medicine 26, 596).
 
     Args:
         first, second: for each pair whether each image is classified rightly, (N,), N >= 2.

@@ -1,8 +1,8 @@
 """Reads every trial of an Optuna study at once.
 
-Optuna's relational storage builds each trial from mapped objects and parses each distribution anew, which for 10,000
-trials takes six times as long as the same queries read row by row here. Tables and columns are taken from
-Optuna's own models.
+Optuna's relational storage builds each trial from mapped objects and parses each distribution anew. For 10,000 trials
+that takes six times as long as the same queries read row by row here. Tables and columns are taken from Optuna's own
+models.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ __all__ = ["selection_bias"]
 
 
 def selection_bias(rows: Sequence[Confirmed], objectives: Mapping[str, Direction]) -> list[str]:
-    """A sentence for each trial whose score at selection, a single run on other images, lies farther from the confirmed
-    one than one more seed and other test images would; and one for the mean over all trials, which says whether
-    choosing by validation scores was too kind as a whole."""
+    """A sentence for each trial that measured at selection clearly otherwise than confirmed. There its score, a single
+    run on other images, lies farther from the confirmed one than one more seed and other test images would. One more
+    sentence is for the mean over all trials: whether choosing by validation scores was too kind as a whole."""
     measured = {name: way for name, way in objectives.items() if any(name in row.differences for row in rows)}
     return [line for each in measured.items() for line in (*_of_trials(rows, *each), *_of_all(rows, *each))]
 

@@ -7,8 +7,8 @@ for lucky trials. The trials of one data set tell of each other's spread:
 
 This is the moderated variance of Smyth (2004), Statistical Applications in Genetics and Molecular Biology 3(1), 3, as
 `squeezeVar` of the R package limma computes it. sᵢ² is a trial's own variance with dᵢ = nᵢ - 1 degrees of freedom. s₀²
-and d₀ are fitted to all of them: d₀ is infinite, and every trial has the pooled variance, where they differ no more
-than by chance; it is small where trials really differ, and each then keeps most of its own.
+and d₀ are fitted to all of them. Where they differ no more than by chance, d₀ is infinite, and every trial has the
+pooled variance. It is small where trials really differ, and each then keeps most of its own.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Spread:
 def pooled_spreads(samples: Sequence[Sequence[float]]) -> list[Spread | None]:
     """The spread of each trial, from the seeds of all trials of one data set.
 
-    A trial whose variance is clearly larger than the pooled one of the others (F test, 5 % over all trials,
-    Bonferroni) keeps its own: it is not made to look like them. A trial with one seed has the spread of the others.
+    A trial whose variance is clearly larger than the pooled one of the others (F test, 5 % over all trials, Bonferroni)
+    keeps its own. It is not made to look like them. A trial with one seed has the spread of the others.
 
     Args:
         samples: for each trial the values of its seeds, taken for independent and normal.

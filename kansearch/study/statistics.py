@@ -59,8 +59,9 @@ def front_probabilities(seeds: Sequence[_Floats], draws: int = 10_000, seed: int
     """For each of p trials, how likely its true point is on the front, given its seeds.
 
     Each objective of each trial is drawn as mean + t · s̃ / √n, with the pooled spread and the degrees of freedom of
-    `kansearch.study.spread`, independently of the other trials; objectives are correlated as seeds are within trials.
-    A percentile bootstrap of a few seeds claims too much: its spread is too small by √((n - 1) / n) and has no t.
+    `kansearch.study.spread`. Trials are drawn independently of each other; objectives are correlated as seeds are
+    within trials. A percentile bootstrap of a few seeds claims too much: its spread is too small by √((n - 1) / n) and
+    has no t.
 
     Where there are trials enough, means are first moved towards what the trials have in common: of many that measure
     alike, the best one was lucky too. In simulations of 12 trials (`tests/test_calibration.py`) at least 0.93 of what
@@ -98,8 +99,8 @@ def front_probabilities(seeds: Sequence[_Floats], draws: int = 10_000, seed: int
 def _shrunk(means: _Floats, errors: _Floats, exact: _Floats) -> tuple[_Floats, _Floats]:
     """Means (p,) moved towards what the trials have in common, and the standard errors (p,) that they then have.
 
-    True values are taken for normal about a line in the ranks of the exact objectives (p, e); how far they lie from it
-    is told by how much more the means differ than their errors let them. (Morris 1983, Journal of the American
+    True values are taken for normal about a line in the ranks of the exact objectives (p, e). How far they lie from it
+    is read from how much more the means differ than their errors let them. (Morris 1983, Journal of the American
     Statistical Association 78, 47, (1.17) and (5.3)) Too few trials tell nothing, and stay as they are.
     """
     ranks = exact.argsort(axis=0).argsort(axis=0).astype(float)

@@ -91,7 +91,7 @@ class Study:
     ) -> Study:
         """Make the folder and the Optuna study of a new search; call it under the study's lock.
 
-        `checkpoints` is a folder or URL of this study's own that every worker sees, None a folder within the study's;
+        `checkpoints` is a folder or URL of this study's own that every worker sees, None a folder within the study's.
         `attributes` are the Optuna study's, such as those of a `History`.
 
         Raises:
@@ -261,7 +261,7 @@ class Study:
         """Hold the study in its database for this process, beside `driver_lock` of its folder.
 
         Copies of the folder are locked each for itself, and may name one database. In PostgreSQL the driver's writes go
-        through the session that holds the lock from then on; a driver that has lost it to another one gets an
+        through the session that holds the lock from then on. A driver that has lost it to another one gets an
         `ObstacleError` from its next write. For an SQLite file outside of the folder a file beside it is locked. Other
         databases, and studies in memory, are not locked.
 
@@ -369,8 +369,6 @@ class Study:
         if seconds is not None:
             news["held_seconds"] = float(seconds)
         return news
-
-    # thin forms, until nobody calls them
 
     def add_session(self, session: Mapping[str, Any]) -> None:
         """Commit that a driver begins now, after `elapsed` seconds of those before it, on what `session` describes."""

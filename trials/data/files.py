@@ -25,8 +25,8 @@ FILES = (
 
 @dataclass(frozen=True)
 class Layout:
-    """The files, and folders/, of a data set: `alternatives` to each other, which lie together directly in a place that
-    is looked in, or in one of `folders` there; `fetched` is where the download puts them, None where there is none."""
+    """The files, and folders/, of a data set. `alternatives` to each other lie together, directly in a place that is
+    looked in or in one of `folders` there. `fetched` is where the download puts them, None where there is none."""
 
     alternatives: tuple[tuple[str, ...], ...]
     folders: tuple[str, ...]

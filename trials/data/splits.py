@@ -31,8 +31,8 @@ class Split:
     mean, std: (C,), what is subtracted from a sample and what divides it before the network.
 
     labels: (N,), int64; or a mask for each sample, (N, *size), bytes, where `IGNORED` is no class: int64 in a batch.
-    A split that is streamed has `rows`, (N,), on the host: its samples are those rows of `images`, which is on the host
-    too, and so are its masks of `labels`; labels without masks are its own, on the device.
+    A split that is streamed has `rows`, (N,), on the host. Its samples are those rows of `images`, which is on the host
+    too, and so are its masks of `labels`. Labels without masks are its own, on the device.
     """
 
     images: Tensor
@@ -81,9 +81,9 @@ def load_training(
     """The training split, less the held-out part, and that part: stratified, drawn by `split_seed`.
 
     Mean and std are `load_statistics`, which do not depend on what is held out.
-    Without `hold_out` all is trained on and the second is None. streamed: leave the samples where they are and read
-    them batch by batch, with the same numbers; None: where they do not fit.
-    Raises DataError, and ValueError where a split would leave a class without an image or `pixels` needs bytes.
+    Without `hold_out` all is trained on and the second is None. `streamed` leaves the samples where they are and reads
+    them batch by batch, with the same numbers; None: where they do not fit. Raises DataError, and ValueError where a
+    split would leave a class without an image or `pixels` needs bytes.
 
     The last one is kept on its device: a worker trains many configurations on the same split. Nobody may change it.
     """

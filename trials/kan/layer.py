@@ -52,8 +52,8 @@ class KANLayer(nn.Module):
     """y_o = Σ_i [Σ_k w_{o,i,k} φ_k(z_i) + w_{o,i,b} b(z_i)] + bias_o: a native linear map of the expanded input.
 
     `weight` has shape (out, P · in/groups, *kernel): P = F basis functions and, where there is a base branch, b last.
-    Function k of the c-th channel of a group is at k · in/groups + c: native `groups=` splits the planes rightly, and
-    the planes of one function lie beside each other in memory, as a GPU writes and reads them best.
+    Function k of the c-th channel of a group is at k · in/groups + c. Native `groups=` splits the planes rightly. The
+    planes of one function lie beside each other in memory, as a GPU writes and reads them best.
 
     init="variance": z ~ N(0, 1) gives outputs of mean 0 and variance 1 whatever the basis is. With fan = in/groups ·
     kernel elements, std(w_k) = √(α / (fan · Σ_k Var φ_k)), std(w_b) = √((1-α) / (fan · Var b)), and bias = -Σ w E[φ];

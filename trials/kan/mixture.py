@@ -20,7 +20,7 @@ class MixtureKANConv(nn.Module):
     """y_n = Σ_e g_{n,e} KANConv_e(z_n): each sample is given the `top_k` of `experts` that its gate prefers.
 
     g = softmax over the k largest logits, 0 elsewhere; the logits are a linear map of the average of z over space. The
-    experts share their basis, so that z is expanded once and, a convolution being linear in its weights, each sample is
+    experts share their basis, so that z is expanded once. A convolution is linear in its weights, so each sample is
     convolved once, by the mixture of its experts' weights: the same sum, at the cost of one expert.
     Sources: arXiv 1701.06538 (gates), arXiv 2006.16668 (`load_balance`).
     """

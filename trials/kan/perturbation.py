@@ -16,12 +16,12 @@ class Perturbation(nn.Module):
     """Factors that a KAN layer multiplies by, in training alone: 0 with probability `dropout`, else 1/(1 - dropout),
     each times 1 + `noise`·ε, ε ~ N(0, 1).
 
-    One factor for a sample and channel, at a placement: "full", the input of both branches; "poly", the input of the
-    basis branch; "degree", each feature of the basis by itself.
+    One factor for a sample and channel, at a placement. It is "full", the input of both branches; "poly", the input of
+    the basis branch; or "degree", each feature of the basis by itself.
 
-    `additive` adds noise to single elements of the whole input, z + additive·σ·ε, each with probability `share`. σ is
-    the standard deviation of the element's channel over the batch, a constant for the gradient (NoiseInjection of
-    torch-conv-kan, where the gradient goes through σ too). It is for "full" alone. Raises ValueError for values out of
+    `additive` adds noise to single elements of the whole input, z + additive·σ·ε, each with probability `share`. There
+    σ is the standard deviation of the element's channel over the batch, a constant for the gradient. In NoiseInjection
+    of torch-conv-kan the gradient goes through σ too. It is for "full" alone. Raises ValueError for values out of
     range.
     """
 

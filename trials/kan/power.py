@@ -14,8 +14,8 @@ from trials.kan.basis.basis import gaussian_integrals
 __all__ = ["PowerConv1d", "PowerConv2d", "PowerConv3d", "PowerLayer", "PowerLinear"]
 
 SHARE = 0.001
-"""The power's share of a new layer's E[y²]. More makes deep networks explode, since cubes of cubes have heavy tails:
-through eight 3x3 layers of 24 channels gradients grow 4 times with 0.003, 15 to 180 with 0.01, over 1,200 with 0.3."""
+"""The power's share of a new layer's E[y²]. More makes deep networks explode, since cubes of cubes have heavy tails.
+Through eight 3x3 layers of 24 channels gradients grow 4 times with 0.003, 15 to 180 with 0.01, over 1,200 with 0.3."""
 
 
 class PowerLayer(nn.Module):

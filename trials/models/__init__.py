@@ -41,7 +41,7 @@ _SIGNALS = ("plain",)
 
 
 def build_model(config: ModelConfig, shape: DataShape) -> Network:
-    """The network that a configuration describes: (N, channels, *size) -> (N, classes) logits, or (N, classes, *size)
+    """The network that a configuration describes. (N, channels, *size) -> (N, classes) logits, or (N, classes, *size)
     where there is a class for each pixel, and in training a tuple of those where there is deep supervision.
 
     Raises ValueError where the family cannot take samples of that shape, or is made for another task.

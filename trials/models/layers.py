@@ -123,9 +123,9 @@ def build_convolution(
     config: LayerConfig, channels: int, out: int, *, kernel_size: int, stride: int = 1, first: bool = False,
     padding: int | None = None, dims: int = 2, groups: int = 1, dilation: int = 1, bias: bool | None = None,
 ) -> nn.Module:  # fmt: skip
-    """A convolution that keeps the size, or divides it by its stride, unless `padding` is given: native, KAN, a mixture
-    of KAN ones, PowerMLP's, or one of them behind a bottleneck. The `first` of a network has neither bottleneck nor
-    experts, dropout or noise. `bias` None: a KAN one as the configuration says, a native one always."""
+    """A convolution that keeps the size, or divides it by its stride, unless `padding` is given. It is native, KAN, a
+    mixture of KAN ones, PowerMLP's, or one of them behind a bottleneck. The `first` of a network has neither bottleneck
+    nor experts, dropout or noise. `bias` None: a KAN one as the configuration says, a native one always."""
     where: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "groups": groups, "dilation": dilation}
     where["padding"] = dilation * (kernel_size // 2) if padding is None else padding
     where["bias"] = (is_plain(config) or config.bias) if bias is None else bias

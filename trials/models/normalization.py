@@ -14,8 +14,8 @@ __all__ = ["build_normalization", "is_wide", "widen"]
 def build_normalization(name: str, channels: int, affine: bool, dims: int = 2, wide: bool = False) -> nn.Module:
     """A module that normalises (N, C, H, W), (N, C, L) where `dims` is 1, or (N, C) where it is 0.
 
-    batch: over the batch and the pixels, running averages in eval; instance: over the pixels of each channel; layer:
-    over the channels and pixels of each image; group: the same in gcd(8, channels) groups of channels; none: the
+    batch: over the batch and the pixels, running averages in eval. instance: over the pixels of each channel. layer:
+    over the channels and pixels of each image. group: the same in gcd(8, channels) groups of channels. none: the
     identity. A vector has no pixels: "instance" means "layer" there. wide: see `widen`.
     """
     norm = _normalization(name, channels, affine, dims)

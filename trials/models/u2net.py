@@ -64,8 +64,8 @@ class RSU(nn.Module):
 
 
 class U2Net(Network):
-    """Six stages down and five up, each an `RSU`; an output of each stage on the way up and of the coarsest one, all
-    enlarged, and the output proper, which a 1x1 convolution fuses from them.
+    """Six stages down and five up, each an `RSU`. Each stage on the way up and the coarsest one has an output; all are
+    enlarged. A 1x1 convolution fuses the output proper from them.
 
     `size: small` is the paper's U²-Net†: as many channels everywhere. Images of any size. The output is (N, classes,
     H, W) logits; in training with deep supervision, a tuple of it and of the six others, finest first.

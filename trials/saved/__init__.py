@@ -3,10 +3,10 @@
     model, config = load_model("model/")
     Predictor("model/").probabilities(samples)
 
-`trained` writes and loads a folder; `weights` reads numbers alone, and `pretrained` those that a network starts from;
-`prediction` answers for samples and test images; `portable` writes ONNX and torch's exported program; `compress/` makes
-a model smaller or larger; `inspection` draws out the functions that it has learned.
-Each name below is imported when it is first used: importing this package loads no torch.
+`trained` writes and loads a folder. `weights` reads numbers alone, and `pretrained` those that a network starts from.
+`prediction` answers for samples and test images. `portable` writes ONNX and torch's exported program. `compress/` makes
+a model smaller or larger. `inspection` draws out the functions that it has learned. Each name below is imported when it
+is first used: importing this package loads no torch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __all__ = [
     "MANIFEST",
     "WEIGHTS",
     "Answers",
+    "CompressionOptions",
     "Figures",
     "LearnedLayer",
     "ModelError",
@@ -27,7 +28,6 @@ __all__ = [
     "Predictor",
     "Progress",
     "TrainedModel",
-    "Wanted",
     "WeightsError",
     "answer_test",
     "check_formats",
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from trials.saved.compress.errors import COMPRESSION_ERRORS
     from trials.saved.compress.figures import Figures
     from trials.saved.compress.larger import grow
-    from trials.saved.compress.smaller import Wanted, shrink
+    from trials.saved.compress.smaller import CompressionOptions, shrink
     from trials.saved.compress.steps import Progress
     from trials.saved.inspection import LearnedLayer, inspect_weights
     from trials.saved.portable import PortableError, check_formats, write_portable
@@ -66,7 +66,7 @@ else:
             "trials.saved.compress.errors": "COMPRESSION_ERRORS",
             "trials.saved.compress.figures": "Figures",
             "trials.saved.compress.larger": "grow",
-            "trials.saved.compress.smaller": "Wanted shrink",
+            "trials.saved.compress.smaller": "CompressionOptions shrink",
             "trials.saved.compress.steps": "Progress",
             "trials.saved.inspection": "LearnedLayer inspect_weights",
             "trials.saved.portable": "PortableError check_formats write_portable",

@@ -4,8 +4,8 @@
 ├── model.onnx   for onnxruntime and whatever else runs ONNX
 └── model.pt2    for `torch.export.load`, and so for AOTInductor and ExecuTorch
 
-Both take `samples` (N, C, *size), float32, with the values that the data set has them in (of images: 0 to 255), for any
-N, and give `logits` (N, classes), or (N, classes, *size) where there is a class for each pixel.
+Both take `samples` (N, C, *size), float32, for any N, with the values that the data set has them in (of images: 0 to
+255). They give `logits` (N, classes), or (N, classes, *size) where there is a class for each pixel.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class PortableError(RuntimeError):
 def write_portable(folder: Path, formats: Sequence[Format]) -> list[Path]:
     """Write the model in a folder of `kansearch retrain` beside its weights; the files, in the order of `formats`.
 
-    Each file is read back and run on the CPU with random samples, in batches of several sizes, before it gets its name:
-    its logits differ from those of `load_model` by at most `TOLERANCE` times the largest absolute one, or by
-    `ROUNDINGS` times the model's own rounding error, where that is more.
+    Each file is read back and run on the CPU with random samples, in batches of several sizes, before it gets its name.
+    Its logits differ from those of `load_model` by at most `TOLERANCE` times the largest absolute one. Where the
+    model's own rounding error times `ROUNDINGS` is more, that is allowed.
 
     Raises:
         ModelError: as `load_model`.

@@ -123,12 +123,12 @@ def load_model(
     Args:
         folder: the whole folder, of whose seeds the first is taken, or one seed's.
         device: where the model is to be.
-        exact: leave a compressed model's tables and products of integers away, which a CPU is faster with, and which
-            are not to be trained; other devices and exports never use them.
+        exact: leave a compressed model's tables and products of integers away. A CPU is faster with them, and they are
+            not to be trained; other devices and exports never use them.
 
     Raises:
-        ModelError: there is no model, its manifest is damaged, is from a newer version or from an earlier one with
-            other networks, or the weights are damaged, other ones than the manifest says, or of another network.
+        ModelError: there is no model, or its manifest is damaged, of a newer version, or of an earlier one with other
+            networks. Or the weights are damaged, other ones than the manifest says, or of another network.
     """
     model, config, manifest = open_model(folder)
     if COMPRESSED in manifest and not exact:

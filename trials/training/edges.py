@@ -1,7 +1,7 @@
 """The edges of a layer, (output, input, kernel entry): their functions, and what these do with the inputs they see.
 
-An edge of a KAN layer is φ_{o,i,k} = Σ_p w_{o,i,p,k} · plane_p; one of a plain convolution or linear layer is
-w_{o,i,k} · x, which is the same with x for the one plane. One of a learnable activation is its channel's function.
+An edge of a KAN layer is φ_{o,i,k} = Σ_p w_{o,i,p,k} · plane_p. One of a plain convolution or linear layer is w_{o,i,k}
+· x, the same with x for the one plane. One of a learnable activation is its channel's function.
 """
 
 from __future__ import annotations

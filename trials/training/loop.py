@@ -56,11 +56,11 @@ def train(
 
     CUDA graphs and their memory are given back when the last result is asked for, or the generator is closed.
 
-    All random numbers of an epoch come from generators seeded with (config.seed, epoch), torch's global one included,
-    and the learning rate is a function of the step alone: an epoch depends on nothing but the model, the optimizer and
-    its number. The model's grids are those of the last epoch that was trained (see `grids`). Where they change
-    CUDA graphs are captured anew, and L-BFGS goes on without its history. Raises TrialDiverged where an epoch's loss is
-    not finite.
+    All random numbers of an epoch come from generators seeded with (config.seed, epoch), torch's global one included.
+    The learning rate is a function of the step alone. So an epoch depends on nothing but the model, the optimizer and
+    its number. The model's grids are those of the last epoch that was trained (see `grids`). Where they change CUDA
+    graphs are captured anew, and L-BFGS goes on without its history. Raises TrialDiverged where an epoch's loss is not
+    finite.
     """
     device = training.device
     steps = steps_per_epoch(len(training), config.images_per_step)

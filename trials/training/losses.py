@@ -17,8 +17,9 @@ def losses(
 ) -> tuple[Tensor, Tensor]:
     """The mean cross-entropy (nats) of the output proper, and what is to be minimised before any penalty.
 
-    outputs: logits (N, classes) for labels (N,); or (N, classes, H, W) for labels (N, H, W), where the soft Dice loss
-    is added, and with deep supervision a tuple that ends with the coarser levels' outputs, whose losses are added too.
+    outputs: logits (N, classes) for labels (N,), or (N, classes, H, W) for labels (N, H, W), where the soft Dice loss
+    is added. With deep supervision they are a tuple that ends with the coarser levels' outputs, whose losses are added
+    too.
     """
     proper, *sides = (outputs,) if isinstance(outputs, Tensor) else outputs
     if labels.dim() == 1:

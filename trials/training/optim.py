@@ -52,8 +52,8 @@ class OptimizerRecord:
     """Copies that a step takes besides, of what it updates together: all on a GPU, one parameter after another on a
     CPU."""
     epoch: Literal["eager", "step", "line_search"]
-    """The part in a CUDA graph: nothing, a whole step (`GraphedEpoch`), or the pieces between the decisions of a
-    line search (`LineSearchEpoch`), which compares losses: several processes sum them, and take it step by step."""
+    """The part in a CUDA graph: nothing, a whole step (`GraphedEpoch`), or the pieces between the decisions of a line
+    search (`LineSearchEpoch`). A line search compares losses: several processes sum them, and take it step by step."""
     passes: Callable[[Any], float]
     """Forward and backward passes over a batch in each step, on average."""
     channels_last: bool

@@ -88,9 +88,9 @@ def run_trial(
             none. A crash costs so much training and an epoch at most.
         keep_last: whether the last epoch writes a checkpoint, however soon it is.
 
-    Raises DataError, TrialDiverged, CheckpointError where the checkpoint is another configuration's, WeightsError where
-    the weights to start from are not there or are others, and ValueError where the configuration cannot be trained on
-    these data.
+    Raises DataError and TrialDiverged; CheckpointError where the checkpoint is another configuration's. Raises
+    WeightsError where the weights to start from are not there or are others, and ValueError where the configuration
+    cannot be trained on these data.
     """
     target = _device(device)
     training, held_out = load_training(config.data, target, data_dir, hold_out, streamed)

@@ -50,8 +50,8 @@ def train_step(
 ) -> Tensor:
     """One step of the optimizer; the loss without penalties before it, on the device and without waiting for it.
 
-    With several processes the model is `Processes.wrap`'s, and these images and their loss are `share` of the batch's:
-    the losses of all processes, each times its share, are to be summed. A closure, because L-BFGS evaluates the loss
+    With several processes the model is `Processes.wrap`'s, and these images and their loss are `share` of the batch's.
+    The losses of all processes, each times its share, are to be summed. A closure, because L-BFGS evaluates the loss
     several times a step. parts: `backward`'s. summed: the optimizer compares losses, and needs those of all processes.
     """
     losses = []

@@ -41,8 +41,8 @@ class EagerValidation:
 
 
 class GraphedValidation(EagerValidation):
-    """The same from CUDA graphs: one of a whole batch, recorded with the second batch, and one of what is left over and
-    of the measurements, recorded in the second pass. What runs only once is never recorded.
+    """The same from CUDA graphs. One is of a whole batch, recorded with the second batch. Another is of what is left
+    over and of the measurements, recorded in the second pass. What runs only once is never recorded.
 
     needed: raise NotCapturable in the first pass where the model waits for the device; else one line is logged, and
     every pass runs step by step. pool: as `trials.training.capture.record` takes it.

@@ -1,7 +1,7 @@
 """Augmentations by name: `AUGMENTATIONS`, `build_augmentation`.
 
-Each works on a whole batch where it lies, with random numbers for each sample from one generator: what it does follows
-from the generator's state alone, and on CUDA it can be captured in a graph: it never waits for the device, and no shape
+Each works on a whole batch where it lies, with random numbers for each sample from one generator. Its result follows
+from the generator's state alone. On CUDA it can be captured in a graph: it never waits for the device, and no shape
 depends on a value.
 """
 

@@ -26,8 +26,8 @@ def cutout(images: Tensor, masks: Tensor | None, generator: Generator, colour: T
 def random_erasing(
     images: Tensor, masks: Tensor | None, generator: Generator, colour: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    """Cover a rectangle in half of the images: 2 % to 33 % of the area, sides 0.3 to 3.3 times each other, as far as
-    the image is large enough (arXiv 1708.04896)."""
+    """Cover a rectangle in half of the images. It has 2 % to 33 % of the area, and sides 0.3 to 3.3 times each other,
+    as far as the image is large enough (arXiv 1708.04896)."""
     height, width = images.shape[2:]
     area = uniform(images, 0.02, 0.33, generator) * height * width
     ratio = torch.exp(uniform(images, math.log(0.3), math.log(3.3), generator))

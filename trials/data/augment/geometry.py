@@ -70,8 +70,8 @@ def uniform(images: Tensor, low: float, high: float, generator: Generator) -> Te
 
 
 def affine_map(angle: Tensor, shear: Tensor, scale: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Where each pixel of the result comes from, (N, 2, 3), `warp`'s argument, when images are sheared along x, turned
-    clockwise (both in degrees), scaled, and shifted by (x, y) pixels: what torchvision's `affine` does."""
+    """The place that each pixel of the result comes from, (N, 2, 3), `warp`'s argument. Images are sheared along x,
+    turned clockwise (both in degrees), scaled, and shifted by (x, y) pixels, as torchvision's `affine` does."""
     turn, tangent = angle * (math.pi / 180), torch.tan(shear * (math.pi / 180))
     cos, sin = torch.cos(turn), torch.sin(turn)
     a, b, c, d = cos, -cos * tangent - sin, sin, cos - sin * tangent  # rotation · shear, of determinant 1

@@ -40,9 +40,9 @@ Links = list[tuple[str, nn.Module]]
 def prune_channels(network: nn.Module, edges: Sequence[LayerEdges], share: float) -> dict[str, int]:
     """Take the least important `share` of its channels out of each layer but the last; how many are left of each.
 
-    The importance of a channel is the norm of the functions that read it, the square root of their summed variances:
-    a normalisation between hides the scale that the channel itself has. The means of those functions go into the bias
-    that follows, so that with a normalisation of each channel by itself, or none, the network computes what it did with
+    The importance of a channel is the norm of the functions that read it, the square root of their summed variances. A
+    normalisation between hides the scale that the channel itself has. The means of those functions go into the bias
+    that follows. So with a normalisation of each channel by itself, or none, the network computes what it did with
     these functions at zero. Raises ValueError for a network that is no chain, or has grouped convolutions.
     """
     if not 0 <= share < 1:

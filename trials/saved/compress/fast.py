@@ -1,8 +1,8 @@
 """Layers as they are computed where nothing is learned, on a CPU: bases read from tables, products of 8-bit integers.
 
 A table has a row for each of evenly spaced z, and in it all planes of a KAN layer: its basis functions and base branch.
-Reading a row is a copy of P numbers that lie beside each other, so that the planes of a channel lie beside each other
-too, and the channels last in memory.
+Reading a row is a copy of P numbers that lie beside each other. So the planes of a channel lie beside each other too,
+and the channels last in memory.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from trials.kan.conv import KANConv
 __all__ = ["LEVELS", "ZERO", "IntegerProduct", "integers_available"]
 
 LEVELS, ZERO = 127, 64
-"""Bytes go from 0 to 127, with 64 for zero where both signs occur: a CPU without VNNI adds two products of a byte and
-a weight in 16 bits, and 2 · 127 · 127 is less than 2^15."""
+"""Bytes go from 0 to 127, with 64 for zero where both signs occur. A CPU without VNNI adds two products of a byte and a
+weight in 16 bits, and 2 · 127 · 127 is less than 2^15."""
 
 
 class IntegerProduct(nn.Module):

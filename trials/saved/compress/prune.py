@@ -59,9 +59,9 @@ def network_edges(network: nn.Module, images: Tensor) -> list[LayerEdges]:
 def prune_edges(edges: Sequence[LayerEdges], share: float) -> int:
     """Take out the least important `share` of all edges, across the layers; how many.
 
-    The importance of an edge is its variance over the mean variance of its layer's outputs, Σ_{i,k} of their edges':
-    what the edge is of what a normalisation after it would see. The best edge of each layer stays. Raises ValueError
-    unless 0 <= share < 1.
+    The importance of an edge is its variance over the mean variance of its layer's outputs, Σ_{i,k} of their edges'. It
+    says how much of what a normalisation after it would see is the edge's. The best edge of each layer stays. Raises
+    ValueError unless 0 <= share < 1.
     """
     if not 0 <= share < 1:
         raise ValueError(f"0 <= share < 1 must hold, got {share}")

@@ -21,7 +21,7 @@ from trials.saved.compress.steps import Progress, Steps, final_metrics, machine
 from trials.saved.compress.stored import COMPRESSED, Fast, accelerate, describe
 from trials.saved.trained import WEIGHTS, model_folder, open_model, write_model
 
-__all__ = ["Wanted", "shrink"]
+__all__ = ["CompressionOptions", "shrink"]
 
 SHOWN = 512
 """Images of the training split, unaugmented, whose way through the network says what an edge does."""
@@ -32,7 +32,7 @@ _COMPUTED = {"int8": "int8 products", "table": "tables"}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CompressionOptions:
     """The changes to make to a model."""
 
     prune: float = 0.0
@@ -50,7 +50,7 @@ class Wanted:
 
 
 def shrink(
-    source: Path, out: Path, wanted: Wanted, data_dir: Path | None, progress: Progress
+    source: Path, out: Path, options: CompressionOptions, data_dir: Path | None, progress: Progress
 ) -> tuple[TrialConfig, dict[str, Any], dict[str, Any]]:
     """Write the smaller model into the folder `out`, which exists; its configuration, its metrics on the test split,
     and the report of all steps.
@@ -60,35 +60,35 @@ def shrink(
     model, config, manifest = open_model(source)
     old = manifest.get(COMPRESSED, {})
     widths: dict[str, int] = dict(old.get("widths", {}))
-    if widths and wanted.channels:
+    if widths and options.channels:
         raise ValueError("channels have been taken out of this model before; start from the model that it was made of")
     network, test = model.network, load_test(config.data, torch.device("cpu"), data_dir)
     images = _shown(config, data_dir)
     steps = Steps(test, progress)
     steps.note("before", network, model_folder(source) / WEIGHTS)
-    if wanted.channels:
-        widths = prune_channels(network, network_edges(network, images), wanted.channels)
-        steps.note(f"{wanted.channels:.0%} of channels removed", network)
-    if wanted.prune:
-        prune_edges(network_edges(network, images), wanted.prune)
-        steps.note(f"{wanted.prune:.0%} of edges removed", network)
-    if wanted.epochs:
-        finetune(network, config, wanted.epochs, wanted.rate, data_dir, progress.epoch)
-        steps.note(f"fine-tuned, {wanted.epochs} epochs", network)
+    if options.channels:
+        widths = prune_channels(network, network_edges(network, images), options.channels)
+        steps.note(f"{options.channels:.0%} of channels removed", network)
+    if options.prune:
+        prune_edges(network_edges(network, images), options.prune)
+        steps.note(f"{options.prune:.0%} of edges removed", network)
+    if options.epochs:
+        finetune(network, config, options.epochs, options.rate, data_dir, progress.epoch)
+        steps.note(f"fine-tuned, {options.epochs} epochs", network)
     state = {name: each.clone() for name, each in network.state_dict().items()}
-    if wanted.int8:
+    if options.int8:
         state = quantize(network)
         network.load_state_dict(dequantize(state, WEIGHTS))
         steps.note("int8 weights", network, state)
-    fast, timings = _faster(network, images, wanted)
-    compressed = describe(widths, fast) if widths or fast or wanted.int8 else None
+    fast, timings = _faster(network, images, options)
+    compressed = describe(widths, fast) if widths or fast or options.int8 else None
     if fast:
         accelerate(network, describe(widths, fast))
         kinds = sorted({_COMPUTED[each.kind] for each in fast.values()})
         steps.note(" and ".join(kinds), network, state)
     write_model(out, state, manifest, config, compressed)
     report = {
-        "wanted": asdict(wanted),
+        "options": asdict(options),
         "steps": steps.report(),
         "widths": widths,
         "layers": [asdict(each) for each in timings],
@@ -103,7 +103,9 @@ def _shown(config: TrialConfig, data_dir: Path | None) -> Tensor:
     return images
 
 
-def _faster(network: nn.Module, images: Tensor, wanted: Wanted) -> tuple[dict[str, Fast], list[LayerTiming]]:
-    asked: dict[Kind, bool] = {"table": wanted.tables, "int8": wanted.int8}
+def _faster(
+    network: nn.Module, images: Tensor, options: CompressionOptions
+) -> tuple[dict[str, Fast], list[LayerTiming]]:
+    asked: dict[Kind, bool] = {"table": options.tables, "int8": options.int8}
     kinds = [kind for kind, is_wanted in asked.items() if is_wanted]
     return choose_fast(network, images, kinds) if kinds else ({}, [])

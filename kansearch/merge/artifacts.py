@@ -13,12 +13,12 @@ from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.study import Study
 from trials.files import first_line
 
-__all__ = ["Luggage"]
+__all__ = ["Artifacts"]
 
 T = TypeVar("T")
 
 
-class Luggage:
+class Artifacts:
     """Files of the trials of `sources`, which are read alone, for a new study that holds them as `joined` says.
 
     Args:
