@@ -55,7 +55,7 @@ class Portfolio:
         )
 
     def document(self) -> dict[str, Any]:
-        """What a study keeps of it: see `kansearch.study.history.History.warm_start`. Empty without proposals."""
+        """The part that a study keeps: see `kansearch.study.history.History.warm_start`. Empty without proposals."""
         if not self.proposals:
             return {}
         return {"recordings": list(self.recordings), "proposals": [dict(each) for each in self.proposals]}

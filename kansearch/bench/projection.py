@@ -44,7 +44,7 @@ def _nearest(tree: Tree, value: Any, name: str) -> Iterator[tuple[str, Scalar]]:
 
 
 def _named(tree: Any) -> Any:
-    """What tells a branch's options apart."""
+    """The value that tells a branch's options apart."""
     if not isinstance(tree, Mapping):
         return tree
     return next((tree[key] for key in _KEYS if key in tree), None)

@@ -62,7 +62,7 @@ def check_tracking(uri: str | None) -> None:
 
 
 def first_trials(space: SearchSpace, console: Console | None) -> History | None:
-    """What a new study tries first by its `search.start`, if there is anything; tell the user where it comes from."""
+    """Return the first trials of a new study by its `search.start`, if there are any, and say where they come from."""
     start = portfolio(space)
     if console is not None and start.line:
         console.print(start.line, highlight=False, markup=False, soft_wrap=True)

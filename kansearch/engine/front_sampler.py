@@ -161,7 +161,7 @@ class FrontSampler(BaseSampler):
         return dict(pool[int(gains.argmax())].params)
 
     def _beliefs(self, observed: Observations, vectors: Sequence[tuple[float, ...]]) -> list[Belief]:
-        """What is known or predicted of configurations, one for each objective."""
+        """One belief for each objective: what is known or predicted of configurations."""
         found: dict[int, Belief] = {}
         for place, costs in zip(observed.known, observed.known_costs(vectors).T, strict=True):
             found[place] = Belief(costs, np.zeros(len(costs)))

@@ -1,8 +1,8 @@
-"""What the trials of a study say to the front sampler: rows to learn from, and the points of its front.
+"""The trials of a study as the front sampler learns from them: rows to learn from, and the points of its front.
 
 Values become costs, to be minimised, and reach up to a reference of 1. With an `Axis` for each objective they are its
-costs, on the scale of kansearch's hypervolume; without one, a value is scaled between the best that was seen, 0, and
-the worst that is still of interest, 1: the worst of the front, or the median if that is worse, and a tenth beyond.
+costs, on the scale of kansearch's hypervolume. Without one, a value is scaled: 0 is the best that was seen, 1 the worst
+that is still of interest. That is the worst of the front, or the median if that is worse, and a tenth beyond.
 """
 
 from __future__ import annotations
@@ -103,8 +103,12 @@ class Observations:
         return sum(bool(each.rungs) for each in self._trials)
 
     def table(self) -> tuple[_Floats, _Floats]:
-        """Rows to learn from: vectors with the logarithm of the share of training (R, D + 1), and what the objectives
-        that are not known were then (R, U): their costs, or the logarithms of those."""
+        """Rows to learn from.
+
+        Returns:
+            vectors with the logarithm of the share of training (R, D + 1), and the costs of the objectives that are not
+            known (R, U), or the logarithms of those.
+        """
         pairs = [(each, rung) for each in self._trials for rung in each.rungs]
         rows = np.array([(*each.vector, rung[0]) for each, rung in pairs])
         costs = (np.array([rung[1:] for _, rung in pairs]) - self._low) / (self._high - self._low)
