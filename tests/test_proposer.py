@@ -83,7 +83,7 @@ def test_a_proposer_of_a_resumed_study_knows_which_trials_still_run() -> None:
     assert all(trial.state.name == "COMPLETE" for trial in again._proposer._study.get_trials())
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", "nsga3", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", "front", "random", "nsga2", "nsga3", "qmc"])
 def test_chosen_configurations_come_first_and_once(sampler: Any) -> None:
     chosen = ({"model.width": 7, "model.depth": 2}, {"model.width": 11})
     study = MemoryStudy(replace(space(False, sampler=sampler, trials=6), enqueued=chosen))

@@ -67,7 +67,7 @@ def leaves(document: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 def test_the_defaults_win_against_random_search_with_full_trials(name: str) -> None:
     """As `kansearch bench`, with fewer seeds."""
     problem = RecordedProblem(name)
-    defaults = {"sampler": "tpe", "scheduler": "halving", "reduction_factor": 3, "random_share": 0.5}
+    defaults = {"sampler": "front", "start": "portfolio", "scheduler": "halving", "reduction_factor": 3}
     assert SearchSettings(**defaults) == SearchSettings(), "these are the defaults"
     rows = bench(
         {"random": {}, "defaults": defaults},

@@ -163,7 +163,7 @@ def test_a_draw_that_does_not_go_together_is_an_input_error(monkeypatch: pytest.
 
 def test_settings_have_defaults_and_durations_are_seconds() -> None:
     space = parse_space(HEAD + "search: {time_budget: 1h30m, trials: 3}\nconstraints: {parameters: 100_000}\n", "f")
-    assert (space.search.time_budget, space.search.trials, space.search.sampler) == (5400.0, 3, "tpe")
+    assert (space.search.time_budget, space.search.trials, space.search.sampler) == (5400.0, 3, "front")
     assert dict(space.objectives) == {"accuracy": "maximize", "parameters": "minimize"}
     assert dict(space.constraints) == {"parameters": 100_000.0}
     for text, seconds in [

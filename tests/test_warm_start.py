@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
+from kansearch.engine.feasibility import Feasibility
 from kansearch.engine.samplers import OptunaSuggest, build_sampler
 from kansearch.engine.warm_start import Observation, WarmStart, warm_start
 from kansearch.space import GivenSuggest, RandomSuggest, SearchSpace, parse_space
@@ -232,26 +233,28 @@ def test_no_trials_are_worth_nothing() -> None:
     assert warm_start([], space(), OTHER) == WarmStart((), (), "")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", "nsga3", "gp", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", "front", "random", "nsga2", "nsga3", "gp", "qmc"])
 def test_every_sampler_but_grid_completes_what_optuna_has_in_its_queue(sampler: str) -> None:
     plain = ["model.basis={name: rbf, grid_size: {int: [4, 9]}}", "model.dropout={float: [0, 0.5], step: 0.1}"]
     given = "enqueue=[{model: {width: 24, dropout: 0.3}}, {model: {basis: {name: rbf, grid_size: 9}}}]"
     searched = space(*plain, f"search.sampler={sampler}", "search.startup_trials=2", given)
-    study = optuna.create_study(directions=["maximize"], sampler=build_sampler(searched.search, 0))
+    directions = list(searched.objectives.values())
+    study = optuna.create_study(directions=directions, sampler=build_sampler(searched, 0, Feasibility({}).sizes))
     for point in searched.enqueued:
         study.enqueue_trial(dict(point))
     found = []
     for _ in range(6):
         trial = study.ask()
         found.append(searched.sample(OptunaSuggest(trial)).model)
-        study.tell(trial, [float(trial.number)])
+        study.tell(trial, [float(trial.number)] * len(directions))
     assert (found[0].width, found[0].dropout) == (24, 0.3) and found[1].basis.grid_size == 9  # type: ignore[union-attr]
     assert len({str(each) for each in found}) == 6
 
 
 def test_what_optuna_drew_is_found_again() -> None:
     searched = space("model.dropout={float: [0, 0.6], step: 0.1}", "model.noise={float: [0.1, 0.7], step: 0.2}")
-    study = optuna.create_study(directions=["maximize", "minimize"], sampler=build_sampler(searched.search, 0))
+    at_random = build_sampler(searched, 0, Feasibility({}).sizes)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=at_random)
     for number in range(40):
         trial = study.ask()
         config = searched.sample(OptunaSuggest(trial))

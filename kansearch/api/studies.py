@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.api.spaces import Source, as_overrides, load_space
-from kansearch.commands.common import check_name, check_tracking
+from kansearch.commands.common import check_name, check_tracking, first_trials
 from kansearch.console import SearchDisplay, terminal
 from kansearch.errors import KansearchError
 from kansearch.space import SearchSpace
@@ -67,8 +67,12 @@ def launch(
     check_tracking(tracking_uri)
     searched = load_space(space, overrides)
     options = _options(Path(home), address, max_concurrent, data_dir, trust_data)
+    history = first_trials(searched, terminal() if progress else None)
     return Study._of(
-        _watched(lambda watching: search(searched, options, watching, storage_url, tracking_uri, checkpoints), progress)
+        _watched(
+            lambda watching: search(searched, options, watching, storage_url, tracking_uri, checkpoints, history),
+            progress,
+        )
     )
 
 

@@ -17,7 +17,7 @@ number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -86,6 +86,9 @@ def _straight(size: float) -> float:
 class Benchmark(Protocol):
     """A problem for a simulated search: one of this module, or `kansearch.bench.recorded.RecordedProblem`."""
 
+    def __hash__(self) -> int:
+        """The same problem has the same hash."""
+
     @property
     def name(self) -> str:
         """The name by which it is chosen."""
@@ -133,8 +136,8 @@ class Problem:
         return simulated_space(conditional)
 
     def feasibility(self, conditional: bool) -> Feasibility:
-        """There are no constraints."""
-        return Feasibility({})
+        """There are no constraints; the imagined networks have sizes of their own."""
+        return _Imagined({})
 
     def device_seconds(self, usual: float) -> float:
         """Device-seconds of a search, unless said otherwise: the usual ones."""
@@ -166,6 +169,11 @@ class Problem:
             last = self._curve(config)[-1]
             best[last["parameters"]] = max(best.get(last["parameters"], 0.0), last["accuracy"])
         return [{"accuracy": accuracy, "parameters": size} for size, accuracy in best.items()]
+
+
+class _Imagined(Feasibility):
+    def sizes(self, config: TrialConfig, names: Collection[str]) -> Mapping[str, float]:
+        return {"parameters": parameters(config.model_dump(mode="json"))}
 
 
 PROBLEMS = (

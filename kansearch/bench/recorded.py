@@ -7,7 +7,7 @@ what it says without. Device-seconds are those of the recording, whose runs shar
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -90,9 +90,9 @@ class _Counted(Feasibility):
         super().__init__(bounds)
         self._surrogate = surrogate
 
-    def excess(self, config: TrialConfig) -> dict[str, float]:
+    def sizes(self, config: TrialConfig, names: Collection[str]) -> Mapping[str, float]:
         sizes = self._surrogate.sizes(config.model_dump(mode="json"))
-        return self.over({"parameters": sizes.parameters, "flops": sizes.flops})
+        return {"parameters": sizes.parameters, "flops": sizes.flops}
 
 
 def recorded_problems() -> list[RecordedProblem]:

@@ -44,6 +44,9 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "random": {},
     "random, halving": {"scheduler": "halving"},
     "tpe, halving": {"sampler": "tpe", "scheduler": "halving"},
+    "tpe start, halving": {"sampler": "tpe", "scheduler": "halving", "start": "portfolio"},
+    "front, halving": {"sampler": "front", "scheduler": "halving"},
+    "front start, halving": {"sampler": "front", "scheduler": "halving", "start": "portfolio"},
     "tpe 3/4, halving": {"sampler": "tpe", "scheduler": "halving", "random_share": 0.25},
     "tpe alone, halving": {"sampler": "tpe", "scheduler": "halving", "random_share": 0.0},
     "tpe, hidden": {"sampler": "tpe", "scheduler": "halving", "told": "hidden"},
@@ -53,7 +56,8 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "qmc, halving": {"sampler": "qmc", "scheduler": "halving"},
 }
 """gp is not among them: a suggestion takes it more than half a second. grid needs a grid. Of tpe half of the proposals
-are drawn at random, but where it says otherwise; hidden and projected say what it is told of stopped trials
+are drawn at random, of front a quarter, but where it says otherwise; start: the first proposals are a portfolio of the
+recordings of other data sets (`kansearch.bench.portfolio`); hidden and projected say what it is told of stopped trials
 (`kansearch.bench.telling`)."""
 
 
@@ -122,7 +126,8 @@ def unable(problem: Benchmark, candidate: Mapping[str, Any], conditional: bool) 
 
 def _settings(candidate: Mapping[str, Any], seed: int) -> SearchSettings:
     chosen = {key: value for key, value in candidate.items() if key != "told"}
-    settings = {"sampler": "random", "scheduler": "none", "trials": _UNLIMITED, "seed": seed, **chosen}
+    base = {"sampler": "random", "scheduler": "none", "start": "none", "trials": _UNLIMITED, "seed": seed}
+    settings = {**base, **chosen}
     return SearchSettings.model_validate(settings)
 
 

@@ -8,16 +8,20 @@ arguments, same search.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from kansearch.bench.portfolio import portfolio
 from kansearch.bench.problems import OBJECTIVES, Benchmark
 from kansearch.engine.ask_tell import AskTell
 from kansearch.engine.proposer import Proposer
 from kansearch.space import SearchSettings, SearchSpace
+from kansearch.study.history import WARM_START
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
 from kansearch.study.storage import Opened
@@ -29,7 +33,7 @@ __all__ = ["MemoryStudy", "Run", "hypervolume_of", "simulate"]
 class MemoryStudy(Study):
     """A study that is gone when its process is."""
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, warm_start: Mapping[str, Any] | None = None) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -37,6 +41,8 @@ class MemoryStudy(Study):
         directions = list(space.objectives.values())
         study = optuna.create_study(study_name=space.study, storage=storage, directions=directions)
         super().__init__(Path(space.study), "memory", "", Opened(study, storage))
+        if warm_start:
+            study.set_user_attr(WARM_START, dict(warm_start))
         self.__dict__["space"] = space  # in place of the cached property
 
 
@@ -73,7 +79,7 @@ def simulate(
     Hypervolume counts complete trials alone, with the accuracy they would have without noise.
     """
     space = replace(problem.space(conditional), search=settings)
-    study = MemoryStudy(space)
+    study = MemoryStudy(space, _start(problem, conditional, settings.model_copy(update={"seed": 0})))
     clock = _Clock(problem, settings.seed)
     search = AskTell(
         study,
@@ -85,6 +91,12 @@ def simulate(
     )
     clock.run(search, device_seconds)
     return Run(study.records(), clock.seconds, clock.hypervolumes)
+
+
+@cache
+def _start(problem: Benchmark, conditional: bool, settings: SearchSettings) -> Mapping[str, Any]:
+    """The same start for each seed."""
+    return portfolio(replace(problem.space(conditional), search=settings)).document()
 
 
 class _Clock:

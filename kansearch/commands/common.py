@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from kansearch.bench.portfolio import portfolio
 from kansearch.console import (
     terminal,
 )
 from kansearch.errors import InputError, UnknownStudyError
+from kansearch.space import SearchSpace
+from kansearch.study.history import History
 from kansearch.study.storage import check_driver
 from kansearch.study.study import Study, home_option
 
@@ -21,7 +24,15 @@ if TYPE_CHECKING:
     from kansearch.report.writer import ReportWriter
     from kansearch.tracking.writer import MlflowWriter
 
-__all__ = ["check_name", "check_tracking", "console_for", "open_study", "print_json", "say_what_is_behind"]
+__all__ = [
+    "check_name",
+    "check_tracking",
+    "console_for",
+    "first_trials",
+    "open_study",
+    "print_json",
+    "say_what_is_behind",
+]
 
 _TRACKING = ("sqlite", "http", "https", "file", "postgresql", "mysql", "mssql", "databricks")
 
@@ -48,6 +59,14 @@ def check_tracking(uri: str | None) -> None:
     if scheme not in _TRACKING:
         raise InputError(f"--tracking-uri {uri}: must begin with one of {', '.join(_TRACKING)}")
     check_driver(uri or "")
+
+
+def first_trials(space: SearchSpace, console: Console | None) -> History | None:
+    """Return the first trials of a new study by its `search.start`, if there are any, and say where they come from."""
+    start = portfolio(space)
+    if console is not None and start.line:
+        console.print(start.line, highlight=False, markup=False, soft_wrap=True)
+    return History(warm_start=start.document()) if start.proposals else None
 
 
 def say_what_is_behind(study: Study, report: ReportWriter, writer: MlflowWriter, again: str) -> None:

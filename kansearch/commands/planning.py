@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kansearch.bench.portfolio import portfolio
 from kansearch.cluster.duration import Duration, estimate_duration
 from kansearch.console import terminal
 from kansearch.engine.plan import Plan, Share, draw
@@ -25,16 +26,20 @@ _HEADINGS = ("least", "10 %", "median", "90 %", "most")
 
 def run_plan(space: SearchSpace, configurations: int, data_dir: Path | None, as_json: bool) -> None:
     """Draw, count, time a few steps, print."""
-    plan = draw(space, configurations, data_dir=data_dir)
+    plan, start = draw(space, configurations, data_dir=data_dir), portfolio(space)
     time, untimed = None, None
     try:
         time = estimate_duration(plan, data_dir)
     except KansearchError as error:
         untimed = str(error)
     if as_json:
-        print(json.dumps({**plan.document(), "time": time and time.document(), "untimed": untimed}, indent=2))
+        more = {"start": start.document(), "time": time and time.document(), "untimed": untimed}
+        print(json.dumps({**plan.document(), **more}, indent=2))
     else:
-        print_plan(terminal(), plan, time, untimed)
+        console = terminal()
+        print_plan(console, plan, time, untimed)
+        if start.line:
+            _say(console, start.line)
 
 
 def print_plan(console: Console, plan: Plan, time: Duration | None, untimed: str | None) -> None:

@@ -14,6 +14,7 @@ from kansearch.commands.common import (
     check_name,
     check_tracking,
     console_for,
+    first_trials,
     open_study,
     print_json,
     say_what_is_behind,
@@ -56,12 +57,16 @@ def run_launch(
     """`places` are those of `launch`."""
     check_tracking(places["tracking_uri"])
     console, report, writer = console_for(as_json), ReportWriter(), MlflowWriter()
-    start = None if source is None else _warm_start(space, open_study(options.home, source), console)
+    start = (
+        first_trials(space, console)
+        if source is None
+        else _from_study(space, open_study(options.home, source), console)
+    )
     study = launch(space, options, [SearchDisplay(console), report, writer], history=start, **places)
     _finish(study, options.home, console, report, writer, as_json)
 
 
-def _warm_start(space: SearchSpace, other: Study, console: Console) -> History:
+def _from_study(space: SearchSpace, other: Study, console: Console) -> History:
     """Return what the new study takes from another, and tell the user. Raises InputError."""
     sampler = space.search.sampler
     if SAMPLERS[sampler].exhaustive:

@@ -71,7 +71,7 @@ class AskTell:
         bounds = {str(name): bound for name, bound in study.space.constraints.items()}
         threads = max(1, int(self._settings.cpus_per_trial))
         self._feasibility = feasibility or Feasibility(bounds, threads=threads, data_dir=data_dir)
-        self._proposer = proposer.of_study(study, records)
+        self._proposer = proposer.of_study(study, records, self._feasibility)
         self.budget = Budget(self._settings, study.objectives, records)
         self.halving = build_halving(self._settings, study.objectives)
         if self.halving is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from trials.config import TrialConfig
@@ -24,15 +24,17 @@ class Feasibility:
     def excess(self, config: TrialConfig) -> dict[str, float]:
         """How far above each bound `config` lies; 0 or less keeps it. Empty where it cannot be built: its worker will
         say why."""
-        if not self._bounds:
-            return {}
+        sizes = self.sizes(config, self._bounds) if self._bounds else None
+        return {} if sizes is None else self.over(sizes)
+
+    def sizes(self, config: TrialConfig, names: Collection[str]) -> Mapping[str, float] | None:
+        """The named sizes of the configuration's network; None where it cannot be built."""
         from trials.training import measure
 
         try:
-            sizes = measure(config, self._bounds, threads=self._threads, data_dir=self._data_dir)
+            return measure(config, names, threads=self._threads, data_dir=self._data_dir)
         except (ValueError, RuntimeError):
-            return {}
-        return self.over(sizes)
+            return None
 
     def over(self, sizes: Mapping[str, float]) -> dict[str, float]:
         """`excess` of a configuration whose sizes are known."""

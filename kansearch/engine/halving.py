@@ -37,7 +37,7 @@ from kansearch.space import Direction, SearchSettings
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
 
-__all__ = ["Halving", "Rung", "Verdict", "build_halving", "crowding_distance"]
+__all__ = ["Halving", "Rung", "Verdict", "build_halving", "crowding_distance", "values_at"]
 
 _Floats = NDArray[np.float64]
 
@@ -150,7 +150,7 @@ class Halving:
 
     def _enter(self, record: TrialRecord, epoch: int) -> Rung:
         rung = self._rungs.setdefault((record.first_number % self._brackets, epoch), Rung(epoch))
-        values = _values_at(record, epoch, self._objectives)
+        values = values_at(record, epoch, self._objectives)
         self._met.setdefault(record.number, {})[epoch] = None
         rung.numbers.append(record.number)
         signs = {name: -1.0 if direction == "maximize" else 1.0 for name, direction in self._objectives.items()}
@@ -217,7 +217,7 @@ def crowding_distance(points: _Floats, draws: _Floats) -> _Floats:
     return distance
 
 
-def _values_at(record: TrialRecord, epoch: int, objectives: Mapping[str, Direction]) -> dict[str, float]:
+def values_at(record: TrialRecord, epoch: int, objectives: Mapping[str, Direction]) -> dict[str, float]:
     """Objectives after `epoch` epochs; `seconds` adds up over them, what was not measured is NaN."""
     upto = [result for result in record.curve if result["epoch"] <= epoch]
     values = {**upto[-1], "seconds": sum(result["seconds"] for result in upto)}

@@ -16,6 +16,7 @@ from kansearch.engine.feasibility import Feasibility
 from kansearch.engine.quantiles import parts
 from kansearch.errors import InputError
 from kansearch.space import RandomSuggest, Scalar, SearchSpace
+from kansearch.space.search_space import Noting
 from trials.config import TrialConfig
 from trials.files import one_line
 
@@ -159,7 +160,7 @@ def _draw(
 ) -> Drawn:
     from trials.training import measure
 
-    suggest = _Noting(rng)
+    suggest = Noting(RandomSuggest(rng))
     try:
         config = space.sample(suggest)
     except InputError as error:
@@ -169,25 +170,3 @@ def _draw(
     except (ValueError, RuntimeError) as error:
         return Drawn(suggest.noted, config, problem=one_line(error))
     return Drawn(suggest.noted, config, sizes, feasibility.over(sizes))
-
-
-class _Noting(RandomSuggest):
-    """Notes each value by the name of its hyperparameter."""
-
-    def __init__(self, rng: random.Random) -> None:
-        super().__init__(rng)
-        self.noted: dict[str, Scalar] = {}
-
-    def categorical(self, name: str, options: Sequence[Scalar]) -> Scalar:
-        self.noted[name] = super().categorical(name, options)
-        return self.noted[name]
-
-    def integer(self, name: str, low: int, high: int, log: bool, step: int) -> int:
-        value = super().integer(name, low, high, log, step)
-        self.noted[name] = value
-        return value
-
-    def float_(self, name: str, low: float, high: float, log: bool, step: float | None) -> float:
-        value = super().float_(name, low, high, log, step)
-        self.noted[name] = value
-        return value

@@ -3,20 +3,23 @@
 A proposal is complete before the durable study hears of it, so that it is committed in one transaction, and a sampler
 never waits for a database. Samplers whose cost grows with each trial they look at see a window of the search:
 
-    tpe, gp     the best half-window by non-dominated rank, and the newest trials
-    random      none: it learns nothing
-    others      all; the place of nsga2 and nsga3 in their generations, of qmc and grid in their sequences, is in them
+    tpe, gp, front   the best half-window by non-dominated rank, and the newest trials
+    random           none: it learns nothing
+    others           all; the place of nsga2 and nsga3 in their generations, and of qmc and grid in their
+                     sequences, is in them
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kansearch.engine.feasibility import Feasibility
+from kansearch.engine.front_search import RUNGS, rungs_of
 from kansearch.engine.samplers import OptunaSuggest, build_sampler, optuna_distribution
 from kansearch.space import Direction, SearchSpace
 from kansearch.space.samplers import SAMPLERS
@@ -34,7 +37,7 @@ Prior = tuple[Mapping[str, Any], Mapping[str, float]]
 """Hyperparameters of a trial of another study, and its objectives."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Draw:
     """A configuration that was proposed, and what the study is to keep of it. `key` is its trial's in memory."""
 
@@ -55,6 +58,7 @@ class Proposer:
         trials: what the sampler is to know of a study.
         priors: what is known from elsewhere, for samplers that learn.
         proposed: how many trials the study has, if not those alone; it enters the seed.
+        feasibility: counts sizes; by default on torch's meta device.
     """
 
     def __init__(
@@ -63,15 +67,17 @@ class Proposer:
         trials: Sequence[optuna.trial.FrozenTrial],
         priors: Sequence[Prior] = (),
         proposed: int | None = None,
+        feasibility: Feasibility | None = None,
     ) -> None:
         self._space = space
+        self._feasibility = feasibility or Feasibility({})
         self._window = SAMPLERS[space.search.sampler].window
         self._keys: dict[int, int] = {}
         self._proposed = len(trials) if proposed is None else proposed
         self._remember([*self._prior_trials(priors), *trials])
 
     @classmethod
-    def of_study(cls, study: Study, records: Sequence[TrialRecord]) -> Proposer:
+    def of_study(cls, study: Study, records: Sequence[TrialRecord], feasibility: Feasibility | None = None) -> Proposer:
         """Go on where a study stands, whose trials are `records`; those outside of the window are not read."""
         names = [str(name) for name in study.objectives]
         ended = [
@@ -82,7 +88,14 @@ class Proposer:
         numbers = (
             None if window is None else [records[index].number for index in _seen(ended, window, study.objectives)]
         )
-        proposer = cls(study.space, study.optuna_trials(numbers), study.priors(), len(records))
+        trials = study.optuna_trials(numbers)
+        if SAMPLERS[study.space.search.sampler].rungs:
+            known = {record.number: record for record in records if record.state != "infeasible"}
+            trials = [
+                _with_rungs(trial, known[trial.number], study.objectives) if trial.number in known else trial
+                for trial in trials
+            ]
+        proposer = cls(study.space, trials, study.priors(), len(records), feasibility)
         for key, value in study.sequence.items():
             proposer._storage.set_study_system_attr(proposer._study_id, key, value)
         return proposer
@@ -103,8 +116,10 @@ class Proposer:
     def _at_random_now_and_then(self) -> Iterator[None]:
         settings, sampler = self._space.search, self._study.sampler
         draw = np.random.default_rng([settings.seed, self._proposed]).random()
-        if SAMPLERS[settings.sampler].mixed and draw < settings.random_share:
-            self._study.sampler = build_sampler(settings.model_copy(update={"sampler": "random"}), self._proposed)
+        usual = SAMPLERS[settings.sampler].random_share
+        if usual is not None and draw < (usual if settings.random_share is None else settings.random_share):
+            at_random = replace(self._space, search=settings.model_copy(update={"sampler": "random"}))
+            self._study.sampler = build_sampler(at_random, self._proposed, self._feasibility.sizes)
         yield
         self._study.sampler = sampler
 
@@ -129,7 +144,11 @@ class Proposer:
 
     def ended(self, record: TrialRecord) -> None:
         """A trial that runs has ended."""
-        self._end(self._keys.pop(record.number), *self.told(record))
+        key = self._keys.pop(record.number)
+        if SAMPLERS[self._space.search.sampler].rungs:
+            objectives = {str(name): direction for name, direction in self._space.objectives.items()}
+            self._storage.set_trial_user_attr(key, RUNGS, rungs_of(record, objectives))
+        self._end(key, *self.told(record))
 
     def told(self, record: TrialRecord) -> tuple[str, Sequence[float] | None]:
         """Optuna's state of a trial that has ended, and its values: a stopped one has none (see `build_sampler`)."""
@@ -158,13 +177,14 @@ class Proposer:
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(
             storage=storage,
-            sampler=build_sampler(self._space.search, self._proposed, self._space.hyperparameters()),
+            sampler=build_sampler(self._space, self._proposed, self._feasibility.sizes),
             directions=list(self._space.objectives.values()),
         )
         study_id = storage.get_study_id_from_name(study.study_name)
         running = {key: number for number, key in self._keys.items()}
         for trial in self._shown(trials):
-            lean = optuna.trial.FrozenTrial(**{**_fields(trial), "user_attrs": {}})
+            rungs = {name: value for name, value in trial.user_attrs.items() if name == RUNGS}
+            lean = optuna.trial.FrozenTrial(**{**_fields(trial), "user_attrs": rungs})
             key = storage.create_new_trial(study_id, template_trial=lean)
             if not trial.state.is_finished():
                 number = trial.number if not running else running.get(self._key(trial.number), trial.number)
@@ -197,6 +217,14 @@ class Proposer:
             )
             for hyperparameters, values in priors
         ]
+
+
+def _with_rungs(
+    trial: optuna.trial.FrozenTrial, record: TrialRecord, objectives: Mapping[str, Direction]
+) -> optuna.trial.FrozenTrial:
+    import optuna
+
+    return optuna.trial.FrozenTrial(**{**_fields(trial), "user_attrs": {RUNGS: rungs_of(record, objectives)}})
 
 
 class _Ended(NamedTuple):

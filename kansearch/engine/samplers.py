@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kansearch.space import Choice, Distribution, IntRange, SearchSettings
-from kansearch.space.samplers import SAMPLERS
+from kansearch.space import Choice, Distribution, IntRange, SearchSpace
+from kansearch.space.samplers import SAMPLERS, Sizes
 
 if TYPE_CHECKING:
     import optuna
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["OptunaSuggest", "build_sampler", "optuna_distribution"]
 
 
-def build_sampler(
-    settings: SearchSettings, trials_so_far: int, hyperparameters: Mapping[str, Distribution] | None = None
-) -> optuna.samplers.BaseSampler:
-    """The sampler of `settings`; `hyperparameters` are the space's, which grid alone needs.
+def build_sampler(space: SearchSpace, trials_so_far: int, sizes: Sizes) -> optuna.samplers.BaseSampler:
+    """The sampler of a space's settings; `sizes` counts what is known of a configuration before it is trained.
 
     `trials_so_far` enters the seed: a resumed search doesn't propose the same again. qmc and grid keep theirs, as their
     place in the sequence is in the study.
@@ -33,10 +31,10 @@ def build_sampler(
     import numpy as np
     import optuna
 
-    seed = int(np.random.SeedSequence([settings.seed, trials_so_far]).generate_state(1)[0])
+    seed = int(np.random.SeedSequence([space.search.seed, trials_so_far]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return SAMPLERS[settings.sampler].build(settings, seed, hyperparameters or {})
+        return SAMPLERS[space.search.sampler].build(space, seed, sizes)
 
 
 def optuna_distribution(distribution: Distribution) -> optuna.distributions.BaseDistribution:

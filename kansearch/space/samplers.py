@@ -1,26 +1,30 @@
 """Samplers, one record each: how it is built, which spaces it can search, and what it sees of a search.
 
-Another sampler is a name of `SamplerName`, for the schema, and a record here. tpe (grouped) and random draw a branch's
-hyperparameters as they draw others. The rest don't, and need the same hyperparameters in every trial. gp and qmc would
-draw them at random without saying so. nsga2 and nsga3 cross over only what all trials share. grid needs one list of
-names, of finitely many values.
+Another sampler is a name of `SamplerName`, for the schema, and a record here. tpe (grouped), front and random draw a
+branch's hyperparameters as they draw others. The rest don't, and need the same hyperparameters in every trial. gp and
+qmc would draw them at random without saying so. nsga2 and nsga3 cross over only what all trials share. grid needs one
+list of names, of finitely many values.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kansearch.space.distributions import Branch, Choice, Distribution, FloatRange, IntRange, Tree
 from kansearch.space.search_space import SearchSpace
-from kansearch.space.settings import SamplerName, SearchSettings
+from kansearch.space.settings import SamplerName
+from trials.config import TrialConfig
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-__all__ = ["SAMPLERS", "SamplerRecord", "grid_size", "sampler_problem"]
+__all__ = ["SAMPLERS", "SamplerRecord", "Sizes", "grid_size", "sampler_problem"]
+
+Sizes = Callable[[TrialConfig, Collection[str]], Mapping[str, float] | None]
+"""Counts the named sizes of a configuration's network; None where it cannot be built."""
 
 _LARGEST_GRID = 100_000
 _POPULATION = 20  # of nsga2 and nsga3; a study has some hundred trials, not Optuna's generations of 50
@@ -30,19 +34,23 @@ _POPULATION = 20  # of nsga2 and nsga3; a study has some hundred trials, not Opt
 class SamplerRecord:
     """All that is to be known of a sampler."""
 
-    build: Callable[[SearchSettings, int, Mapping[str, Distribution]], BaseSampler]
-    """Make Optuna's sampler from the settings, a seed that a resumed search has anew, and the space's
-    hyperparameters."""
+    build: Callable[[SearchSpace, int, Sizes], BaseSampler]
+    """Make Optuna's sampler from the space, a seed that a resumed search has anew, and what counts a configuration's
+    sizes."""
     branches: bool
     """Whether it searches spaces whose trials don't all have the same hyperparameters."""
     problem: Callable[[SearchSpace], str | None]
     """Why it cannot search a space for a reason of its own; None if it can."""
     window: int | None
     """Finished trials that it sees at least; half as many more before the window is moved on. None: it sees all."""
-    mixed: bool
-    """Whether `random_share` of its proposals are drawn at random."""
+    random_share: float | None = None
+    """Share of its proposals that are drawn at random, unless the settings say another one; None: it takes none."""
+    rungs: bool = False
+    """Whether it learns from what trials measured before their end."""
     exhaustive: bool
     """Whether it runs each configuration of the space once, whatever it is told."""
+    learns: bool = True
+    """Whether what trials measured changes what it proposes."""
 
 
 def sampler_problem(space: SearchSpace) -> str | None:
@@ -51,7 +59,8 @@ def sampler_problem(space: SearchSpace) -> str | None:
     record = SAMPLERS[sampler]
     branch = None if record.branches else _first_branch(space.tree, "")
     if branch is not None:
-        others = " or ".join(name for name, each in SAMPLERS.items() if each.branches)
+        *some, last = (name for name, each in SAMPLERS.items() if each.branches)
+        others = f"{', '.join(some)} or {last}"
         return f"{sampler} needs the same hyperparameters in every trial, but {branch} has branches; use {others}"
     return record.problem(space)
 
@@ -97,47 +106,53 @@ def _holds_any(tree: Tree) -> bool:
     return isinstance(tree, (Branch, Choice, IntRange, FloatRange))
 
 
-def _tpe(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+def _tpe(space: SearchSpace, seed: int, sizes: Sizes) -> BaseSampler:
     from optuna.samplers import TPESampler
 
-    startup = settings.startup_trials
+    startup = space.search.startup_trials
     return TPESampler(n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed)
 
 
-def _random(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+def _front(space: SearchSpace, seed: int, sizes: Sizes) -> BaseSampler:
+    from kansearch.engine.front_search import front_sampler
+
+    return front_sampler(space, seed, sizes)
+
+
+def _random(space: SearchSpace, seed: int, sizes: Sizes) -> BaseSampler:
     from optuna.samplers import RandomSampler
 
     return RandomSampler(seed=seed)
 
 
-def _nsga2(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+def _nsga2(space: SearchSpace, seed: int, sizes: Sizes) -> BaseSampler:
     from optuna.samplers import NSGAIISampler
 
     return NSGAIISampler(population_size=_POPULATION, seed=seed)
 
 
-def _nsga3(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+def _nsga3(space: SearchSpace, seed: int, sizes: Sizes) -> BaseSampler:
     from optuna.samplers import NSGAIIISampler
 
     return NSGAIIISampler(population_size=_POPULATION, seed=seed)
 
 
-def _gp(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+def _gp(space: SearchSpace, seed: int, sizes: Sizes) -> BaseSampler:
     from optuna.samplers import GPSampler
 
-    return GPSampler(n_startup_trials=settings.startup_trials, seed=seed, warn_independent_sampling=False)
+    return GPSampler(n_startup_trials=space.search.startup_trials, seed=seed, warn_independent_sampling=False)
 
 
-def _qmc(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+def _qmc(space: SearchSpace, seed: int, sizes: Sizes) -> BaseSampler:
     from optuna.samplers import QMCSampler
 
-    return QMCSampler(scramble=True, seed=settings.seed, warn_independent_sampling=False)
+    return QMCSampler(scramble=True, seed=space.search.seed, warn_independent_sampling=False)
 
 
-def _grid(settings: SearchSettings, seed: int, hyperparameters: Mapping[str, Distribution]) -> BaseSampler:
+def _grid(space: SearchSpace, seed: int, sizes: Sizes) -> BaseSampler:
     from optuna.samplers import GridSampler
 
-    return GridSampler({name: _values(each) for name, each in hyperparameters.items()}, seed=settings.seed)
+    return GridSampler({name: _values(each) for name, each in space.hyperparameters().items()}, seed=space.search.seed)
 
 
 def _values(distribution: Distribution) -> list[Any]:
@@ -159,7 +174,16 @@ SAMPLERS: dict[SamplerName, SamplerRecord] = {
         branches=True,
         problem=_no_problem,
         window=500,
-        mixed=True,
+        random_share=0.5,
+        exhaustive=False,
+    ),
+    "front": SamplerRecord(
+        build=_front,
+        branches=True,
+        problem=_no_problem,
+        window=500,
+        random_share=0.25,
+        rungs=True,
         exhaustive=False,
     ),
     "random": SamplerRecord(
@@ -167,15 +191,14 @@ SAMPLERS: dict[SamplerName, SamplerRecord] = {
         branches=True,
         problem=_no_problem,
         window=0,
-        mixed=False,
         exhaustive=False,
+        learns=False,
     ),
     "nsga2": SamplerRecord(
         build=_nsga2,
         branches=False,
         problem=_no_problem,
         window=None,
-        mixed=False,
         exhaustive=False,
     ),
     "nsga3": SamplerRecord(
@@ -183,7 +206,6 @@ SAMPLERS: dict[SamplerName, SamplerRecord] = {
         branches=False,
         problem=_no_problem,
         window=None,
-        mixed=False,
         exhaustive=False,
     ),
     "gp": SamplerRecord(
@@ -191,7 +213,6 @@ SAMPLERS: dict[SamplerName, SamplerRecord] = {
         branches=False,
         problem=_no_problem,
         window=200,
-        mixed=False,
         exhaustive=False,
     ),
     "qmc": SamplerRecord(
@@ -199,16 +220,16 @@ SAMPLERS: dict[SamplerName, SamplerRecord] = {
         branches=False,
         problem=_no_problem,
         window=None,
-        mixed=False,
         exhaustive=False,
+        learns=False,
     ),
     "grid": SamplerRecord(
         build=_grid,
         branches=False,
         problem=_grid_problem,
         window=None,
-        mixed=False,
         exhaustive=True,
+        learns=False,
     ),
 }
 """The record of each sampler that the schema accepts."""

@@ -23,7 +23,7 @@ from kansearch.space.distributions import Branch, Choice, Distribution, FloatRan
 from kansearch.space.settings import ConstraintName, Direction, ObjectiveName, SearchSettings
 from trials.config import DataConfig, DatasetConfig, TrialConfig
 
-__all__ = ["GivenSuggest", "RandomSuggest", "SearchSpace", "Suggest", "random_config"]
+__all__ = ["GivenSuggest", "Noting", "RandomSuggest", "SearchSpace", "Suggest", "random_config"]
 
 
 class Suggest(Protocol):
@@ -174,3 +174,28 @@ class RandomSuggest:
             return grid.at(self.rng.randrange(grid.count))
         drawn = math.exp(self.rng.uniform(math.log(low), math.log(high))) if log else self.rng.uniform(low, high)
         return min(max(drawn, low), high)
+
+
+class Noting:
+    """Answers as `suggest` does, and keeps each value in `noted`, by the name of its hyperparameter."""
+
+    def __init__(self, suggest: Suggest) -> None:
+        self._suggest = suggest
+        self.noted: dict[str, Scalar] = {}
+
+    def categorical(self, name: str, options: Sequence[Scalar]) -> Scalar:
+        """One of `options`."""
+        self.noted[name] = self._suggest.categorical(name, options)
+        return self.noted[name]
+
+    def integer(self, name: str, low: int, high: int, log: bool, step: int) -> int:
+        """One of low, low + step, ... high."""
+        value = self._suggest.integer(name, low, high, log, step)
+        self.noted[name] = value
+        return value
+
+    def float_(self, name: str, low: float, high: float, log: bool, step: float | None) -> float:
+        """A number in [low, high], on the grid of `step` if there is one."""
+        value = self._suggest.float_(name, low, high, log, step)
+        self.noted[name] = value
+        return value

@@ -17,6 +17,7 @@ __all__ = [
     "SamplerName",
     "SchedulerName",
     "SearchSettings",
+    "StartName",
     "StudyName",
     "parse_duration",
     "study_name",
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 else:
     ObjectiveName = Literal[tuple(METRICS)]
     ConstraintName = Literal[tuple(name for name, metric in METRICS.items() if metric.size)]
-SamplerName: TypeAlias = Literal["tpe", "random", "nsga2", "nsga3", "gp", "qmc", "grid"]
+SamplerName: TypeAlias = Literal["tpe", "front", "random", "nsga2", "nsga3", "gp", "qmc", "grid"]
+StartName: TypeAlias = Literal["none", "portfolio"]
 SchedulerName: TypeAlias = Literal["none", "halving", "asha"]
 DEFAULT_OBJECTIVES: dict[ObjectiveName, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
 
@@ -86,7 +88,8 @@ class SearchSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     sampler: SamplerName = Field(
-        default="tpe", description="who proposes configurations; tpe learns from the finished trials"
+        default="front",
+        description="who proposes; tpe and front learn from the trials, and front knows sizes before training",
     )
     scheduler: SchedulerName = Field(
         default="halving",
@@ -135,9 +138,19 @@ class SearchSettings(BaseModel):
         description="the same trials for the same seed and number of workers, whatever their timing; workers wait",
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of the sampler")
-    startup_trials: int = Field(default=10, ge=1, description="trials drawn at random before tpe begins to learn")
-    random_share: float = Field(
-        default=0.5, ge=0, le=1, description="tpe: share of the proposals that are drawn at random all the same"
+    startup_trials: int = Field(
+        default=10, ge=1, description="trials drawn at random before tpe, front or gp begins to learn"
+    )
+    start: StartName = Field(
+        default="portfolio",
+        description="what is tried first, after enqueue: portfolio, what was good on other, recorded data sets, if the "
+        "sampler learns; none, nothing",
+    )
+    random_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="share of the proposals that are drawn at random all the same; null: tpe 0.5, front 0.25",
     )
     max_concurrent: int | None = Field(
         default=None, ge=1, description="trials at the same time; null: as many as the machines hold"
