@@ -32,7 +32,7 @@ class Predictor:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model, self.config = load_model(folder, self.device)
         self.shape, self.classes = self.model.shape, self.model.classes
-        self._precision = working_precision(self.config.precision, self.device)
+        self._precision = working_precision(self.config.numbers, self.device)
 
     @torch.no_grad()
     def probabilities(self, samples: NDArray[Any]) -> NDArray[np.float32]:
@@ -77,7 +77,7 @@ def answer_test(folder: Path, data_dir: Path | None = None, device: torch.device
     if model.shape.dense:
         raise ModelError(f"{folder}: has a class for each pixel, and no image that is right or wrong")
     split = load_test(config.data, place, data_dir)
-    predicted = predict(model.network, split, working_precision(config.precision, place)).argmax(1)
+    predicted = predict(model.network, split, working_precision(config.numbers, place)).argmax(1)
     return Answers(config, (predicted == split.labels).cpu().numpy(), _checksum(split))
 
 

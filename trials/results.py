@@ -21,9 +21,9 @@ class EpochResult:
     train_loss: float
     """Mean over the epoch's images of the loss without penalties, nats; of the output proper under deep supervision."""
     validation_loss: float | None
-    """Mean cross-entropy on the held-out images, or their labelled pixels, nats."""
+    """Mean cross-entropy on the held-out images, or their labelled pixels, nats; of a regression its mean loss."""
     accuracy: float | None
-    """Share of held-out images, or of their labelled pixels, classified rightly, in [0, 1]."""
+    """Share of held-out images, or of their labelled pixels, classified rightly, in [0, 1]; None of a regression."""
     images_per_second: float
     """Training images a second, validation excluded."""
     seconds: float
@@ -39,6 +39,14 @@ class EpochResult:
     mean_iou: float | None = None
     """Segmentation: intersection over union of the held-out pixels with a class in the labels and in the predictions,
     averaged over the classes that occur in either, in [0, 1]. None for one class a sample."""
+    rmse: float | None = None
+    """Regression: root mean squared error on the held-out rows, in the target's units. None where classes are asked."""
+    mae: float | None = None
+    """Regression: mean absolute error, likewise."""
+    r2: float | None = None
+    """Regression: coefficient of determination, at most 1."""
+    nrmse: float | None = None
+    """Regression: root mean squared error over the target's standard deviation in the part that is trained on."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from trials.capture import drop_pools
 from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from trials.config import TrialConfig
+from trials.data.names import class_names
 from trials.data.splits import Split, load_test, load_training
 from trials.distributed import ALONE, Processes, join
 from trials.grids import staged
@@ -31,6 +32,7 @@ from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
 from trials.optim import build_optimizer, load_optimizer, optimizer_record
 from trials.pretrained import check_start, load_pretrained
+from trials.regression import predict_numbers, regression_metrics
 from trials.results import EpochResult
 from trials.sizes import check_batch, count_flops, count_parameters, count_preset, measure
 from trials.step import EVALUATION_BATCH, measure_pixels, predict, working_precision
@@ -155,12 +157,15 @@ def run_trial(
 def evaluate(
     config: TrialConfig, checkpoint: Path, *, data_dir: Path | None = None, device: str | None = None
 ) -> dict[str, Any]:
-    """`classification_metrics` or `segmentation_metrics` on the test split, of the weights in a checkpoint. Raises
-    CheckpointError, and ValueError where the outputs are not finite."""
+    """`classification_metrics`, `segmentation_metrics` or `regression_metrics` on the test split, of the weights in a
+    checkpoint. Raises CheckpointError, and ValueError where the outputs are not finite."""
     model, split = _trained(config, checkpoint, data_dir, device)
     target = split.device
-    precision = working_precision(config.precision, target)
-    if split.labels.dim() > 1:
+    precision = working_precision(config.numbers, target)
+    if split.targets is not None:
+        outputs = predict_numbers(model, split, EVALUATION_BATCH).cpu().numpy()
+        return regression_metrics(outputs, split, class_names(config.data, data_dir), config.loss)
+    if split.dense:
         loss, confusion = measure_pixels(model, split, precision)
         return segmentation_metrics(float(loss), confusion.cpu().numpy(), len(split))
     logits = predict(model, split, precision)
@@ -173,7 +178,7 @@ def time_inference(
     """How fast the weights in a checkpoint classify the test split: images a second, of batches of so many images, on
     which device and in which precision. A measurement, and so another one each time. Raises CheckpointError."""
     model, split = _trained(config, checkpoint, data_dir, device)
-    precision = working_precision(config.precision, split.device)
+    precision = working_precision(config.numbers, split.device)
     return {
         "images_per_second": inference_rate(model, split, precision),
         "batch": EVALUATION_BATCH,
@@ -192,7 +197,8 @@ def _trained(
     _check(checkpoint, state, config)
     model = build_on(staged(config, max(len(state["results"]) - 1, 0)), target)
     model.load_state_dict(state["model"])
-    return model, load_test(config.data, target, data_dir)
+    held_out = bool(state["results"]) and state["results"][-1]["validation_loss"] is not None
+    return model, load_test(config.data, target, data_dir, hold_out=held_out)
 
 
 def use_threads(count: int) -> None:

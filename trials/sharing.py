@@ -119,8 +119,8 @@ def _network(config: TrialConfig, device: torch.device) -> _Network | None:
         split = random_split(data_shape(config.data), _STEPS * batch, device)
         model = build_on(config, device).train()
         images, labels = next(training_batches(split, batch, config.data.augment, config.seed, 0))
-        precision = working_precision(config.precision, device)
-        backward(model, config.regularization, images, labels, precision, parts=config.accumulate)
+        precision = working_precision(config.numbers, device)
+        backward(model, config.regularization, images, labels, precision, 1.0, config.accumulate, config.loss)
     except torch.OutOfMemoryError:
         return None
     model.zero_grad()

@@ -86,11 +86,9 @@ def time_step(
     model = build_network(config).to(target).train()
     optimizer = build_optimizer(config.optimizer, model)
     with _threads(threads), torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
-        precision = working_precision(config.precision, target)
-        regularization = config.regularization
-        seconds = _fastest(
-            model, lambda: train_step(model, optimizer, regularization, images, labels, precision).item()
-        )
+        precision = working_precision(config.numbers, target)
+        batch_of = (config.regularization, images, labels, precision)
+        seconds = _fastest(model, lambda: train_step(model, optimizer, *batch_of, regression=config.loss).item())
     return StepTime(seconds, batch, synthetic)
 
 

@@ -12,27 +12,31 @@ from trials.capture import NotCapturable, Pool, record, rehearse
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.splits import Split
+from trials.regression import SCORES
 from trials.step import EVALUATION_BATCH, autocast, loss_and_accuracy, measure, working_precision
 
 __all__ = ["EagerValidation", "GraphedValidation", "build_validation"]
 
 _MEASURED = ("validation_loss", "accuracy", "mean_iou")
+"""What is measured where classes are asked; of a regression `SCORES`."""
 _log = logging.getLogger(__name__)
 
 
 class EagerValidation:
     """Called, gives the mean cross-entropy (nats) and accuracy of the model on the split, by their names in
-    `EpochResult`; where there is a class for each pixel the mean intersection over union too."""
+    `EpochResult`; where there is a class for each pixel the mean intersection over union too; of a regression
+    `SCORES`."""
 
     def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
-        self.model, self.split = model, split
-        self.precision = working_precision(config.precision, split.device)
+        self.model, self.split, self.regression = model, split, config.loss
+        self.precision = working_precision(config.numbers, split.device)
 
     def __call__(self) -> dict[str, float]:
-        return dict(zip(_MEASURED, self.measure().tolist(), strict=False))
+        names = _MEASURED if self.split.targets is None else SCORES
+        return dict(zip(names, self.measure().tolist(), strict=False))
 
     def measure(self) -> Tensor:
-        return measure(self.model, self.split, self.precision)
+        return measure(self.model, self.split, self.precision, self.regression)
 
     def release(self) -> None:
         """Give back what a finished trial needs no more. It can't be called afterwards."""
@@ -55,12 +59,13 @@ class GraphedValidation(EagerValidation):
         pool: Pool | None = None,
     ) -> None:
         super().__init__(config, model, split)
-        self.needed, self.waits, self.dense, device = needed, False, split.labels.dim() > 1, split.device
+        self.needed, self.waits, self.whole, device = needed, False, split.labels.dim() > 1, split.device
         self.batch, self.rest = Replayed(device, pool), Replayed(device, pool)
+        count = 3 if split.dense else len(SCORES)
         self.result = (
-            torch.zeros(3, dtype=torch.float64, device=device) if self.dense else torch.zeros(2, device=device)
+            torch.zeros(count, dtype=torch.float64, device=device) if self.whole else torch.zeros(2, device=device)
         )
-        self.batches = 0 if self.dense else len(split) // EVALUATION_BATCH
+        self.batches = 0 if self.whole else len(split) // EVALUATION_BATCH
         self.first = torch.arange(EVALUATION_BATCH, device=device)
         self.chosen = self.first.clone()
         self.logits = torch.zeros(len(split), data_shape(config.data).classes, device=device)
@@ -73,7 +78,7 @@ class GraphedValidation(EagerValidation):
             self.chosen.copy_(self.first)
             for _ in range(self.batches):
                 self.batch(self._batch)
-            self.rest(self._measured if self.dense else self._rest)
+            self.rest(self._measured if self.whole else self._rest)
         except NotCapturable as error:
             if self.needed:
                 raise

@@ -39,6 +39,8 @@ class Metric:
     """Whether it changes from epoch to epoch; the others are the trial's own."""
     per_pixel: bool = False
     """Whether it is measured only where a class is asked of each pixel."""
+    regression: bool | None = None
+    """True: it is measured only where numbers are predicted; False: only where classes are; None: in both, alike."""
     on_test: str | None = None
     """The name of the same figure on the test split; None where there is none."""
     test_label: str | None = None
@@ -57,6 +59,11 @@ def _ratio(value: float) -> float:
     return value / (1.0 + value)
 
 
+def _decades(value: float) -> float:
+    """0 for 1e-8 and less, 1 for 1 and more."""
+    return (math.log10(max(value, 1e-8)) + 8.0) / 8.0
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         label="validation accuracy (share of images)",
@@ -64,6 +71,7 @@ METRICS: dict[str, Metric] = {
         maximize=True,
         cost=_error,
         share=True,
+        regression=False,
         per_epoch=True,
         on_test="test_accuracy",
         test_label="test accuracy (share of images)",
@@ -74,6 +82,7 @@ METRICS: dict[str, Metric] = {
         maximize=True,
         cost=_error,
         share=True,
+        regression=False,
         per_epoch=True,
         per_pixel=True,
         on_test="test_mean_iou",
@@ -84,6 +93,7 @@ METRICS: dict[str, Metric] = {
         short="validation loss (nats)",
         maximize=False,
         cost=_ratio,
+        regression=False,
         per_epoch=True,
         on_test="test_loss",
         test_label="test loss (nats)",
@@ -93,6 +103,7 @@ METRICS: dict[str, Metric] = {
         short="training loss (nats)",
         maximize=False,
         cost=_ratio,
+        regression=False,
         per_epoch=True,
     ),
     "parameters": Metric(
@@ -138,6 +149,50 @@ METRICS: dict[str, Metric] = {
         logarithmic=True,
         varies=True,
         per_epoch=True,
+    ),
+    "nrmse": Metric(
+        label="validation RMSE / standard deviation of the target",
+        short="validation nRMSE",
+        maximize=False,
+        cost=_decades,
+        logarithmic=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_nrmse",
+        test_label="test RMSE / standard deviation of the target",
+    ),
+    "rmse": Metric(
+        label="validation RMSE (units of the target)",
+        short="validation RMSE",
+        maximize=False,
+        cost=_ratio,
+        logarithmic=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_rmse",
+        test_label="test RMSE (units of the target)",
+    ),
+    "mae": Metric(
+        label="validation mean absolute error (units of the target)",
+        short="validation MAE",
+        maximize=False,
+        cost=_ratio,
+        logarithmic=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_mae",
+        test_label="test mean absolute error (units of the target)",
+    ),
+    "r2": Metric(
+        label="validation R² (share of the variance)",
+        short="validation R²",
+        maximize=True,
+        cost=_error,
+        share=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_r2",
+        test_label="test R² (share of the variance)",
     ),
 }
 """The record of each metric that the schema accepts for an objective."""

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 __all__ = [
     "DEFAULT_OBJECTIVES",
+    "REGRESSION_OBJECTIVES",
     "ConstraintName",
     "Direction",
     "ObjectiveName",
@@ -31,11 +32,17 @@ ObjectiveName: TypeAlias = Literal[
     "peak_memory_mib",
     "seconds",
     "images_per_second",
+    "nrmse",
+    "rmse",
+    "mae",
+    "r2",
 ]
 ConstraintName: TypeAlias = Literal["parameters", "flops", "peak_memory_mib"]
 SamplerName: TypeAlias = Literal["tpe", "random", "nsga2", "nsga3", "gp", "qmc", "grid"]
 SchedulerName: TypeAlias = Literal["none", "halving", "asha"]
 DEFAULT_OBJECTIVES: dict[ObjectiveName, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
+REGRESSION_OBJECTIVES: dict[ObjectiveName, Direction] = {"nrmse": "minimize", "parameters": "minimize"}
+"""Objectives of a file that names none, where classes are asked, and where numbers are."""
 
 STUDY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _DURATION = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?", re.ASCII)

@@ -11,8 +11,11 @@ __all__ = ["describe", "duration", "number", "values"]
 
 
 def number(name: str, value: float) -> str:
-    """An objective's or metric's value: `0.9861`, `17,882`."""
-    return f"{value:,.0f}" if name in METRICS and METRICS[name].exact else f"{value:.4f}"
+    """An objective's or metric's value: `0.9861`, `17,882`; of a regression `1.234e-05`, as it may be of any size."""
+    metric = METRICS.get(name.removeprefix("test_"))
+    if metric is not None and metric.regression and not metric.share:
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if metric is not None and metric.exact else f"{value:.4f}"
 
 
 def values(measured: Mapping[str, float]) -> str:

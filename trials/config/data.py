@@ -11,7 +11,6 @@ from trials.config.base import Config
 __all__ = [
     "ArraysDataConfig",
     "DataConfig",
-    "DatasetConfig",
     "EMNISTDataConfig",
     "FolderDataConfig",
     "FunctionDataConfig",
@@ -188,16 +187,3 @@ class FunctionDataConfig(DataConfig):
     classes: _Classes = Field(description="number of classes; labels are 0 to classes - 1")
     dense: bool = Field(default=False, description="y is (N, *size): a class for each pixel, 255 = not labelled")
     samples: int = Field(ge=1, description="of the training split, for estimates before the function is called")
-
-
-DatasetConfig = Annotated[
-    KnownDataConfig
-    | EMNISTDataConfig
-    | SyntheticDataConfig
-    | FolderDataConfig
-    | ImageNetDataConfig
-    | SegmentationDataConfig
-    | ArraysDataConfig
-    | FunctionDataConfig,
-    Field(discriminator="dataset"),
-]
