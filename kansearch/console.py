@@ -124,8 +124,10 @@ class SearchDisplay:
 
     def _table(self) -> Table:
         front = front_of(self._records.values(), self._objectives)
-        best = next((name for name in self._objectives if METRICS[name].per_pixel), "accuracy")
+        own = [name for name in self._objectives if METRICS[name].per_pixel or METRICS[name].regression]
+        best = own[0] if own else "accuracy"
         found = [record.metrics[best] for record in front if best in record.metrics]
+        most = max if METRICS[best].maximize else min
         table = plain_table()
         headings = ("done", "running", "failed", f"best {best.replace('_', ' ')}", "front", "hypervolume", "elapsed")
         for heading in (*headings, "left"):
@@ -134,7 +136,7 @@ class SearchDisplay:
             f"{self._count(*FINISHED)}/{self._study.space.search.trials}",
             str(self._count("running")),
             str(self._count("fail")),
-            f"{max(found):.4f}" if found else "-",
+            number(best, most(found)) if found else "-",
             str(len(front)),
             f"{hypervolume(front, self._objectives):.4f}",
             duration(time.monotonic() - self._began),

@@ -5,7 +5,8 @@
 └── model.pt2    for `torch.export.load`, and so for AOTInductor and ExecuTorch
 
 Both take `samples` (N, C, *size), float32, with the values that the data set has them in (of images: 0 to 255), for any
-N, and give `logits` (N, classes), or (N, classes, *size) where there is a class for each pixel.
+N, and give `logits` (N, classes), or (N, classes, *size) where there is a class for each pixel. Rows of numbers are
+float64, (N, F), one-hot as in training, and a regression's `logits` are numbers in the targets' units.
 """
 
 from __future__ import annotations
@@ -125,8 +126,13 @@ def _difference(model: TrainedModel, run: Run) -> float:
 def _allowed(model: TrainedModel) -> float:
     """The largest difference that is allowed: `TOLERANCE`, or `ROUNDINGS` times what rounding to float32 makes of the
     model itself, whose logits in double precision are the exact ones."""
-    exact = copy.deepcopy(model.network).double()
-    rounding = _difference(model, lambda samples: exact(((samples - model.mean) / model.std).double()))
+    exact = copy.deepcopy(model)
+    exact.network.double()
+    if not model.shape.regression:
+        network = exact.network
+        rounding = _difference(model, lambda samples: network(((samples - model.mean) / model.std).double()))
+    else:
+        rounding = _difference(model, exact)
     return max(TOLERANCE, ROUNDINGS * rounding)
 
 

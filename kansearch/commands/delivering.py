@@ -20,6 +20,7 @@ from kansearch.models.presets import preset_config
 from kansearch.seeds.card import no_interval
 from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, load_source
+from kansearch.study.figures import number as written
 from kansearch.study.storage import check_driver, sqlite_url
 from kansearch.study.study import Study
 from kansearch.tracking.retraining_writer import RetrainingWriter
@@ -27,6 +28,7 @@ from trials.config import TrialConfig
 
 __all__ = ["config_of", "retraining_of", "run_export", "run_retrain", "source_of"]
 
+_NUMBERS = {"nrmse": "nRMSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 _PARTS, _FREEZES = ("all", "training"), ("none", "features")
 
 
@@ -141,6 +143,9 @@ def _one_line_on_signals(way_on: str) -> Iterator[None]:
 
 
 def _tell(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) -> None:
+    if "nrmse" in metrics:
+        _tell_numbers(console, retraining, metrics)
+        return
     dense, seeds = "mean_iou" in metrics, retraining.seeds
     second = f"mean IoU {metrics['mean_iou']:.4f}" if dense else f"macro F1 {metrics['f1']:.4f}"
     spread = f" ± {metrics['interval']['accuracy']:.4f} (95 %)" if metrics["interval"] else ""
@@ -154,6 +159,17 @@ def _tell(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) 
     console.print(
         f"{'IoU' if dense else 'accuracy'} of each class: {per_class(metrics['runs'])}", highlight=False, soft_wrap=True
     )
+
+
+def _tell_numbers(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) -> None:
+    seeds, interval = retraining.seeds, metrics["interval"] or {}
+    spread = {name: f" ± {written(name, interval[name])} (95 %)" if name in interval else "" for name in _NUMBERS}
+    known = [name for name in _NUMBERS if name in metrics]
+    figures = ", ".join(f"{_NUMBERS[name]} {written(name, metrics[name])}{spread[name]}" for name in known)
+    counted = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+    console.print(f"test split, {counted}: {figures}, {metrics['parameters']:,} parameters", highlight=False)
+    if not interval:
+        console.print(no_interval(seeds), highlight=False)
 
 
 def _writer(retraining: Retraining, home: Path, tracking_uri: str | None) -> RetrainingWriter:

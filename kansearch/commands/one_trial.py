@@ -19,7 +19,7 @@ __all__ = ["print_trial"]
 
 _MOST_EPOCHS = 30
 """A longer curve is thinned out to this many lines; `--json` has all of it."""
-_CURVE = ("epoch", "train_loss", "validation_loss", "accuracy", "mean_iou", "learning_rate", "seconds")
+_CURVE = ("epoch", "train_loss", "validation_loss", "accuracy", "mean_iou", "nrmse", "rmse", "learning_rate", "seconds")
 
 
 def print_trial(study: Study, trial: int, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kansearch.seeds.retraining import Retraining
+from kansearch.study.figures import number
 
 __all__ = ["TrainingDisplay"]
 
@@ -35,6 +36,8 @@ class TrainingDisplay:
         figures = f"train loss {result['train_loss']:.4f}, {result['images_per_second']:,.0f} images/s"
         if result.get("accuracy") is not None:
             figures += f", validation accuracy {result['accuracy']:.4f}"
+        if result.get("nrmse") is not None:
+            figures += f", validation nRMSE {result['nrmse']:.4g}"
         place = f"seed {seed} epoch {result['epoch']}/{self._epochs}"
         if self._progress is None:
             self._console.print(f"{place}: {figures}", highlight=False)
@@ -43,7 +46,8 @@ class TrainingDisplay:
 
     def trained(self, seed: int, metrics: Mapping[str, Any]) -> None:
         if self._progress is not None:
-            self._console.print(f"seed {seed}: test accuracy {metrics['accuracy']:.4f}", highlight=False)
+            name = "accuracy" if "accuracy" in metrics else "nrmse"
+            self._console.print(f"seed {seed}: test {name} {number(name, metrics[name])}", highlight=False)
 
     def ended(self, metrics: Mapping[str, Any] | None) -> None:
         if self._progress is not None:

@@ -43,7 +43,9 @@ def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction
     front = front_of(records, objectives)
     _draw(axes, [record for record in records if record.state == "complete"], front, across, up)
     axes.set_xlabel(across.replace("_", " "))
-    axes.set_ylabel(("validation " if METRICS[up].share else "") + up.replace("_", " "))
+    axes.set_ylabel(("validation " if METRICS[up].share or METRICS[up].regression else "") + up.replace("_", " "))
+    if METRICS[up].regression and METRICS[up].logarithmic:
+        axes.set_yscale("log")
     if METRICS[across].size:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -74,7 +76,7 @@ def _draw(axes: Axes, complete: Sequence[TrialRecord], front: Sequence[TrialReco
         axes.scatter(
             [_value(r, across) for r in best], [_value(r, up) for r in best], s=44, color=colour, label=label, zorder=2
         )
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper right" if METRICS[up].regression else "lower right")
 
 
 def basis_colours(names: set[str]) -> dict[str, str]:

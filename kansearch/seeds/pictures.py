@@ -27,32 +27,45 @@ _WIDE = 20  # times the smallest loss: then the axis is logarithmic
 
 
 def write_pictures(out: Path, retraining: Retraining, metrics: dict[str, Any]) -> None:
-    """Draw both into the folder of a retraining. Raises OSError, and ValueError where a file there is damaged."""
+    """Draw both into the folder of a retraining; of a regression the curves alone.
+
+    Raises OSError, and ValueError where a file there is damaged.
+    """
     folders = [out / f"seed-{seed}" for seed in retraining.numbers]
     curves = [json.loads((folder / "curve.json").read_text()) for folder in folders]
-    classes = json.loads((folders[0] / "model.json").read_text())["classes"]
-    matrices = np.array([run["confusion_matrix"] for run in metrics["runs"]])
-    for name, figure in (
-        ("curves.png", curves_figure(curves)),
-        ("confusion.png", confusion_figure(matrices.sum(0), classes, len(matrices))),
-    ):
+    figures = {"curves.png": curves_figure(curves, _loss_label(retraining))}
+    if "confusion_matrix" in metrics["runs"][0]:
+        classes = json.loads((folders[0] / "model.json").read_text())["classes"]
+        matrices = np.array([run["confusion_matrix"] for run in metrics["runs"]])
+        figures["confusion.png"] = confusion_figure(matrices.sum(0), classes, len(matrices))
+    for name, figure in figures.items():
         unfinished = out / f".{name}"
         figure.savefig(unfinished, format="png")
         unfinished.replace(out / name)
 
 
-def curves_figure(curves: Sequence[Sequence[dict[str, Any]]]) -> Figure:
+def _loss_label(retraining: Retraining) -> str:
+    """The loss with its unit."""
+    regression = getattr(retraining.config.data, "regression", False)
+    return f"{retraining.config.loss.name}, target of deviation 1" if regression else "loss (nats)"
+
+
+def curves_figure(curves: Sequence[Sequence[dict[str, Any]]], loss_label: str = "loss (nats)") -> Figure:
     """Loss over the epochs, a thin line for each seed and a thick one for their mean; the validation part's loss and
-    accuracy beside it where they were measured."""
-    measured = curves[0][0]["accuracy"] is not None
+    accuracy, or nRMSE, beside it where they were measured."""
+    regression = curves[0][0].get("nrmse") is not None
+    quality = "nrmse" if regression else "accuracy"
+    measured = curves[0][0][quality] is not None
     figure = _figure(10.4 if measured else 6.4, 4.2)
     loss, *rest = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
     _lines(loss, curves, "train_loss", "training", BLUE)
     if measured:
         _lines(loss, curves, "validation_loss", "validation", ORANGE)
-        _lines(rest[0], curves, "accuracy", "validation", ORANGE)
-        rest[0].set(xlabel="epoch", ylabel="validation accuracy")
-    loss.set(xlabel="epoch", ylabel="loss (nats)")
+        _lines(rest[0], curves, quality, "validation", ORANGE)
+        rest[0].set(xlabel="epoch", ylabel="validation nRMSE" if regression else "validation accuracy")
+        if regression:
+            rest[0].set_yscale("log")
+    loss.set(xlabel="epoch", ylabel=loss_label)
     losses = [row["train_loss"] for curve in curves for row in curve]
     if 0 < min(losses) < max(losses) / _WIDE:
         _logarithmic(loss)

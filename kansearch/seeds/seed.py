@@ -55,7 +55,7 @@ def train_seed(
     if processes.rank > 0:
         return
     metrics = evaluate(config, checkpoint, data_dir=data_dir, device=device)
-    describe_model(config, folder, data_dir)
+    describe_model(config, folder, data_dir, hold_out)
     last = curve[-1]
     metrics |= {"epochs": config.epochs, "parameters": last["parameters"], "flops": last["flops"]}
     if hold_out:
@@ -72,4 +72,7 @@ def train_seed(
     checkpoint.unlink()
 
 
-_VALIDATION = {"loss": "validation_loss", "accuracy": "accuracy", "mean_iou": "mean_iou"}
+_VALIDATION = {
+    "loss": "validation_loss",
+    **{name: name for name in ("accuracy", "mean_iou", "nrmse", "rmse", "mae", "r2")},
+}

@@ -81,7 +81,8 @@ class RetrainingStore:
         if metrics is not None:
             self._client.log_batch(self.run_id, _figures(metrics, int(metrics["epochs"])))
             for name in _ARTIFACTS:
-                self._client.log_artifact(self.run_id, str(self._retraining.out / name))
+                if (self._retraining.out / name).exists():  # a regression has no confusion
+                    self._client.log_artifact(self.run_id, str(self._retraining.out / name))
         self._client.set_terminated(self.run_id, status="KILLED" if metrics is None else "FINISHED")
 
     # -- finding and making -------------------------------------------------------------------------------------------
@@ -130,6 +131,6 @@ class RetrainingStore:
 
 def _figures(metrics: Mapping[str, Any], step: int) -> list[Metric]:
     """Those of the test split as `test_<name>`; sizes under their own names."""
-    own = ("parameters", "flops", "validation_accuracy", "validation_loss", "validation_mean_iou")
     scalars = {key: value for key, value in metrics.items() if isinstance(value, (int, float)) and key != "epochs"}
+    own = [key for key in scalars if key in ("parameters", "flops") or key.startswith("validation_")]
     return [metric(key if key in own else f"test_{key}", value, step) for key, value in scalars.items()]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trials.data.errors import DataFileError
 
-__all__ = ["Cells", "RawTable", "read_columns"]
+__all__ = ["Cells", "RawTable", "as_numbers", "plain_cells", "read_columns"]
 
 Cells = NDArray[Any]
 """A column: text (N,), or numbers (N,), float64."""
@@ -147,7 +147,7 @@ def _parquet(file: Path) -> RawTable:
         table = parquet.read_table(file)
     except (pyarrow.ArrowException, ValueError) as error:
         raise DataFileError(f"{file}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
-    columns = {name: _plain(table.column(name).to_pylist(), file, name) for name in table.column_names}
+    columns = {name: plain_cells(table.column(name).to_pylist(), file, name) for name in table.column_names}
     return RawTable(file, columns, None)
 
 
@@ -163,13 +163,13 @@ def _arrays(file: Path) -> RawTable:
         if array.ndim not in (1, 2):
             raise DataFileError(f"{file}: array '{name}' is {array.shape}; (N,) or (N, K) is needed")
         parts = {name: array} if array.ndim == 1 else {f"{name}{k}": array[:, k] for k in range(array.shape[1])}
-        columns |= {each: _plain(part.tolist(), file, each) for each, part in parts.items()}
+        columns |= {each: plain_cells(part.tolist(), file, each) for each, part in parts.items()}
     if len({len(column) for column in columns.values()}) > 1:
         raise DataFileError(f"{file}: its arrays are not of one length")
     return RawTable(file, columns, None)
 
 
-def _plain(values: list[Any], file: Path, name: str) -> Cells:
+def plain_cells(values: list[Any], file: Path, name: str) -> Cells:
     """A column of a typed file: numbers, or text; None, and text of nothing, is missing."""
     if all((isinstance(value, (int, float)) and not isinstance(value, bool)) or value is None for value in values):
         return np.array([np.nan if value is None else value for value in values], np.float64)
