@@ -110,6 +110,13 @@ def test_norms_stand_before_every_layer_but_the_first() -> None:
         assert not isinstance(model.layers[0][0], kind)
 
 
+@pytest.mark.parametrize("name", ["batch", "instance", "layer", "group", "none"])
+def test_one_node_is_enough_for_every_norm(name: str) -> None:
+    model = model_of(normalization=name, width=1, depth=2, basis={"name": "gram"})
+    x = torch.randn(9, 3)
+    assert model(x).std(0).min() > 0, "it is not normalised to a constant"
+
+
 def test_eval_depends_on_no_other_sample() -> None:
     model = model_of(normalization="batch", multiply=2, basis={"name": "rbf"})
     model(torch.randn(20, 3))

@@ -87,7 +87,7 @@ class TrainedModel(nn.Module):
         for name, values in (("mean", mean), ("std", std)):
             channels = torch.tensor(list(values), dtype=number)
             self.register_buffer(name, channels.view(1, -1, *(1 for _ in shape.size)), persistent=False)
-        for name in ("mean", "std") if targets is not None else ():
+        for name in ("mean", "std") if shape.regression else ():
             each = torch.tensor(list((targets or {})[name]), dtype=torch.float64)
             self.register_buffer(f"target_{name}", each, persistent=False)
 
@@ -168,11 +168,11 @@ def open_model(folder: str | Path) -> tuple[TrainedModel, TrialConfig, dict[str,
     try:
         network = build_network(config)
         restore_widths(network, manifest.get(COMPRESSED))
-        targets = manifest["targets"] if shape.regression else None
+        targets = manifest.get("targets") or {}
         model = TrainedModel(network, shape, manifest["mean"], manifest["std"], manifest["classes"], targets)
         if not len(manifest["mean"]) == len(manifest["std"]) == shape.channels:
             raise ValueError(f"mean and std are not of {shape.channels} channels")
-        if targets is not None and not len(targets["mean"]) == len(targets["std"]) == shape.classes:
+        if shape.regression and not len(targets["mean"]) == len(targets["std"]) == shape.classes:
             raise ValueError(f"mean and std of the targets are not of {shape.classes}")
         if len(model.classes) != shape.classes:
             raise ValueError(f"{len(model.classes)} names of {shape.classes} classes")

@@ -70,9 +70,10 @@ class MLP(Network):
 
 
 def _layer(config: MLPConfig, features: int, out: int, *, first: bool) -> nn.Sequential:
-    """(N, features) -> (N, out)."""
+    """(N, features) -> (N, out). One feature alone is normalised over the batch or not at all: it would be 0."""
     plain = is_plain(config)
-    parts: list[nn.Module] = [] if first else [build_norm(config, features, dims=0)]
+    normalised = not first and (features > 1 or config.normalization == "batch")
+    parts: list[nn.Module] = [build_norm(config, features, dims=0)] if normalised else []
     if plain and (not first or config.basis.name == "rational"):
         parts.append(build_activation(config, features, dims=0, first=first))
     if not first and (config.dropout or config.noise or config.additive_noise):
