@@ -31,6 +31,7 @@ from trials.memory import CONTEXT_MIB, estimate_memory
 from trials.metrics import classification_metrics, segmentation_metrics
 from trials.models import build_network
 from trials.optim import build_optimizer, load_optimizer, optimizer_record
+from trials.phases import phase_of
 from trials.pretrained import check_start, load_pretrained
 from trials.regression import predict_numbers, regression_metrics
 from trials.results import EpochResult
@@ -118,7 +119,7 @@ def run_trial(
     model = build_on(staged(config, max(len(results) - 1, 0)), target)
     if state:
         model.load_state_dict(state["model"])
-    first = build_optimizer(config.optimizer, model)
+    first = build_optimizer(phase_of(config, max(len(results) - 1, 0)).config.optimizer, model)
     if state:
         load_optimizer(first, state["optimizer"])
     else:

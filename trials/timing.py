@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from trials.config import DataConfig, TrialConfig
+from trials.config.data import MOST_AT_ONCE
 from trials.data.datasets import data_shape, training_images
 from trials.data.errors import DataError
 from trials.data.files import locate
@@ -145,5 +146,5 @@ def _images(config: DataConfig, device: torch.device, data_dir: Path | None) -> 
         locate(config.source, data_dir, download=False)
         check_trusted(config)
     except DataError:
-        return random_split(data_shape(config), config.batch_size, device), True
+        return random_split(data_shape(config), min(config.batch_size, MOST_AT_ONCE), device), True
     return load_training(config, device, data_dir)[0], False
