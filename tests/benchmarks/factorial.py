@@ -85,6 +85,7 @@ def _basis(name: str, **sizes: Any) -> dict[str, Any]:
 PLAIN, GRAM1, GRAM3 = _basis("none"), _basis("gram", degree=1), _basis("gram", degree=3)
 CHEBYSHEV, SPLINE = _basis("chebyshev", degree=3), _basis("bspline", grid_size=5, spline_order=3)
 FOURIER, RBF5 = _basis("fourier", grid_size=2), _basis("rbf", grid_size=5)
+RATIONAL = _basis("rational")
 
 DESIGNS = {
     "factorial": Design(
@@ -96,7 +97,7 @@ DESIGNS = {
             Network("bspline(5,3)", SPLINE),
             Network("rbf(8)", _basis("rbf", grid_size=8)),
             Network("fourier(2)", FOURIER),
-            Network("rational", _basis("rational")),
+            Network("rational", RATIONAL),
         ),
         depths=(2, 4, 8), rates=(3e-3, 1e-2, 3e-2), seeds=3, epochs=9, weights=("half", "gain", "power_law"),
         parameters=6_000,
@@ -113,6 +114,9 @@ DESIGNS = {
             Network("relu", _basis("relu"), 5, known=0.9022),
             Network("plain", PLAIN, 15, known=0.9220),
             Network("plain, bottleneck 2", PLAIN, 24, 2, known=0.9234),
+            Network("rational", RATIONAL, 15),
+            Network("rational, bottleneck 2", RATIONAL, 24, 2),
+            Network("gram(1), bottleneck 2", GRAM1, 19, 2),
         ),
         depths=(4,), rates=(6e-3, 1.8e-2), seeds=5, epochs=27, weights=("default",),
     ),
@@ -125,6 +129,7 @@ DESIGNS = {
             Network("bspline(5,3)", SPLINE, 5, known=0.9162),
             Network("fourier(2)", FOURIER, 6, known=0.9122),
             Network("plain", PLAIN, 14, known=0.9251),
+            Network("rational", RATIONAL, 14),
         ),
         depths=(8,), rates=(1.2e-2,), seeds=5, epochs=20, weights=("default",),
     ),
