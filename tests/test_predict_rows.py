@@ -170,6 +170,17 @@ def test_models_of_numbers_are_not_compared_image_by_image(pay: Path) -> None:
         compare(pay / "model", pay / "model", None)
 
 
+def test_models_of_numbers_are_neither_compressed_nor_grown(pay: Path, tmp_path: Path) -> None:
+    from trials.compress import larger, smaller
+    from trials.compress.steps import Progress
+
+    progress = Progress(lambda step: None, lambda epoch: None)
+    with pytest.raises(ValueError, match="a model that predicts numbers cannot be made smaller"):
+        smaller.compress(pay / "model", tmp_path, smaller.Wanted(prune=0.1), None, progress)
+    with pytest.raises(ValueError, match="a model that predicts numbers"):
+        larger.grow(pay / "model", tmp_path, 0, 0.5, None, progress)
+
+
 @pytest.mark.parametrize(
     "change", [{"targets": {"mean": [1.0], "std": [1.0, 2.0]}}, {"targets": None}, {"mean": [0.0]}, {"classes": []}]
 )

@@ -44,6 +44,7 @@ __all__ = [
     "load_model",
     "model_folder",
     "open_model",
+    "read_config",
     "write_model",
 ]
 
@@ -180,6 +181,12 @@ def open_model(folder: str | Path) -> tuple[TrainedModel, TrialConfig, dict[str,
         raise ModelError(f"{place / MANIFEST}: {_PUZZLING}: {error}") from error
     _load(place / WEIGHTS, str(manifest.get("sha256")), network)
     return model.eval(), config, manifest
+
+
+def read_config(folder: str | Path) -> TrialConfig:
+    """The configuration of the model in a folder; its weights are not read. Raises ModelError."""
+    path = model_folder(Path(folder)) / MANIFEST
+    return _config(path, _manifest(path))
 
 
 def model_folder(folder: Path) -> Path:

@@ -50,18 +50,19 @@ class PredictedRows:
 
 def takes_rows(folder: Path) -> bool:
     """Whether the model in a folder takes rows of numbers. Raises KansearchError where there is no model."""
-    from trials.trained import ModelError, load_model
+    from trials.config import RowsConfig
+    from trials.trained import ModelError, read_config
 
     try:
-        model, _ = load_model(folder)
+        return isinstance(read_config(folder).data, RowsConfig)
     except ModelError as error:
         raise KansearchError(str(error)) from error
-    return not model.shape.size
 
 
 def predict_rows(folder: Path, inputs: Sequence[Path], *, batch: int = 512) -> PredictedRows:
-    """What the model in `folder` says of each row of the files: columns `predicted_TARGET`, and of classes
-    `probability`, behind the file's own.
+    """Predict each row of the files with the model in `folder`.
+
+    Behind the file's own columns stands `predicted_TARGET`, and of classes `probability`.
 
     Args:
         folder: of `kansearch retrain`, or one seed's in it.

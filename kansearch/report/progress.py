@@ -79,7 +79,7 @@ def curve_metric(data: StudyData) -> str:
 
     Of a regression it is the first of its own objectives, or nRMSE.
     """
-    if getattr(data.space.data, "regression", False):
+    if data.space.data.regression:
         return next((name for name in data.objectives if METRICS[name].regression), "nrmse")
     return (
         "validation_loss" if "validation_loss" in data.objectives and "accuracy" not in data.objectives else "accuracy"

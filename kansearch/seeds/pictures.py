@@ -46,8 +46,8 @@ def write_pictures(out: Path, retraining: Retraining, metrics: dict[str, Any]) -
 
 def _loss_label(retraining: Retraining) -> str:
     """The loss with its unit."""
-    regression = getattr(retraining.config.data, "regression", False)
-    return f"{retraining.config.loss.name}, target of deviation 1" if regression else "loss (nats)"
+    config = retraining.config
+    return f"{config.loss.name}, target of deviation 1" if config.data.regression else "loss (nats)"
 
 
 def curves_figure(curves: Sequence[Sequence[dict[str, Any]]], loss_label: str = "loss (nats)") -> Figure:

@@ -137,7 +137,7 @@ def _check_deterministic(space: SearchSpace, root: MapNode, issues: Issues) -> N
 
 def _with_objectives(space: SearchSpace, tree: Mapping[str, Any]) -> SearchSpace:
     """The space with the objectives of a regression, where the file names none and the targets are numbers."""
-    if "objectives" in tree or not getattr(space.data, "regression", False):
+    if "objectives" in tree or not space.data.regression:
         return space
     return replace(space, objectives=REGRESSION_OBJECTIVES)
 
@@ -156,12 +156,9 @@ def _check_task(space: SearchSpace, root: MapNode, issues: Issues) -> None:
         metric = METRICS[name]
         reason = None
         if metric.regression is not None and metric.regression != shape.regression:
-            asks = (
-                "numbers, not classes; minimize nrmse"
-                if shape.regression
-                else "classes, not numbers; maximize accuracy"
-            )
-            reason = f"{space.dataset} asks for {asks} instead"
+            numbers = "numbers, not classes; minimize nrmse instead"
+            classes = "classes, not numbers; maximize accuracy instead"
+            reason = f"{space.dataset} asks for {numbers if shape.regression else classes}"
         elif metric.per_pixel and not shape.dense:
             reason = f"{space.dataset} has a class for each sample, not for each pixel; maximize accuracy instead"
         if reason is not None:

@@ -32,12 +32,17 @@ def duration(seconds: float) -> str:
 
 
 def describe(config: Mapping[str, Any]) -> str:
-    """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer."""
+    """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer.
+
+    `2x8*2`: with two product nodes in each of two layers.
+    """
     if not config:
         return ""
     model = config["model"]
     family = "" if model["family"] == "plain" else f"{model['family']} "
     shape = "x".join(str(model[size]) for size in ("depth", "width") if size in model)
+    shape = "-".join(map(str, model["widths"])) if model.get("widths") else shape
+    shape += f"*{model['multiply']}" if model.get("multiply") else ""
     shape += f"-{model['width'] * model['growth']}" if model["family"] == "kanc" else ""
     bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
     return f"{family}{_bases(model)} {shape}{bottleneck} {config['optimizer']['name']}"

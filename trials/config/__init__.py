@@ -149,11 +149,11 @@ class TrialConfig(Config):
     @property
     def numbers(self) -> str:
         """`precision`, with what auto means in a regression."""
-        return "float32" if self.precision == "auto" and _is_regression(self.data) else self.precision
+        return "float32" if self.precision == "auto" and self.data.regression else self.precision
 
     @model_validator(mode="after")
     def _precise(self) -> TrialConfig:
-        if self.precision == "bfloat16" and _is_regression(self.data):
+        if self.precision == "bfloat16" and self.data.regression:
             raise ValueError("precision: bfloat16 has two digits, too few for a regression; use float32 or float64")
         if self.precision == "float64" and not isinstance(self.model, MLPConfig):
             raise ValueError(f"precision: float64 is for the family mlp, not {self.model.family}; use float32")
@@ -170,7 +170,3 @@ class TrialConfig(Config):
         if self.start.weights is not None and getattr(self.model, "pretrained", None) is not None:
             raise ValueError("start.weights and model.pretrained both say what the features start from; remove one")
         return self
-
-
-def _is_regression(data: DataConfig) -> bool:
-    return isinstance(data, RowsConfig) and data.regression

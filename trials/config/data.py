@@ -102,6 +102,11 @@ class DataConfig(Config):
         """The name under which `trials.data.files` knows its files."""
         return self.dataset
 
+    @property
+    def regression(self) -> bool:
+        """Whether a sample has numbers for targets, not classes."""
+        return False
+
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         signals = len(getattr(self, "size", (1, 1))) == 1

@@ -42,7 +42,6 @@ class RowsConfig(DataConfig):
 
     @property
     def regression(self) -> bool:
-        """Whether a row has numbers for targets, not a class."""
         return True
 
     @model_validator(mode="after")
