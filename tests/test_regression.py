@@ -14,6 +14,7 @@ from sklearn import metrics as oracle
 from kansearch.errors import SpaceError
 from kansearch.space import SearchSpace, parse_space
 from kansearch.space.metrics import METRICS
+from kansearch.study.figures import describe, number
 from kansearch.study.objectives import costs
 from trials.config import LossConfig, TrialConfig
 from trials.data.shape import DataShape
@@ -229,3 +230,17 @@ def test_eight_decades_of_nrmse_are_the_box() -> None:
     for nrmse, cost in values.items():
         assert costs({"nrmse": "minimize"}, {"nrmse": nrmse}) == pytest.approx([cost])
     assert METRICS["nrmse"].logarithmic and METRICS["nrmse"].on_test == "test_nrmse"
+
+
+def test_figures_of_any_size_are_written_with_four_digits() -> None:
+    assert number("nrmse", 1.23456e-05) == "1.235e-05" and number("test_rmse", 12345.6) == "1.235e+04"
+    assert number("r2", 0.98765) == "0.9877" and number("accuracy", 0.5) == "0.5000"
+
+
+def test_networks_of_vectors_are_described_by_their_nodes() -> None:
+    model = {"family": "mlp", "basis": {"name": "gram", "degree": 2}}
+    told = [describe(config_of(model={**model, **more}).model_dump(mode="json")) for more in _SHAPES]
+    assert told == [f"mlp gram(2) {shape} adamw" for shape in ("2x8", "8-4", "1x6*2")]
+
+
+_SHAPES: tuple[dict[str, Any], ...] = ({}, {"widths": [8, 4]}, {"depth": 1, "width": 6, "multiply": 2})

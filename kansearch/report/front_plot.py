@@ -43,8 +43,9 @@ def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction
     front = front_of(records, objectives)
     _draw(axes, [record for record in records if record.state == "complete"], front, across, up)
     axes.set_xlabel(across.replace("_", " "))
-    axes.set_ylabel(("validation " if METRICS[up].share or METRICS[up].regression else "") + up.replace("_", " "))
-    if METRICS[up].regression and METRICS[up].logarithmic:
+    own = METRICS[up].regression
+    axes.set_ylabel(METRICS[up].short if own else ("validation " if METRICS[up].share else "") + up.replace("_", " "))
+    if own and METRICS[up].logarithmic:
         axes.set_yscale("log")
     if METRICS[across].size:
         axes.set_xscale("log")
@@ -72,7 +73,8 @@ def _draw(axes: Axes, complete: Sequence[TrialRecord], front: Sequence[TrialReco
         rest = [r for r in complete if _basis(r) == basis and r.number not in on_front]
         best = [r for r in front if _basis(r) == basis]
         axes.scatter([_value(r, across) for r in rest], [_value(r, up) for r in rest], s=14, color=colour, alpha=0.3)
-        label = "plain convolution" if basis == "none" else basis.replace("_", " ")
+        plain = "plain network" if METRICS[up].regression else "plain convolution"
+        label = plain if basis == "none" else basis.replace("_", " ")
         axes.scatter(
             [_value(r, across) for r in best], [_value(r, up) for r in best], s=44, color=colour, label=label, zorder=2
         )
