@@ -17,10 +17,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import describe, duration, number, values
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
+from trials.metrics import METRICS, main_metric
 
 if TYPE_CHECKING:
     from kansearch.cluster.cluster import Cluster
@@ -117,15 +117,14 @@ class SearchDisplay:
     def _line(self, record: TrialRecord) -> str:
         place = f"{self._count(*FINISHED)}/{self._study.space.search.trials}"
         if record.state == "complete":
-            text = f"{values(record.values)}; {describe(record.config)}"
+            text = f"{values(record.values)}; {describe(record.stored)}"
         else:
             text = record.reason or "no reason noted"
         return escape(f"[{place}] trial {record.number} {record.state}: {text}")
 
     def _table(self) -> Table:
         front = front_of(self._records.values(), self._objectives)
-        own = [name for name in self._objectives if METRICS[name].per_pixel or METRICS[name].regression]
-        best = own[0] if own else "accuracy"
+        best = main_metric(self._objectives)
         found = [record.metrics[best] for record in front if best in record.metrics]
         most = max if METRICS[best].maximize else min
         table = plain_table()
@@ -166,7 +165,7 @@ def front_table(front: Sequence[TrialRecord], objectives: Mapping[str, Direction
     for record in front:
         mark = "knee" if record is knee else ""
         cells = [number(name, record.values[name]) for name in objectives]
-        table.add_row(str(record.number), *cells, describe(record.config), mark, style="bold" if mark else "")
+        table.add_row(str(record.number), *cells, describe(record.stored), mark, style="bold" if mark else "")
     return table
 
 
@@ -210,7 +209,7 @@ def _trials_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Tab
 def _trial_row(record: TrialRecord, objectives: Mapping[str, Direction]) -> tuple[str, ...]:
     shown = record.values or record.metrics
     cells = [number(name, shown[name]) if name in shown else "-" for name in objectives]
-    text = record.reason or describe(record.config)
+    text = record.reason or describe(record.stored)
     return (str(record.number), record.state, str(record.epochs), *cells, duration(record.seconds), text)
 
 

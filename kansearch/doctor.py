@@ -60,7 +60,7 @@ def _trials_package() -> str:
 
 
 def _accelerators() -> str:
-    from trials.run import accelerators
+    from trials.training import accelerators
 
     return ", ".join(accelerators()) or "no CUDA device; trials run on the CPU"
 

@@ -5,6 +5,7 @@
     │   ├── SpaceError               2   a search-space file, every issue as file:line:column: path: reason
     │   └── UnknownStudyError        2   no study of that name
     ├── StudyBusyError               1   another driver works on the study
+    ├── UnreadableConfigError        1   a study holds a configuration that another version wrote
     ├── ObstacleError                1   a database, a disk or a machine stopped the search; resumable
     └── SearchInterrupted      130/143   stopped by SIGINT or SIGTERM; resumable
 
@@ -25,6 +26,7 @@ __all__ = [
     "SpaceIssue",
     "StudyBusyError",
     "UnknownStudyError",
+    "UnreadableConfigError",
     "causes",
 ]
 
@@ -33,6 +35,18 @@ class KansearchError(Exception):
     """A command failed for a reason that the message tells in full."""
 
     exit_code = 1
+
+
+class UnreadableConfigError(KansearchError):
+    """This version knows a field of a stored configuration otherwise: `path`, and the `reason` why it is refused."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"this version of kansearch cannot read a trial's configuration ({path}: {reason}): go on with the version "
+            "that wrote it, or launch a new study `--from` this one, which leaves the trial out"
+        )
+        self.path = path
+        self.reason = reason
 
 
 class InputError(KansearchError):

@@ -48,7 +48,9 @@ def assert_read_at_one_moment(study: Study, epoch: Mapping[str, Any]) -> None:
     """Reading a study gives what it held at one moment, though a trial ends between two of its queries."""
     other = Study.open(study.folder.parent, study.name)
     number = start_trial(study).number
-    engine, ended = other._optuna._storage._backend.engine, list[int]()  # type: ignore[attr-defined]
+    database, ended = other._opened.database, list[int]()
+    assert database is not None
+    engine = database.engine
 
     def end(connection: object, cursor: object, statement: str, *more: object) -> None:
         if "FROM trial_values" in statement and not ended:

@@ -9,8 +9,8 @@ import torch
 
 from trials.config import TrialConfig
 from trials.models import build_network
-from trials.run import describe_model
-from trials.weights import save_weights
+from trials.saved.trained import describe_model
+from trials.saved.weights import save_weights
 
 
 def model_config(data: dict[str, Any] | None = None, **model: Any) -> TrialConfig:

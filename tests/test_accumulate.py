@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from trials.checkpoint import load_checkpoint
 from trials.config import TrialConfig
 from trials.data.splits import load_training
-from trials.memory import estimate_memory
+from trials.measure.memory import estimate_memory
+from trials.measure.sizes import check_batch
 from trials.models import build_network
-from trials.optim import build_optimizer
-from trials.run import run_trial
-from trials.sizes import check_batch
-from trials.step import backward, train_step
+from trials.training.checkpoint import load_checkpoint
+from trials.training.optim import build_optimizer
+from trials.training.run import run_trial
+from trials.training.step import backward, train_step
 
 PENALTIES = {"l1_weight": 1e-4, "l1_activation": 1e-3, "l2_activation": 1e-3, "label_smoothing": 0.1}
 

@@ -146,8 +146,8 @@ def test_tables_have_a_row_for_each_trial_and_a_column_for_each_figure(home: Pat
     for record in study._study.records()[:2]:
         row = trials.loc[record.number]
         assert (row["accuracy"], row["parameters"]) == (record.values["accuracy"], record.values["parameters"])
-        assert row["model.width"] == record.config["model"]["width"]
-        assert row["optimizer.lr"] == record.config["optimizer"]["lr"]
+        assert row["model.width"] == record.config.model.width
+        assert row["optimizer.lr"] == record.config.optimizer.lr
     assert trials.loc[2, "reason"].startswith("TrialDiverged")
     assert front["parameters"].is_monotonic_increasing
     assert front["accuracy"].is_monotonic_increasing

@@ -13,8 +13,8 @@ from torch.optim import AdamW, Optimizer
 
 from trials.config import OptimizerConfig
 from trials.kan import BASES, KANConv2d, KANLinear
-from trials.lion import Lion
-from trials.optim import build_optimizer
+from trials.training.lion import Lion
+from trials.training.optim import build_optimizer
 
 BUILD: dict[str, Any] = {"adamw": AdamW, "lion": Lion}
 LR, DECAY = 1e-2, 0.3

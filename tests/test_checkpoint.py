@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from trials.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from trials.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
 STATE: dict[str, Any] = {
     "epoch": 3,

@@ -289,7 +289,7 @@ def test_a_node_with_other_code_is_named(folder: Path, cluster: LocalCluster, ad
     other.mkdir()
     for package in ("kansearch", "trials"):
         shutil.copytree(ROOT / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (other / "trials/step.py").write_text((other / "trials/step.py").read_text() + "# changed\n")
+    (other / "trials/training/step.py").write_text((other / "trials/training/step.py").read_text() + "# changed\n")
     node = cluster.add(PYTHONPATH=str(other))
     line = refusal(folder, "--address", address)
     node.kill()

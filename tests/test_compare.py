@@ -16,7 +16,7 @@ from kansearch.seeds.retrain import retrain
 from kansearch.seeds.retraining import Retraining
 from tests.commandline import Command, kansearch_fixture, one_line
 from trials.config import TrialConfig
-from trials.prediction import answer_test
+from trials.saved.prediction import answer_test
 
 __all__ = ["kansearch_fixture"]
 

@@ -18,19 +18,19 @@ from kansearch.models.compress import compress, grow
 from kansearch.space import load_config
 from tests.helpers import run, succeed
 from trials import load_model
-from trials.compress import figures
-from trials.compress.fast import FastLayer
-from trials.compress.larger import refine_network, refined_config
-from trials.compress.prune import count_edges
-from trials.compress.smaller import Wanted
 from trials.config import TrialConfig
 from trials.data.splits import load_test
-from trials.edges import edged_layers
 from trials.kan.layer import KANLayer
 from trials.models import build_network
-from trials.portable import write_portable
-from trials.run import describe_model, run_trial
-from trials.trained import ModelError, open_model
+from trials.saved.compress import figures
+from trials.saved.compress.fast import FastLayer
+from trials.saved.compress.larger import refine_network, refined_config
+from trials.saved.compress.prune import count_edges
+from trials.saved.compress.smaller import Wanted
+from trials.saved.portable import write_portable
+from trials.saved.trained import ModelError, describe_model, open_model
+from trials.training.edges import edged_layers
+from trials.training.run import run_trial
 
 STEP = ["step", "accuracy", "parameters", "nonzero", "edges", "all_edges", "file_bytes", "latency_ms"]
 

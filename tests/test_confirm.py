@@ -20,7 +20,8 @@ from tests.commandline import Command, kansearch_fixture, one_line
 from tests.helpers import SMALL_SPACE, start, stop, succeed, wait_until
 from tests.test_engine import mlflow_runs, workers
 from tests.test_study import EPOCH
-from trials.checkpoint import load_checkpoint
+from trials.config import TrialConfig
+from trials.training.checkpoint import load_checkpoint
 
 __all__ = ["kansearch_fixture"]
 
@@ -43,11 +44,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     study = Study.create(tmp_path / "studies", space)
     for accuracy, parameters, wild in ((0.5, 300, False), (0.7, 400, False), (0.6, 200, True)):
         proposal = Proposer(study.space, study.optuna_trials()).propose().proposal
-        config = dict(proposal.config)
+        document = proposal.config.model_dump(mode="json")
         if wild:
-            config["model"] = {**config["model"], **WILD, "base_activation": "identity"}
-            config |= {"optimizer": {"name": "adamw", "lr": 10.0}, "schedule": "constant"}
-        number = study.start(replace(proposal, config=config)).number
+            document["model"] = {**document["model"], **WILD, "base_activation": "identity"}
+            document |= {"optimizer": {"name": "adamw", "lr": 10.0}, "schedule": "constant"}
+        number = study.start(replace(proposal, config=TrialConfig.model_validate(document))).number
         study.complete(number, [{**EPOCH, "epoch": EPOCHS, "accuracy": accuracy, "parameters": parameters}])
     return tmp_path
 

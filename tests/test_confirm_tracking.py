@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from kansearch.study.seeds import SeedRecord
+from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
 from kansearch.tracking.confirming import ConfirmationStore
 from kansearch.tracking.store import MlflowStore, experiment_name
@@ -45,9 +46,9 @@ def study_fixture(tmp_path: Path, empty: Path) -> Study:
 
 def training(study: Study, trial: int, seed: int, epochs: int = 1) -> SeedRecord:
     """A running one."""
-    config = {**study.record(trial).config, "seed": seed}
+    config = study.record(trial).config.model_copy(update={"seed": seed})
     curve = [{**EPOCH, "epoch": number, "accuracy": None, "validation_loss": None} for number in range(1, epochs + 1)]
-    return SeedRecord(trial, "running", config=config, curve=curve, seed=seed)
+    return SeedRecord(trial, "running", stored=StoredConfig.of(config), curve=curve, seed=seed)
 
 
 def completed(study: Study, trial: int, seed: int, accuracy: float) -> SeedRecord:

@@ -23,6 +23,7 @@ from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.selection import selection_bias
 from kansearch.study.statistics import half_width
+from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_study import EPOCH
@@ -33,8 +34,8 @@ MEASURED = {"accuracy": 0.9, "loss": 0.3, "f1": 0.8, "top5_accuracy": None, "ima
 
 def selected(number: int, accuracy: float, parameters: int) -> TrialRecord:
     """As the search left it."""
-    config = {"seed": 7, "epochs": 2, "model": {"family": "plain"}}
-    return TrialRecord(number, "complete", values={"accuracy": accuracy, "parameters": parameters}, config=config)
+    config = StoredConfig({"data": {"dataset": "digits"}, "seed": 7, "epochs": 2, "model": {"family": "plain"}})
+    return TrialRecord(number, "complete", values={"accuracy": accuracy, "parameters": parameters}, stored=config)
 
 
 def trained(trial: TrialRecord, seed: int, accuracy: float, **test: Any) -> SeedRecord:
@@ -42,12 +43,12 @@ def trained(trial: TrialRecord, seed: int, accuracy: float, **test: Any) -> Seed
     curve = [{**EPOCH, "epoch": number, "accuracy": None, **own} for number, own in ((1, {}), (2, {"train_loss": 0.5}))]
     curve = [{**result, "parameters": trial.values["parameters"]} for result in curve]
     measured = {**MEASURED, "accuracy": accuracy, **test}
-    record = SeedRecord(trial.number, "complete", config=trial.config, curve=curve, seed=seed, test=measured)
+    record = SeedRecord(trial.number, "complete", stored=trial.stored, curve=curve, seed=seed, test=measured)
     return replace(record, values=record.confirmed(OBJECTIVES))
 
 
 def failed(trial: TrialRecord, seed: int, reason: str, losses: tuple[str, ...] = ()) -> SeedRecord:
-    return SeedRecord(trial.number, "fail", reason, config=trial.config, seed=seed, losses=losses)
+    return SeedRecord(trial.number, "fail", reason, stored=trial.stored, seed=seed, losses=losses)
 
 
 # -- what is left --------------------------------------------------------------------------------------------------
@@ -56,13 +57,19 @@ def failed(trial: TrialRecord, seed: int, reason: str, losses: tuple[str, ...] =
 def test_each_trial_is_trained_with_new_seeds_and_never_with_the_one_of_the_search() -> None:
     left = unfinished([selected(3, 0.9, 50), selected(1, 0.8, 20)], 2, [])
     assert [record.key for record in left] == [(3, 8), (1, 8), (3, 9), (1, 9)]
-    assert [record.config["seed"] for record in left] == [8, 8, 9, 9]
-    assert all(record.config["epochs"] == 2 for record in left)
+    assert [record.config.seed for record in left] == [8, 8, 9, 9]
+    assert all(record.config.epochs == 2 for record in left)
 
 
 def test_what_is_done_is_not_done_again_and_what_was_begun_comes_first() -> None:
     trials = [selected(0, 0.9, 50), selected(1, 0.8, 20)]
-    begun = SeedRecord(1, "running", config={**trials[1].config, "seed": 9}, curve=[{**EPOCH, "epoch": 1}], seed=9)
+    begun = SeedRecord(
+        1,
+        "running",
+        stored=StoredConfig({**trials[1].stored.document, "seed": 9}),
+        curve=[{**EPOCH, "epoch": 1}],
+        seed=9,
+    )
     kept = [trained(trials[0], 8, 0.9), begun, failed(trials[1], 8, "TrialDiverged: no")]
     left = unfinished(trials, 3, kept)
     assert [record.key for record in left] == [(1, 9), (0, 9), (0, 10), (1, 10)]
@@ -114,7 +121,7 @@ def test_as_many_run_as_may_and_each_result_is_on_disk_before_it_is_acknowledged
     first, second = work.ask(), work.ask()
     assert first is not None and second is not None
     assert work.ask() is None, "two at once"
-    assert first.config["seed"] == study.record(0).config["seed"] + 1
+    assert first.config.seed == study.record(0).config.seed + 1
     assert [record.state for record in store.records()] == ["running", "running"]
     assert not work.tell(first.number, [epoch(1)], 1.0)
     assert not work.tell(first.number, [epoch(1)], 1.0), "told again by one that went on from its checkpoint"
@@ -125,7 +132,7 @@ def test_as_many_run_as_may_and_each_result_is_on_disk_before_it_is_acknowledged
     assert done.values == {"accuracy": 0.9, "parameters": 321}
     assert "trial_id" not in done.curve[0]
     assert work.live == {second.number}
-    assert [assignment.config["seed"] for assignment in (work.ask(),) if assignment] == [2]
+    assert [assignment.config.seed for assignment in (work.ask(),) if assignment] == [2]
 
 
 def test_a_driver_that_takes_over_goes_on_with_what_was_noted(study: Study, runs: Callable[..., SeedRuns]) -> None:
@@ -327,7 +334,7 @@ def test_a_table_tells_the_sampling_of_the_test_split_beside_each_accuracy() -> 
 def test_pixels_are_no_sample_of_their_own() -> None:
     trial = selected(0, 0.95, 10)
     (row,) = rows_of([trial], [trained(trial, seed, 0.9, mean_iou=0.5) for seed in (8, 9, 10)])
-    assert row.sampling is None
+    assert row.sampling == {}
 
 
 def test_a_trial_whose_seeds_differ_clearly_more_is_not_hidden_by_the_others() -> None:

@@ -33,9 +33,9 @@ def with_seeds(data: StudyData, seeds: int) -> StudyData:
         for seed in range(1, seeds + 1):
             last = {**EPOCH, "epoch": 1, "accuracy": None, "parameters": 100 + record.number, "seconds": 1.0 + seed}
             test = {**MEASURED, "accuracy": 0.89 + seed / 100}
-            run = SeedRecord(record.number, "complete", config=record.config, curve=[last], seed=seed, test=test)
+            run = SeedRecord(record.number, "complete", stored=record.stored, curve=[last], seed=seed, test=test)
             runs.append(replace(run, values=run.confirmed(data.objectives)))
-    runs.append(SeedRecord(runs[0].number, "fail", "<b>wrong</b>", config=runs[0].config, seed=seeds + 1))
+    runs.append(SeedRecord(runs[0].number, "fail", "<b>wrong</b>", stored=runs[0].stored, seed=seeds + 1))
     return replace(data, confirmed=confirmed(data.records, runs, data.objectives))
 
 
@@ -110,7 +110,7 @@ def test_the_report_reads_what_confirm_keeps(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     add_trial(study, [0.1, 0.4], Study.complete)
     record = study.record(0)
-    run = SeedRecord(0, "complete", config=record.config, curve=[{**EPOCH, "epoch": 2}], seed=1, test=MEASURED)
+    run = SeedRecord(0, "complete", stored=record.stored, curve=[{**EPOCH, "epoch": 2}], seed=1, test=MEASURED)
     SeedStore(study.folder).save(replace(run, values=run.confirmed(study.objectives)))
     (row,) = read_study(study).confirmed
     assert row.values == {"accuracy": 0.9, "parameters": 321}

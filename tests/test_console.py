@@ -78,7 +78,7 @@ def test_the_front_marks_its_knee(study: Study, capsys: pytest.CaptureFixture[st
     for row, record in zip(rows, front, strict=True):
         assert f"{record.values['accuracy']:.4f}" in row
         assert f"{record.values['parameters']:,.0f}" in row
-        basis = record.config["model"]["basis"]
+        basis = record.stored.document["model"]["basis"]
         assert ("plain" if basis["name"] == "none" else f"{basis['name']}({basis['grid_size']})") in row
 
 

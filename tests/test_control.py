@@ -16,7 +16,7 @@ from trials.data.shape import DataShape
 from trials.kan.layer import KANLayer
 from trials.models import MODELS, build_model
 from trials.models.layers import ACTIVATIONS
-from trials.step import activation_penalties, l1_penalty
+from trials.training.step import activation_penalties, l1_penalty
 
 MODEL: TypeAdapter[Any] = TypeAdapter(ModelConfig)
 PUBLISHED = {"alexnet", "kanc"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -12,23 +11,23 @@ from typing import Any
 import pytest
 import torch
 
-from trials import step, validation
-from trials.capture import NotCapturable, capture, drop_pools, shared_pool
-from trials.checkpoint import load_checkpoint
+from tests.results import untimed
 from trials.config import TrialConfig
 from trials.data.augment import AUGMENTATIONS, build_augmentation
 from trials.data.shape import DataShape
 from trials.data.splits import Split, load_training, random_split
 from trials.kan import KANConv2d, kernels
-from trials.memory import CONTEXT_MIB
+from trials.measure.memory import CONTEXT_MIB
+from trials.measure.sharing import measure_sharing
 from trials.results import EpochResult
-from trials.run import build_on, evaluate, run_trial, use_memory
-from trials.sharing import measure_sharing
-from trials.validation import EagerValidation, GraphedValidation
+from trials.training import step, validation
+from trials.training.capture import NotCapturable, capture, drop_pools, shared_pool
+from trials.training.checkpoint import load_checkpoint
+from trials.training.run import build_on, evaluate, run_trial, use_memory
+from trials.training.validation import EagerValidation, GraphedValidation
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 OPTIMIZERS = [{"name": "adamw", "lr": 5e-3, "weight_decay": 0.1}, {"name": "lion", "lr": 4e-3, "weight_decay": 0.1}]
 EVERYTHING_RANDOM: dict[str, Any] = {
     "data": {"dataset": "digits", "batch_size": 64, "limit": 600, "augment": "crop_flip"},
@@ -64,7 +63,7 @@ def config_of(**fields: Any) -> TrialConfig:
 
 def train(config: TrialConfig, path: Path | None = None, graphs: bool | None = True) -> list[EpochResult]:
     results = run_trial(config, device="cuda", checkpoint=path, graphs=graphs)
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
+    return untimed(results)
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
@@ -243,7 +242,7 @@ def test_augmented_steps_are_replayed(name: str) -> None:
 def test_streamed_data_have_the_numbers_of_resident_ones(graphs: bool) -> None:
     def trained(streamed: bool) -> list[EpochResult]:
         results = run_trial(config_of(epochs=3), device="cuda", graphs=graphs, streamed=streamed)
-        return [dataclasses.replace(result, **TIMINGS) for result in results]
+        return untimed(results)
 
     for ours, theirs in zip(trained(True), trained(False), strict=True):
         assert ours.train_loss == theirs.train_loss

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,20 +10,20 @@ from typing import Any
 import pytest
 import torch
 
-from trials.checkpoint import load_checkpoint
+from tests.results import untimed
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.splits import Split, random_split
-from trials.epoch import EagerEpoch, build_epoch
-from trials.lbfgs import LBFGS
-from trials.lbfgs_epoch import LineSearchEpoch
-from trials.optim import build_optimizer
 from trials.results import EpochResult
-from trials.run import build_on, run_trial
+from trials.training.checkpoint import load_checkpoint
+from trials.training.epoch import EagerEpoch, build_epoch
+from trials.training.lbfgs import LBFGS
+from trials.training.lbfgs_epoch import LineSearchEpoch
+from trials.training.optim import build_optimizer
+from trials.training.run import build_on, run_trial
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 DOCUMENT: dict[str, Any] = {
     "data": {"dataset": "digits", "batch_size": 64},
     "model": {"depth": 3, "width": 8, "halvings": 1, "basis": {"name": "gram"}},
@@ -57,7 +56,7 @@ def config_of(**fields: Any) -> TrialConfig:
 
 def train(config: TrialConfig, path: Path | None = None, graphs: bool = True, **options: Any) -> list[EpochResult]:
     results = run_trial(config, device="cuda", checkpoint=path, graphs=graphs, **options)
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
+    return untimed(results)
 
 
 def epoch_of(config: TrialConfig, graphs: bool, images: int = 200, torchs: bool = False) -> EagerEpoch:
@@ -193,7 +192,7 @@ def test_a_model_that_waits_trains_step_by_step(
     expected = train(config, graphs=False)
     forward = GlobalAverage.forward
     monkeypatch.setattr(GlobalAverage, "forward", lambda self, x: forward(self, x) * (x.is_meta or x.max().item() > -9))
-    results = [dataclasses.replace(each, **TIMINGS) for each in run_trial(config, device="cuda")]
+    results = untimed(run_trial(config, device="cuda"))
     assert results == expected
     assert caplog.text.count("no CUDA graph: the training step waits for the device") == 1
 

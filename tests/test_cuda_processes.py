@@ -17,8 +17,8 @@ from kansearch.seeds.retraining import Retraining
 from tests.test_deliver import comparable
 from tests.test_distributed import ADAMW, AFFINE, LBFGS, NORMALISED
 from trials.config import TrialConfig
-from trials.distributed import ALONE, Processes, join
-from trials.run import run_trial
+from trials.training.distributed import ALONE, Processes, join
+from trials.training.run import run_trial
 
 pytestmark = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no two CUDA devices")
 

@@ -11,12 +11,12 @@ import torch
 
 from trials.config import TrialConfig
 from trials.data.splits import load_training
-from trials.epoch import GraphedEpoch, build_epoch
 from trials.models import build_network
-from trials.optim import build_optimizer
 from trials.results import EpochResult
-from trials.run import evaluate, run_trial
-from trials.validation import GraphedValidation, build_validation
+from trials.training.epoch import GraphedEpoch, build_epoch
+from trials.training.optim import build_optimizer
+from trials.training.run import evaluate, run_trial
+from trials.training.validation import GraphedValidation, build_validation
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

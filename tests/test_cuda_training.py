@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,24 @@ from typing import Any
 import pytest
 import torch
 
-from trials.checkpoint import load_checkpoint
+from tests.results import untimed
 from trials.config import TrialConfig
 from trials.data.splits import load_training
-from trials.epoch import GraphedEpoch, build_epoch
-from trials.grids import change_grids, staged
 from trials.kan import kernels
 from trials.kan.layer import KANLayer
-from trials.lbfgs_epoch import LineSearchEpoch
 from trials.models import build_network
-from trials.optim import build_optimizer
 from trials.results import EpochResult
-from trials.run import build_on, run_trial
-from trials.step import backward
-from trials.weights import load_weights
+from trials.saved.weights import load_weights
+from trials.training.checkpoint import load_checkpoint
+from trials.training.epoch import GraphedEpoch, build_epoch
+from trials.training.grids import change_grids, staged
+from trials.training.lbfgs_epoch import LineSearchEpoch
+from trials.training.optim import build_optimizer
+from trials.training.run import build_on, run_trial
+from trials.training.step import backward
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 MULTIPLES = {"basis_lr": 0.3, "basis_weight_decay": 2.0, "weight_decay": 0.1}
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adamw": {"name": "adamw", "lr": 5e-3, **MULTIPLES},
@@ -52,7 +51,7 @@ def config_of(**fields: Any) -> TrialConfig:
 
 def train(config: TrialConfig, path: Path | None = None, graphs: bool = True, **options: Any) -> list[EpochResult]:
     results = run_trial(config, device="cuda", checkpoint=path, graphs=graphs, **options)
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
+    return untimed(results)
 
 
 def is_near(replayed: list[EpochResult], eager: list[EpochResult], accuracy: float = 0.06) -> None:

@@ -83,7 +83,7 @@ def test_the_best_configuration_is_two_clicks_away(opened: tuple[webdriver.Chrom
     browser.switch_to.window(browser.window_handles[1])
     find(browser, f"//h1[contains(., '{best.number:05d}')] | //h2[contains(., '{best.number:05d}')]")
     find(browser, "//*[normalize-space(text()) = 'model.basis.name']")
-    find(browser, f"//*[normalize-space(text()) = '{best.config['optimizer']['lr']}']")
+    find(browser, f"//*[normalize-space(text()) = '{best.config.optimizer.lr}']")
     browser.close()
     browser.switch_to.window(browser.window_handles[0])
 

@@ -15,7 +15,7 @@ from tests.commandline import Command, kansearch_fixture, one_line
 from tests.datafiles import write_folder
 from trials.config import TrialConfig
 from trials.data import functions, splits
-from trials.timing import time_step
+from trials.measure.timing import time_step
 
 __all__ = ["kansearch_fixture"]
 

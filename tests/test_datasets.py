@@ -36,7 +36,7 @@ from trials.data.idx import read_idx
 from trials.data.mnist import EMNIST
 from trials.data.splits import load_test, load_training
 from trials.data.tables.known import KNOWN
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 CPU = torch.device("cpu")
 ROWS = {"table", *KNOWN, "special", "feynman", "formula"}

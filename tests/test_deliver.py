@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import signal
 import statistics
@@ -22,7 +21,7 @@ from kansearch.space import load_config, parse_space
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, run, start, start_trial, stop, succeed
 from trials.config import TrialConfig
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -32,8 +31,8 @@ def finished_study(home: Path, trials: int = 3) -> Study:
     study = Study.create(home, parse_space(SMALL_SPACE, "small.yaml"))
     for _ in range(trials):
         trial = start_trial(study)
-        for result in run_trial(TrialConfig.model_validate(trial.config), device="cpu"):
-            study.add_epochs(trial.number, [dataclasses.asdict(result)])
+        for result in run_trial(trial.config, device="cpu"):
+            study.add_epochs(trial.number, [result.row()])
         study.complete(trial.number)
     trial = start_trial(study)
     study.fail(trial.number, "TrialDiverged: " + "the loss is not finite; " * 12)
@@ -47,7 +46,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture
 def config(study: Study) -> TrialConfig:
-    return TrialConfig.model_validate(study.record(0).config)
+    return study.record(0).config
 
 
 FILES = ("model.safetensors", "model.json", "curve.json", "metrics.json")

@@ -11,9 +11,9 @@ import torch
 from torch import distributed, multiprocessing
 
 from trials.config import TrialConfig
-from trials.distributed import ALONE, Processes
-from trials.run import run_trial
-from trials.sizes import check_batch
+from trials.measure.sizes import check_batch
+from trials.training.distributed import ALONE, Processes
+from trials.training.run import run_trial
 
 DOCUMENT: dict[str, Any] = {
     "data": {"dataset": "digits", "limit": 300, "batch_size": 33},

@@ -9,7 +9,7 @@ import yaml
 
 from kansearch.errors import InputError
 from kansearch.space import load_config
-from trials.run import count_parameters
+from trials.measure.sizes import count_parameters
 
 FILES = sorted((Path(__file__).parent.parent / "docs" / "fashion_mnist").glob("*.yaml"))
 PLAIN = [path for path in FILES if path.stem.startswith("plain")]

@@ -29,8 +29,8 @@ from tests.helpers import (
 )
 from trials.config import TrialConfig
 from trials.models import build_network
-from trials.run import run_trial
-from trials.weights import load_weights
+from trials.saved.weights import load_weights
+from trials.training.run import run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -90,7 +90,7 @@ def assert_front_weights_alone(folder: Path) -> None:
     assert sorted(path.parent.name for path in kept) == [f"{number:05d}" for number in sorted(r.number for r in front)]
     assert {path.name for path in kept} == {"model.safetensors"}
     best = next(record for record in front if f"{record.number:05d}" == kept[0].parent.name)
-    network = build_network(TrialConfig.model_validate(best.config))
+    network = build_network(best.config)
     before = [p.clone() for p in network.parameters()]
     load_weights(kept[0], network)
     assert sum(p.numel() for p in before) == best.metrics["parameters"]
@@ -101,7 +101,7 @@ def assert_functions_can_be_drawn(folder: Path) -> None:
     """Of a KAN on the front, from the weights that were kept, and MLflow shows them in its run."""
     study = Study.open(folder / "studies", "small")
     front = front_of(study.records(), study.objectives)
-    record = next(each for each in front if each.config["model"]["basis"]["name"] == "rbf")
+    record = next(each for each in front if each.config.model.basis.name == "rbf")
     assert "blocks.0.1" in succeed("inspect", "small", "--pick", str(record.number), cwd=folder)
     drawn = {path.name for path in (study.folder / f"pictures/{record.number:05d}").iterdir()}
     assert "01-blocks.0.1-functions.png" in drawn

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 import re
@@ -16,7 +15,7 @@ from kansearch.study.study import Study
 from tests.helpers import start, stop, succeed, trials, wait_until
 from tests.test_engine import LONG_SPACE, assert_mlflow_agrees, epochs_done, mlflow_runs, workers
 from trials.config import TrialConfig
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -101,7 +100,7 @@ def test_a_trial_interrupted_by_a_kill_has_the_numbers_of_one_that_was_not(folde
     succeed("resume", "small", cwd=folder)
     (record,) = trials("small", folder)
     config = TrialConfig.model_validate(record["config"])
-    whole = [dataclasses.asdict(result) for result in run_trial(config, device="cpu")]
+    whole = [result.row() for result in run_trial(config, device="cpu")]
     client = MlflowClient(f"sqlite:///{folder}/studies/mlflow.db")
     (found,) = [run for run in mlflow_runs(folder, "small") if "kansearch.trial" in run.data.tags]
     for name in MEASURED:

@@ -15,8 +15,8 @@ from tests.benchmarks import factorial, parity
 from tests.benchmarks.experiment import Records
 from tests.benchmarks.side_by_side import Order
 from trials.config import TrialConfig
+from trials.measure.sizes import count_parameters
 from trials.presets import PRESETS
-from trials.run import count_parameters
 
 PARITY = Namespace(
     networks=parity.NETWORKS, pixels="symmetric", batch_size=64, schedule="constant", epochs=None, limit=None,

@@ -113,7 +113,7 @@ def test_an_exported_configuration_is_read_back_as_it_was(study: Study, tmp_path
     for number in range(4):
         record = study.record(number)
         export(study, record, tmp_path / "best.yaml")
-        assert load_config(tmp_path / "best.yaml").model_dump(mode="json") == record.config
+        assert load_config(tmp_path / "best.yaml").model_dump(mode="json") == record.stored.document
 
 
 def test_it_says_where_it_comes_from(study: Study, tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ def test_it_says_where_it_comes_from(study: Study, tmp_path: Path) -> None:
     assert (source["study"], source["trial"], source["state"]) == ("small", 0, "complete")
     assert source["values"] == {"accuracy": 0.9, "parameters": 5_000}
     assert source["metrics"] == record.metrics
-    assert source["seeds"] == {"search": 1, "split": 0, "trial": record.config["seed"]}
+    assert source["seeds"] == {"search": 1, "split": 0, "trial": record.config.seed}
     assert source["versions"] == {"kansearch": __version__, "torch": "2.14.1"}
     assert source["hardware"] == {"processor": "Abacus", "accelerators": []}
-    config = TrialConfig.model_validate(record.config)
+    config = record.config
     assert source["data"]["sha256"] == data_checksum(config.data)
 
 
@@ -162,7 +162,7 @@ def test_export_never_overwrites_what_it_did_not_write(study: Study, tmp_path: P
     path.unlink()
     export(study, study.record(0), path)
     export(study, study.record(1), path)
-    assert load_config(path).model_dump(mode="json") == study.record(1).config
+    assert load_config(path).model_dump(mode="json") == study.record(1).stored.document
 
 
 # -- the checksum --------------------------------------------------------------------------------------------------

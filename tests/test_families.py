@@ -17,7 +17,7 @@ from trials.config import DENSE_FAMILIES, ModelConfig, TrialConfig
 from trials.data.shape import DataShape
 from trials.kan import BASES, KANConv2d, MixtureKANConv2d, Perturbation
 from trials.models import MODELS, build_model, build_network
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 MODEL: TypeAdapter[Any] = TypeAdapter(ModelConfig)
 TINY: dict[str, dict[str, Any]] = {

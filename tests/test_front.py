@@ -7,10 +7,10 @@ import random
 import pytest
 
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.objectives import costs
 from kansearch.study.records import State, TrialRecord
+from trials.metrics import METRICS
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
 

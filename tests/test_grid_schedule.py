@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,25 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from trials import epoch, training
-from trials.checkpoint import CheckpointError, load_checkpoint
-from trials.compress.larger import refine_network, refined_config
-from trials.compress.quantize import dequantize, quantize
+from tests.results import untimed
 from trials.config import TrialConfig
 from trials.data.splits import load_training
-from trials.epoch import GraphedEpoch
-from trials.grids import change_grids, changes_grids, staged
-from trials.inspection import inspect_weights
 from trials.kan.basis.bspline import BSpline
 from trials.kan.layer import KANLayer
+from trials.measure.sizes import count_flops, count_parameters
 from trials.models import build_network
-from trials.optim import build_optimizer
-from trials.results import EpochResult
-from trials.run import count_flops, count_parameters, evaluate, run_trial
-from trials.step import backward
-from trials.weights import load_weights
+from trials.saved.compress.larger import refine_network, refined_config
+from trials.saved.compress.quantize import dequantize, quantize
+from trials.saved.inspection import inspect_weights
+from trials.saved.weights import load_weights
+from trials.training import epoch, loop
+from trials.training.checkpoint import CheckpointError, load_checkpoint
+from trials.training.epoch import GraphedEpoch
+from trials.training.grids import change_grids, changes_grids, staged
+from trials.training.optim import build_optimizer
+from trials.training.run import evaluate, run_trial
+from trials.training.step import backward
 
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 OPTIMIZERS = {
     "adamw": {"name": "adamw", "lr": 1e-2, "basis_lr": 0.5},
     "lion": {"name": "lion", "lr": 3e-3},
@@ -49,10 +48,6 @@ def config_of(**fields: Any) -> TrialConfig:
     }
     parts = {key: {**base.get(key, {}), **value} if isinstance(value, dict) else value for key, value in fields.items()}
     return TrialConfig.model_validate({**base, **parts})
-
-
-def untimed(results: list[EpochResult]) -> list[EpochResult]:
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
 
 
 def grid_sizes(model: nn.Module) -> set[int]:
@@ -269,7 +264,7 @@ def test_graphs_are_captured_anew_after_each_change(optimizer: str, monkeypatch:
 
     eager = untimed(list(run_trial(config, device="cpu")))
     monkeypatch.setattr(epoch, "capture", capture)
-    monkeypatch.setattr(training, "build_epoch", build)
+    monkeypatch.setattr(loop, "build_epoch", build)
     replayed = untimed(list(run_trial(config, device="cpu")))
     assert len(graphs) == 1 + sum(changes_grids(config, each) for each in range(config.epochs)) > 2
     for ours, theirs in zip(replayed, eager, strict=True):

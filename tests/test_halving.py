@@ -14,6 +14,7 @@ import pytest
 from kansearch.engine.halving import Halving, Verdict, crowding_distance
 from kansearch.space import Direction
 from kansearch.study.records import TrialRecord
+from kansearch.study.stored_config import StoredConfig
 
 TWO: dict[str, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
 THREE: dict[str, Direction] = {**TWO, "validation_loss": "minimize"}
@@ -29,7 +30,7 @@ def trial(
         for epoch, accuracy in enumerate(accuracies, 1)
     ]
     state = more.pop("state", "running")
-    return TrialRecord(number, state, config={"epochs": epochs}, curve=curve, **more)
+    return TrialRecord(number, state, stored=StoredConfig({"epochs": epochs}), curve=curve, **more)
 
 
 def random_trials(seed: int, count: int, epochs: int = 1) -> list[TrialRecord]:
@@ -255,7 +256,9 @@ def interleaved(halving: Halving, seed: int, trials: list[TrialRecord], steps: i
 @pytest.mark.parametrize("brackets", [1, 2])
 @pytest.mark.parametrize("steps", [10, 40, 100])
 def test_a_replayed_study_goes_on_with_the_same_decisions(steps: int, brackets: int) -> None:
-    trials = [dataclasses.replace(each, config={"epochs": 10}) for each in random_trials(steps, 30, epochs=10)]
+    trials = [
+        dataclasses.replace(each, stored=StoredConfig({"epochs": 10})) for each in random_trials(steps, 30, epochs=10)
+    ]
     settings: dict[str, Any] = {"reduction_factor": 3, "brackets": brackets, "seed": 4}
     before = Halving(TWO, **settings)
     records = interleaved(before, 1, trials, steps)

@@ -20,10 +20,10 @@ from kansearch.report.inspection import inspect
 from tests.commandline import Command, kansearch_fixture
 from trials.config import ModelConfig, PlainModelConfig, TrialConfig
 from trials.data.shape import DataShape
-from trials.inspection import LearnedLayer, inspect_network
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
 from trials.models import build_model, build_network
+from trials.saved.inspection import LearnedLayer, inspect_network
 
 __all__ = ["kansearch_fixture"]
 

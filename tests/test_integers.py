@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from tests.test_prune import images, model_of
-from trials.compress.choose import choose_fast, table_error
-from trials.compress.fast import IntegerKAN, IntegerLayer, TabulatedKAN, can_be_integer, can_be_tabulated
-from trials.compress.integers import LEVELS, ZERO, IntegerProduct
-from trials.compress.quantize import dequantize, quantize
-from trials.compress.stored import Fast, accelerate, build_fast, describe
-from trials.edges import edged_layers, planes_at
 from trials.kan import BASES, KANConv1d, KANConv2d, KANConv3d, KANLinear
 from trials.kan.layer import KANLayer
-from trials.weights import WeightsError
+from trials.saved.compress.choose import choose_fast, table_error
+from trials.saved.compress.fast import IntegerKAN, IntegerLayer, TabulatedKAN, can_be_integer, can_be_tabulated
+from trials.saved.compress.integers import LEVELS, ZERO, IntegerProduct
+from trials.saved.compress.quantize import dequantize, quantize
+from trials.saved.compress.stored import Fast, accelerate, build_fast, describe
+from trials.saved.weights import WeightsError
+from trials.training.edges import edged_layers, planes_at
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "KAN": {"width": 6, "depth": 2, "head": "flatten", "classifier": "kan"},

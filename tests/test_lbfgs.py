@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.splits import Split, random_split
-from trials.epoch import EagerEpoch
-from trials.lbfgs import LBFGS
-from trials.lbfgs_epoch import LineSearchEpoch
-from trials.lbfgs_history import History
 from trials.models import build_network
-from trials.optim import build_optimizer, load_optimizer
+from trials.training.epoch import EagerEpoch
+from trials.training.lbfgs import LBFGS
+from trials.training.lbfgs_epoch import LineSearchEpoch
+from trials.training.lbfgs_history import History
+from trials.training.optim import build_optimizer, load_optimizer
 
 Loss = Callable[[int], Tensor]
 """The loss of a step: its batch may be another one in each."""
@@ -300,7 +300,7 @@ def test_an_epoch_in_pieces_has_the_numbers_of_an_eager_one(place: Any, monkeypa
         warm_up()
         return SimpleNamespace(replay=function)
 
-    monkeypatch.setattr("trials.lbfgs_epoch.capture", uncaptured)
+    monkeypatch.setattr("trials.training.lbfgs_epoch.capture", uncaptured)
     config = TrialConfig.model_validate(RANDOM)
     torch.manual_seed(1)
     split = place(random_split(data_shape(config.data), 100, torch.device("cpu")))

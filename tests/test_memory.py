@@ -10,8 +10,8 @@ import torch
 
 from tests.benchmarks.memory import CASES, config_of, measured
 from trials.config import TrialConfig
-from trials.live import LiveBytes
-from trials.memory import estimate_memory
+from trials.measure.live import LiveBytes
+from trials.measure.memory import estimate_memory
 
 BAND = (0.7, 1.5)
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -63,7 +63,7 @@ def test_the_state_of_each_optimizer_is_counted() -> None:
 
 
 def sum_of_parameters(config: TrialConfig) -> int:
-    from trials.run import count_parameters
+    from trials.measure.sizes import count_parameters
 
     return count_parameters(config)
 

@@ -23,6 +23,7 @@ from kansearch.space import parse_space
 from kansearch.study import seeds
 from kansearch.study.history import History
 from kansearch.study.seeds import SeedRecord, SeedStore
+from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study, study_names
 from tests.helpers import SMALL_SPACE, environment, start_trial
 from tests.test_study import epoch
@@ -262,7 +263,7 @@ def test_what_is_still_to_be_tried_first_comes_next_and_what_was_learned_stays(t
     study.add_overrides(["search.trials=9"])
     search = AskTell(study, 2, lambda: False, lambda record: None)
     asked = [search.ask(), search.ask()]
-    assert [each.config["model"]["width"] for each in asked if each] == [3, 4]
+    assert [each.config.model.width for each in asked if each] == [3, 4]
     assert study.chosen(len(study.records())) == [{"model.width": 5}]
 
 
@@ -272,7 +273,9 @@ def test_what_is_still_to_be_tried_first_comes_next_and_what_was_learned_stays(t
 def confirmed(study: Study, number: int, seed: int, state: Any = "complete", epochs: int = 2) -> SeedRecord:
     record = study.records()[number]
     curve = [{**epoch(each), "accuracy": None} for each in range(1, epochs + 1)]
-    made = SeedRecord(number, state, config={**record.config, "seed": seed}, curve=curve, seed=seed)
+    made = SeedRecord(
+        number, state, stored=StoredConfig({**record.stored.document, "seed": seed}), curve=curve, seed=seed
+    )
     test = {"accuracy": 0.5 + seed / 10, "loss": 1.0}
     done = replace(made, test=test, values={"accuracy": 0.5, "parameters": 1.0}) if state == "complete" else made
     SeedStore(study.folder).save(done)

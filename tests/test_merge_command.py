@@ -136,7 +136,7 @@ def _confirmed(study: Study) -> str:
 
 def _kan_of_the_front(study: Study) -> str:
     kept = sorted(int(path.parent.name) for path in study.folder.glob("trials/*/model.safetensors"))
-    kans = [number for number in kept if study.record(number).config["model"]["basis"]["name"] != "none"]
+    kans = [number for number in kept if study.record(number).config.model.basis.name != "none"]
     assert kans, "of eight trials, half of which are KANs, the front has one"
     return str(kans[0])
 

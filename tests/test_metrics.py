@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trials.metrics import calibration_error, classification_metrics
+from trials.measure.quality import calibration_error, classification_metrics
 
 
 def drawn(seed: int, count: int = 400, classes: int = 7) -> tuple[NDArray[Any], NDArray[np.int64]]:

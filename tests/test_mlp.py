@@ -16,7 +16,7 @@ from trials.data.shape import DataShape
 from trials.kan import BASES, KANLinear, PowerLinear, SplineActivation
 from trials.models import build_model
 from trials.models.mlp import Products
-from trials.run import count_flops, count_parameters
+from trials.training import count_flops, count_parameters
 
 MODEL: TypeAdapter[Any] = TypeAdapter(ModelConfig)
 CONTROLS = ("none", "rational", "spline_activation", "power_mlp")

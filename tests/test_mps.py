@@ -33,7 +33,6 @@ elif sys.stdin.read().startswith("quit") and "STUBBORN" not in os.environ:
 
 SEARCH = """
 import json, os, sys, time
-from dataclasses import asdict
 from pathlib import Path
 from kansearch.errors import SearchInterrupted
 from kansearch.cluster import execution
@@ -52,7 +51,8 @@ def train(request):
     seen.with_suffix(".new").write_text(json.dumps([gpu, request.gpus, pipes]))
     seen.with_suffix(".new").rename(seen)
     for epoch in range(1, 100_000):
-        yield asdict(EpochResult(epoch, 1.0, 1.0, 0.5, 1.0, 0.001, 0.1, 10, 1000, 1.0))
+        measured = {"train_loss": 1.0, "validation_loss": 1.0, "accuracy": 0.5, "seconds": 0.001, "parameters": 10}
+        yield EpochResult(epoch, 0.1, measured).row()
         time.sleep(0.1)
 
 folder = os.getcwd()

@@ -37,7 +37,7 @@ def test_nodes_that_join_are_looked_at_and_one_with_other_code_is_named(tmp_path
     place.mkdir()
     for package in ("kansearch", "trials"):
         shutil.copytree(ROOT / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (other / "trials/step.py").write_text((other / "trials/step.py").read_text() + "# changed\n")
+    (other / "trials/training/step.py").write_text((other / "trials/training/step.py").read_text() + "# changed\n")
     with local_cluster() as cluster:
         env = environment(
             RAY_AUTH_TOKEN=cluster.token, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", PYTHONPATH=path_with_shelf()

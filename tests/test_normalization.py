@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from trials.config import PlainModelConfig
 from trials.data.shape import DataShape
-from trials.distributed import _synchronised
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
 from trials.models import build_model
 from trials.models.normalization import build_normalization, is_wide
+from trials.training.distributed import _synchronised
 
 NORMALIZATIONS = ["batch", "instance", "layer", "group"]
 

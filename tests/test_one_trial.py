@@ -40,7 +40,7 @@ def test_a_complete_trial_shows_its_objectives_configuration_and_curve(kansearch
         f"objectives    accuracy {record.values['accuracy']:.4f}, parameters {int(record.values['parameters']):,}\n"
         in shown
     )
-    assert f"\n    width: {record.config['model']['width']}\n" in shown
+    assert f"\n    width: {record.config.model.width}\n" in shown
     head, *epochs = shown.partition("\ncurve\n")[2].splitlines()
     assert head.split()[:5] == ["epoch", "train", "loss", "validation", "loss"]
     assert [line.split()[0] for line in epochs] == ["1", "2"]
@@ -57,7 +57,7 @@ def test_json_has_the_whole_trial(kansearch: Command, home: Path) -> None:
     record = Study.open(home, "small").record(1)
     document = json.loads(kansearch("trials", "small", "1", "--json").out)
     assert document["curve"] == [dict(result) for result in record.curve]
-    assert document["config"] == record.config
+    assert document["config"] == record.stored.document
     assert (document["traceback"], document["files"]) == (None, [])
 
 

@@ -16,8 +16,8 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from trials.config import AdamWConfig, OptimizerConfig
-from trials.lion import Lion
-from trials.optim import OPTIMIZERS, build_optimizer, learning_rate, load_optimizer, set_learning_rate
+from trials.training.lion import Lion
+from trials.training.optim import OPTIMIZERS, build_optimizer, learning_rate, load_optimizer, set_learning_rate
 
 CONFIGS = [{"name": "adamw", "lr": 1e-2}, {"name": "lion", "lr": 1e-2}, {"name": "lbfgs", "lr": 0.5}]
 EVERY_OPTIMIZER = pytest.mark.parametrize("config", CONFIGS, ids=[str(config["name"]) for config in CONFIGS])

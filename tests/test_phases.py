@@ -13,10 +13,10 @@ from kansearch.space import parse_space
 from trials.config import TrialConfig
 from trials.config.optimizer import AdamWConfig, LBFGSConfig
 from trials.data.loader import steps_per_epoch
-from trials.lbfgs import LBFGS
-from trials.phases import phase_of
-from trials.run import run_trial, time_step
-from trials.timing import epoch_work
+from trials.measure.timing import epoch_work
+from trials.training import run_trial, time_step
+from trials.training.lbfgs import LBFGS
+from trials.training.phases import phase_of
 
 BOTH = {"name": "adamw_lbfgs", "lr": 0.02, "switch": 0.5, "max_iter": 10}
 
@@ -101,7 +101,7 @@ def test_all_can_be_searched_over_and_nonsense_is_refused() -> None:
 
 def test_tolerances_follow_the_precision() -> None:
     from trials.models import build_network
-    from trials.optim import build_optimizer
+    from trials.training.optim import build_optimizer
 
     for precision, least in (("float32", 1e-9), ("float64", 1e-16)):
         config = phase_of(config_of(precision=precision), 7).config

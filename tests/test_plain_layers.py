@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from kansearch.report.front_plot import basis_colours
 from kansearch.report.palette import _KNOWN
 from kansearch.report.svg import SHAPES
-from trials.compress.channels import cut_channels, narrow_network, prune_channels
-from trials.compress.choose import choose_fast
-from trials.compress.prune import network_edges, prune_edges
-from trials.compress.quantize import dequantize, quantize
 from trials.config import BasisConfig, TrialConfig
 from trials.config.basis import CONTROLS, expands, is_control
 from trials.data.shape import DataShape
-from trials.inspection import inspect_network
 from trials.kan import BASES, ChannelActivation, GroupRational, PowerLayer, SplineActivation
+from trials.measure.sizes import measure
 from trials.models import build_model
 from trials.models.layers import build_block
-from trials.run import run_trial
-from trials.sizes import measure
+from trials.saved.compress.channels import cut_channels, narrow_network, prune_channels
+from trials.saved.compress.choose import choose_fast
+from trials.saved.compress.prune import network_edges, prune_edges
+from trials.saved.compress.quantize import dequantize, quantize
+from trials.saved.inspection import inspect_network
+from trials.training.run import run_trial
 
 NAMES = sorted(
     name

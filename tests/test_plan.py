@@ -21,8 +21,9 @@ from tests.commandline import Command, kansearch_fixture, one_line
 from tests.helpers import SMALL_SPACE
 from trials.config import TrialConfig
 from trials.data import files
+from trials.measure.memory import estimate_memory
+from trials.measure.sizes import count_flops, count_parameters, measure
 from trials.models import build_network
-from trials.run import count_flops, count_parameters, estimate_memory, measure
 
 __all__ = ["kansearch_fixture"]
 
@@ -70,7 +71,7 @@ def test_no_configuration_over_the_bound_of_memory_is_started() -> None:
     started = []
     while (assignment := search.ask()) is not None:
         started.append(assignment.number)
-    over = {r.number for r in study.records() if estimate_memory(TrialConfig.model_validate(r.config)) > BOUND}
+    over = {r.number for r in study.records() if estimate_memory(r.config) > BOUND}
     assert over and len(started) == space.search.trials
     assert not over & set(started)
     refused = [record for record in study.records() if record.state == "infeasible"]

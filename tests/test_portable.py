@@ -19,8 +19,8 @@ from trials import load_model, portable
 from trials.config import TrialConfig
 from trials.kan import BASES
 from trials.models import MODELS
-from trials.portable import FORMATS, Format, PortableError, check_formats, write_portable
-from trials.trained import ModelError, TrainedModel
+from trials.saved.portable import FORMATS, Format, PortableError, check_formats, write_portable
+from trials.saved.trained import ModelError, TrainedModel
 
 EVERY_BASIS = [*sorted(BASES), "none"]
 IN_ONNX = ("bspline", "fourier")

@@ -95,7 +95,7 @@ def test_studies_in_postgresql_are_merged_into_one_there(
         patched.setattr(Staging, "abandon", lambda made: None)
         with pytest.raises(SystemExit):
             merge(tmp_path, homes, "both", [], places=places)
-    assert load_optuna_study("both", url).get_trials(), "all but done"
+    assert load_optuna_study("both", url).study.get_trials(), "all but done"
     study = merge(tmp_path, homes, "both", [], places=places).study
     assert [record.values["accuracy"] for record in study.records()] == [0.4, 0.6, 0.4, 0.6]
     assert study.storage_url == url and not list(study.folder.glob("*.db")) and not (tmp_path / ".merging").exists()

@@ -23,7 +23,8 @@ from trials import load_model
 from trials.config import TrialConfig
 from trials.data.decode import decode_image
 from trials.data.splits import Split, load_test
-from trials.run import describe_model, run_trial
+from trials.saved.trained import describe_model
+from trials.training.run import run_trial
 
 __all__ = ["kansearch_fixture"]
 

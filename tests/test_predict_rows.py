@@ -23,8 +23,8 @@ from kansearch.tracking.serving import ServedModel
 from tests.test_tables import write_table
 from trials.config import TrialConfig
 from trials.data.splits import load_training
-from trials.portable import write_portable
-from trials.trained import ModelError, load_model
+from trials.saved.portable import write_portable
+from trials.saved.trained import ModelError, load_model
 
 CONFIG = """
 config:
@@ -171,12 +171,12 @@ def test_models_of_numbers_are_not_compared_image_by_image(pay: Path) -> None:
 
 
 def test_models_of_numbers_are_neither_compressed_nor_grown(pay: Path, tmp_path: Path) -> None:
-    from trials.compress import larger, smaller
-    from trials.compress.steps import Progress
+    from trials.saved.compress import larger, smaller
+    from trials.saved.compress.steps import Progress
 
     progress = Progress(lambda step: None, lambda epoch: None)
     with pytest.raises(ValueError, match="a model that predicts numbers cannot be made smaller"):
-        smaller.compress(pay / "model", tmp_path, smaller.Wanted(prune=0.1), None, progress)
+        smaller.shrink(pay / "model", tmp_path, smaller.Wanted(prune=0.1), None, progress)
     with pytest.raises(ValueError, match="a model that predicts numbers"):
         larger.grow(pay / "model", tmp_path, 0, 0.5, None, progress)
 

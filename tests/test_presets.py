@@ -221,7 +221,7 @@ def test_the_list_is_one_json_document(kansearch: Command, rows: Rows) -> None:
 
 
 def test_the_list_is_a_table(kansearch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trials.run.count_preset", lambda preset: 1_234_567)
+    monkeypatch.setattr("trials.measure.sizes.count_preset", lambda preset: 1_234_567)
     lines = kansearch("presets").out.splitlines()
     [line] = [line for line in lines if line.startswith("kkan-small-gs10 ")]
     assert line.split()[:4] == ["kkan-small-gs10", "1,234,567", "22,800", "0.8801"]
@@ -270,5 +270,5 @@ def test_a_wrong_preset_is_named(arguments: list[str], reason: str, kansearch: C
     ],
 )
 def test_a_configuration_is_told_in_a_few_words(name: str, words: str) -> None:
-    document = {"model": PRESETS[name].document(), "optimizer": {"name": "adamw"}}
-    assert describe(document) == words
+    document = {"data": {"dataset": "digits"}, "model": PRESETS[name].document(), "optimizer": {"name": "adamw"}}
+    assert describe(TrialConfig.model_validate(document)) == words

@@ -89,8 +89,8 @@ def test_chosen_configurations_come_first_and_once(sampler: Any) -> None:
     study = MemoryStudy(replace(space(False, sampler=sampler, trials=6), enqueued=chosen))
     searched(study, 1)
     searched(study, 6)  # a second driver
-    models = [record.config["model"] for record in study.records()]
-    assert (models[0]["width"], models[0]["depth"], models[1]["width"]) == (7, 2, 11)
+    models = [record.config.model for record in study.records()]
+    assert (models[0].width, models[0].depth, models[1].width) == (7, 2, 11)
     assert len({str(record.config) for record in study.records()}) == 6
 
 
@@ -100,9 +100,9 @@ def test_what_another_study_found_is_tried_first_and_learned_from() -> None:
     searched(other, 150)
 
     def away(record: Any) -> float:
-        optimizer = record.config["optimizer"]
-        best = {"adamw": 3e-3, "lion": 5e-4}[optimizer["name"]]
-        return abs(math.log10(optimizer["lr"] / best))
+        optimizer = record.config.optimizer
+        best = {"adamw": 3e-3, "lion": 5e-4}[optimizer.name]
+        return abs(math.log10(optimizer.lr / best))
 
     def later(start: Mapping[str, Any] | None) -> float:
         study = MemoryStudy(space(sampler="tpe", trials=60, startup_trials=50, random_share=0.0, seed=2))

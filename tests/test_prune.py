@@ -8,21 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trials.compress.channels import cut_channels, narrow_network, prune_channels
-from trials.compress.prune import (
+from trials.config import RegularizationConfig, TrialConfig
+from trials.data.shape import DataShape
+from trials.kan.layer import KANLayer
+from trials.models import build_model
+from trials.saved.compress.channels import cut_channels, narrow_network, prune_channels
+from trials.saved.compress.prune import (
     count_edges,
     network_edges,
     prune_edges,
     remove_edges,
     zeros_held,
 )
-from trials.config import RegularizationConfig, TrialConfig
-from trials.data.shape import DataShape
-from trials.edges import edged_layers, planes_at, weights_by_edge
-from trials.kan.layer import KANLayer
-from trials.models import build_model
-from trials.optim import build_optimizer
-from trials.step import train_step
+from trials.training.edges import edged_layers, planes_at, weights_by_edge
+from trials.training.optim import build_optimizer
+from trials.training.step import train_step
 
 IMAGE = DataShape(2, (8, 8), 3)
 
@@ -157,7 +157,7 @@ READERS = {"down", "base_conv"}
 
 def layers_of(network: nn.Module) -> dict[str, nn.Module]:
     """The layers of a chain in their order, a bottleneck or a mixture being one."""
-    from trials.compress.channels import _layers
+    from trials.saved.compress.channels import _layers
 
     return _layers(network)
 

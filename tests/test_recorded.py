@@ -28,7 +28,7 @@ from kansearch.space import SearchSettings, find_space, load_space, random_confi
 from tests.benchmarks.record import Earlier, read_earlier
 from tests.recordings import LARGEST, NOISE, SPACE, error_at, write_lines
 from trials.config import TrialConfig
-from trials.run import measure
+from trials.measure.sizes import measure
 
 EPOCHS = 4
 
@@ -318,7 +318,7 @@ def test_a_search_sees_noise_and_is_judged_without(folder: Path, recording: Reco
     complete = [record for record in run.records if record.state == "complete"]
     true = []
     for record in complete:
-        last = surrogate.curve(hyperparameters_of(recording, record.config), record.config)[-1]
+        last = surrogate.curve(hyperparameters_of(recording, config := record.stored.document), config)[-1]
         assert record.values["accuracy"] != last["accuracy"]
         assert record.values["parameters"] == last["parameters"]
         true.append({"accuracy": last["accuracy"], "parameters": last["parameters"]})

@@ -16,7 +16,7 @@ from kansearch.space import RandomSuggest, find_space, load_space, parse_space
 from kansearch.space.unit import UnitSuggest, coordinate
 from tests.benchmarks.draws import Sequence, order
 from tests.benchmarks.record import Earlier, Plan, read_earlier
-from trials.run import count_parameters
+from trials.measure.sizes import count_parameters
 
 ROOT = Path(__file__).parents[1]
 SPACE = """

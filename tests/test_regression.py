@@ -13,17 +13,17 @@ from sklearn import metrics as oracle
 
 from kansearch.errors import SpaceError
 from kansearch.space import SearchSpace, parse_space
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import describe, number
 from kansearch.study.objectives import costs
 from trials.config import LossConfig, TrialConfig
 from trials.data.shape import DataShape
 from trials.data.splits import Split, Targets, load_training, random_split
-from trials.memory import estimate_memory
-from trials.regression import SCORES, loss_of, predict_numbers, regression_metrics, regression_scores
-from trials.run import evaluate, run_trial, time_inference, time_step
-from trials.step import working_precision
-from trials.timing import epoch_work
+from trials.measure.memory import estimate_memory
+from trials.measure.regression import SCORES, loss_of, predict_numbers, regression_metrics, regression_scores
+from trials.measure.timing import epoch_work
+from trials.metrics import METRICS
+from trials.training import evaluate, run_trial, time_inference, time_step
+from trials.training.step import working_precision
 
 LOSS: TypeAdapter[Any] = TypeAdapter(LossConfig)
 SPECIAL = {"dataset": "special", "special": "ellipeinc", "samples": 200, "test_samples": 50, "batch_size": 32}
@@ -42,7 +42,7 @@ def split_of(outputs: int = 2, rows: int = 40) -> Split:
     mean, std = torch.randn(outputs).double() * 10, torch.rand(outputs).double() * 5 + 0.1
     labels = torch.randn(rows, outputs, dtype=torch.float64)
     x = torch.zeros(rows, 1, dtype=torch.float64)
-    return Split(x, labels, torch.zeros(1).double(), torch.ones(1).double(), targets=Targets(mean, std))
+    return Split(x, labels, torch.zeros(1).double(), torch.ones(1).double(), targets=Targets(mean, std, ("a", "b")))
 
 
 def test_losses_are_those_of_their_names() -> None:
@@ -77,14 +77,14 @@ def test_figures_are_scikit_learns_in_the_targets_units() -> None:
     scaled = (truth - guess) / split.targets.std.numpy()
     assert found["nrmse"] == pytest.approx(np.sqrt((scaled**2).mean()))
     assert found["validation_loss"] == pytest.approx(np.abs(scaled).mean())
-    whole = regression_metrics(outputs.numpy(), split, ["a", "b"], LOSS.validate_python({"name": "mse"}))
+    whole = regression_metrics(outputs.numpy(), split, LOSS.validate_python({"name": "mse"}))
     assert {name: whole[name] for name in SCORES[1:]} == pytest.approx({name: found[name] for name in SCORES[1:]})
     for index, row in enumerate(whole["per_target"]):
         assert row["target"] == "ab"[index]
         assert row["rmse"] == pytest.approx(np.sqrt(oracle.mean_squared_error(truth[:, index], guess[:, index])))
         assert row["r2"] == pytest.approx(oracle.r2_score(truth[:, index], guess[:, index]))
     with pytest.raises(ValueError, match="not finite"):
-        regression_metrics(np.full((40, 2), np.nan), split, ["a", "b"], LOSS.validate_python({"name": "mse"}))
+        regression_metrics(np.full((40, 2), np.nan), split, LOSS.validate_python({"name": "mse"}))
 
 
 def test_the_mean_has_an_nrmse_of_one_where_it_was_trained() -> None:
@@ -124,11 +124,11 @@ def test_a_quantile_is_where_that_share_lies_below() -> None:
     split, _ = load_training(config.data, torch.device("cpu"), hold_out=False)
     torch.manual_seed(0)
     from trials.models import build_network
-    from trials.optim import build_optimizer
-    from trials.training import train
+    from trials.training.loop import train
+    from trials.training.optim import build_optimizer
 
     model = build_network(config)
-    for _ in train(config, model, build_optimizer(config.optimizer, model), split, None, flops=0):
+    for _ in train(config, model, build_optimizer(config.optimizer, model), split, None, sizes={}):
         pass
     below = (split.labels < predict_numbers(model, split, 512)).double().mean()
     assert below == pytest.approx(0.9, abs=0.03)
@@ -145,7 +145,7 @@ def test_resuming_gives_the_same_numbers_as_going_on(tmp_path: Path) -> None:
 
 def test_what_a_checkpoint_was_trained_on_standardises_its_test(tmp_path: Path) -> None:
     """A network that held a part out saw other means than one that did not."""
-    from trials.run import _trained
+    from trials.training.run import _trained
 
     for hold_out in (True, False):
         path = tmp_path / f"{hold_out}.pt"
@@ -239,7 +239,7 @@ def test_figures_of_any_size_are_written_with_four_digits() -> None:
 
 def test_networks_of_vectors_are_described_by_their_nodes() -> None:
     model = {"family": "mlp", "basis": {"name": "gram", "degree": 2}}
-    told = [describe(config_of(model={**model, **more}).model_dump(mode="json")) for more in _SHAPES]
+    told = [describe(config_of(model={**model, **more})) for more in _SHAPES]
     assert told == [f"mlp gram(2) {shape} adamw" for shape in ("2x8", "8-4", "1x6*2")]
 
 

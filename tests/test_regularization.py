@@ -13,7 +13,7 @@ from trials.data.shape import DataShape
 from trials.kan import KANConv2d, KANLinear, MixtureKANConv2d, Perturbation
 from trials.kan.layer import KANLayer
 from trials.models import build_model
-from trials.step import activation_penalties, train_step
+from trials.training.step import activation_penalties, train_step
 
 PLACEMENTS = ["full", "poly", "degree"]
 

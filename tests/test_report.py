@@ -31,6 +31,7 @@ from kansearch.report.writer import ReportWriter
 from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.front import hypervolume
 from kansearch.study.records import TrialRecord
+from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_study import epoch
@@ -164,11 +165,14 @@ def made(trials: Sequence[Trial], **more: Any) -> StudyData:
 def record(
     number: int, accuracy: float, parameters: float, basis: str = "none", state: Any = "complete"
 ) -> TrialRecord:
-    config = {
+    document = {
+        "data": {"dataset": "digits"},
         "model": {"family": "plain", "basis": {"name": basis}, "depth": 1, "width": 2, "bottleneck": None},
         "optimizer": {"name": "adamw"},
     }
-    return TrialRecord(number, state, values={"accuracy": accuracy, "parameters": parameters}, config=config)
+    return TrialRecord(
+        number, state, values={"accuracy": accuracy, "parameters": parameters}, stored=StoredConfig(document)
+    )
 
 
 def ran(number: int, began: float, ended: float | None, state: Any = "complete") -> Trial:

@@ -143,7 +143,7 @@ def test_seeds_side_by_side_leave_the_folder_that_they_leave_one_after_the_other
 def test_each_process_has_a_gpu_of_its_own(
     gpus: int, seeds: int, together: int, expected: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trials.run.gpus", lambda: gpus)
+    monkeypatch.setattr("trials.training.run.gpus", lambda: gpus)
     told = Retraining(TrialConfig.model_validate(DOCUMENT), Path("m"), seeds, processes=together)
     jobs = list(_jobs(told, list(told.numbers), "/meet"))
     assert [(group, job.rank, job.device) for group, job in jobs if isinstance(job, Job)] == expected
@@ -152,7 +152,7 @@ def test_each_process_has_a_gpu_of_its_own(
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trials.run.gpus", lambda: 2)
+    monkeypatch.setattr("trials.training.run.gpus", lambda: 2)
     told = Retraining(TrialConfig.model_validate(DOCUMENT), Path("m"), processes=3)
     with pytest.raises(InputError, match="--gpus 3: there are 2"):
         list(_jobs(told, [0], ""))

@@ -20,9 +20,10 @@ from kansearch.space import load_config, parse_space
 from tests.commandline import Command, kansearch_fixture, one_line
 from trials import load_model
 from trials.config import TrialConfig
+from trials.measure.sizes import measure
 from trials.models import build_network
-from trials.pretrained import load_pretrained
-from trials.run import measure, run_trial
+from trials.saved.pretrained import load_pretrained
+from trials.training.run import run_trial
 
 __all__ = ["kansearch_fixture"]
 

@@ -46,12 +46,12 @@ def proposals(searched: SearchSpace, count: int, resumed_at: int = 0) -> list[di
         config = study.start(draw.proposal).config
         proposer.started(draw, number)
         same = {"train_loss": 1.0, "validation_loss": 1.0, "seconds": 1.0}
-        study.add_epochs(number, [{"epoch": 1, "accuracy": config["model"]["depth"] / 4, "parameters": number, **same}])
+        study.add_epochs(number, [{"epoch": 1, "accuracy": config.model.depth / 4, "parameters": number, **same}])
         if number % 5 == 4:
             proposer.ended(study.prune(number, "stopped"))
         else:
             proposer.ended(study.complete(number))
-        found.append(dict(config))
+        found.append(config.model_dump(mode="json"))
     return found
 
 

@@ -20,13 +20,14 @@ from trials.data.images import IGNORED
 from trials.data.shape import DataShape
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
-from trials.losses import losses, pixel_losses, soft_dice_loss
-from trials.metrics import segmentation_metrics
+from trials.measure.pixels import confusion, evaluation_batch
+from trials.measure.quality import segmentation_metrics
+from trials.measure.scores import pixel_scores
 from trials.models import build_model
 from trials.models.enlarge import enlarge, halve
 from trials.models.u2net import RSU
-from trials.pixels import confusion, evaluation_batch, scores
-from trials.step import backward, train_step
+from trials.training.losses import losses, pixel_losses, soft_dice_loss
+from trials.training.step import backward, train_step
 
 FAMILIES = ("unet", "u2net")
 SIDES = {"unet": 3, "u2net": 6}
@@ -191,7 +192,7 @@ def test_confusion_and_scores_are_those_of_a_double_loop_and_scikit_learn(classe
     assert np.array_equal(matrix.numpy(), double_loop(predicted, labels, classes))
     known = labels != IGNORED
     expected = jaccard_score(labels[known], predicted[known], average="macro")
-    loss, accuracy, mean_iou = scores(torch.tensor(0.5), matrix).tolist()
+    loss, accuracy, mean_iou = pixel_scores(torch.tensor(0.5), matrix).tolist()
     assert (loss, accuracy) == (0.5, pytest.approx((labels == predicted)[known].mean()))
     assert mean_iou == pytest.approx(expected)
     metrics = segmentation_metrics(0.5, matrix.numpy(), 3)

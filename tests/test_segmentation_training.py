@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,19 @@ from kansearch.space import parse_space
 from kansearch.study.front import front_of, knee
 from kansearch.study.study import Study
 from tests.helpers import start_trial
-from trials.checkpoint import load_checkpoint
+from tests.results import untimed
 from trials.config import TrialConfig
 from trials.data.images import IGNORED
 from trials.data.splits import load_test
+from trials.measure.sizes import measure
+from trials.measure.timing import epoch_work, time_step
 from trials.models import build_network
-from trials.results import EpochResult
-from trials.run import epoch_work, evaluate, measure, run_trial, time_step
-from trials.step import predict
+from trials.training.checkpoint import load_checkpoint
+from trials.training.run import evaluate, run_trial
+from trials.training.step import predict
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 SIDE = 15
 DATA: dict[str, Any] = {
     "dataset": "arrays", "dense": True, "size": (SIDE, SIDE), "channels": 3, "classes": 4, "batch_size": 16,
@@ -76,10 +76,6 @@ def config_of(**fields: Any) -> TrialConfig:
     parts = {key: {**base[key], **value} if isinstance(value, dict) and key in base else value
              for key, value in fields.items()}  # fmt: skip
     return TrialConfig.model_validate({**base, **parts})
-
-
-def untimed(results: list[EpochResult]) -> list[EpochResult]:
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
 
 
 @pytest.mark.parametrize("basis", ["none", "gram"])
@@ -153,8 +149,8 @@ objectives: {{mean_iou: maximize, parameters: minimize}}
     study = Study.create(tmp_path, parse_space(text, "pixels.yaml"))
     for _ in range(2):
         trial = start_trial(study)
-        for result in run_trial(TrialConfig.model_validate(trial.config), data_dir=folder, device="cpu"):
-            study.add_epochs(trial.number, [dataclasses.asdict(result)])
+        for result in run_trial(trial.config, data_dir=folder, device="cpu"):
+            study.add_epochs(trial.number, [result.row()])
         record = study.complete(trial.number)
         assert record.values["mean_iou"] == record.metrics["mean_iou"] == result.mean_iou
     front = front_of(study.records(), study.objectives)

@@ -12,8 +12,8 @@ from kansearch.cluster import gpu_sharing as deciding
 from kansearch.cluster.packing import are_small, fill
 from kansearch.space import parse_space
 from tests.helpers import SMALL_SPACE
-from trials import sharing
 from trials.config import TrialConfig
+from trials.measure import sharing
 
 BASES: list[dict[str, Any]] = [
     {"name": "bspline", "grid_size": 4, "spline_order": 3},
@@ -78,6 +78,6 @@ def test_what_is_measured_goes_from_small_to_large_with_its_memory() -> None:
 
 
 def sharing_flops(config: TrialConfig) -> int:
-    from trials.run import count_flops
+    from trials.measure.sizes import count_flops
 
     return count_flops(config)

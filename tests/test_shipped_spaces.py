@@ -14,7 +14,9 @@ from kansearch.space import load_space, random_config, shipped_spaces
 from kansearch.space.distributions import Choice
 from trials.config import SyntheticDataConfig, TrialConfig
 from trials.kan import BASES
-from trials.run import count_parameters, run_trial, time_step
+from trials.measure.sizes import count_parameters
+from trials.measure.timing import time_step
+from trials.training.run import run_trial
 
 SPACES = {name: path for name, _, path in shipped_spaces()}
 

@@ -17,6 +17,7 @@ from kansearch.engine.ask_tell import AskTell
 from kansearch.space import SearchSettings, random_config
 from kansearch.study.front import front_of, hypervolume
 from tests.helpers import succeed
+from trials.config import TrialConfig
 
 QUICK, NOISY = PROBLEMS[0], PROBLEMS[-1]
 
@@ -34,7 +35,7 @@ def test_no_configuration_lies_beyond_the_known_front(problem: Problem, conditio
     best = {point["parameters"]: point["accuracy"] for point in points}
     rng = random.Random(0)
     for _ in range(300):
-        last = problem.curve(random_config(space, rng).model_dump(mode="json"))[-1]
+        last = problem.curve(random_config(space, rng))[-1]
         assert last["accuracy"] <= best[last["parameters"]] + 1e-3
     assert 0.3 < hypervolume_of(points) < 1
 
@@ -46,7 +47,7 @@ def test_curves_rise_and_larger_networks_are_better_and_slower(problem: Problem)
     curves = []
     for width in (4, 40):
         config["model"]["width"] = width
-        curve = problem.curve(config)
+        curve = problem.curve(TrialConfig.model_validate(config))
         accuracies = [result["accuracy"] for result in curve]
         assert accuracies == sorted(accuracies)
         assert [result["epoch"] for result in curve] == list(range(1, 28))
@@ -58,7 +59,7 @@ def test_curves_rise_and_larger_networks_are_better_and_slower(problem: Problem)
 
 
 def test_noise_is_drawn_from_the_generator_alone() -> None:
-    config = random_config(simulated_space(True), random.Random(2)).model_dump(mode="json")
+    config = random_config(simulated_space(True), random.Random(2))
     clean = [result["accuracy"] for result in NOISY.curve(config)]
     one, same, other = ([r["accuracy"] for r in NOISY.curve(config, np.random.default_rng(seed))] for seed in (1, 1, 2))
     assert one == same != other

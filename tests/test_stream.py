@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +12,18 @@ import pytest
 import torch
 
 from tests.datafiles import data_config, write_folder, write_segmentation
+from tests.results import untimed
 from trials.config import TrialConfig
 from trials.data import splits, stream
 from trials.data.held import held_bytes
 from trials.data.loader import evaluation_batches, training_batches
 from trials.data.splits import Split, load_test, load_training
 from trials.data.statistics import channel_statistics, kept_statistics
-from trials.memory import estimate_memory
+from trials.measure.memory import estimate_memory
 from trials.results import EpochResult
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 CPU = torch.device("cpu")
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +60,7 @@ def test_streamed_batches_are_the_resident_ones(dense: bool, tmp_path: Path) -> 
 
 def trained(config: TrialConfig, **options: Any) -> list[EpochResult]:
     results = run_trial(config, device="cpu", **options)
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
+    return untimed(results)
 
 
 def test_a_streamed_trial_has_the_numbers_of_a_resident_one_and_resumes(tmp_path: Path) -> None:

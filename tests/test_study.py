@@ -58,7 +58,7 @@ def test_a_complete_trial_is_read_back_by_another_process(study: Study) -> None:
     assert record.metrics["best_epoch"] == 1
     assert record.epochs == 2
     assert record.seconds == 4.0
-    assert record.config["data"]["dataset"] == "digits"
+    assert record.config.data.dataset == "digits"
     assert json.loads(json.dumps(record.document()))["values"] == record.values
 
 

@@ -14,7 +14,6 @@ from sqlalchemy import event
 from kansearch.bench.simulator import MemoryStudy
 from kansearch.engine.proposer import Proposer
 from kansearch.space import parse_space
-from kansearch.study.storage import steady_storage
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_study import epoch, reopened
@@ -30,7 +29,7 @@ def study(tmp_path: Path) -> Study:
 @contextmanager
 def commits(study: Study) -> Iterator[list[object]]:
     """Notes each transaction that the study commits."""
-    database, seen = steady_storage(study._optuna), list[object]()
+    database, seen = study._opened.database, list[object]()
     assert database is not None
 
     def note(connection: object) -> None:

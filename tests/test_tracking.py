@@ -84,7 +84,7 @@ def test_each_state_has_its_status_reason_and_curve(tmp_path: Path) -> None:
     assert {run.data.tags.get("mlflow.parentRunId") for key, run in runs.items() if key} == {runs[None].info.run_id}
     assert runs["0"].data.metrics["accuracy"] == 0.4
     assert runs["0"].data.metrics["best_accuracy"] == 0.4
-    assert runs["0"].data.params["model.basis.name"] == study.record(0).config["model"]["basis"]["name"]
+    assert runs["0"].data.params["model.basis.name"] == study.record(0).config.model.basis.name
     assert runs["0"].info.run_name.startswith("00000 ")
     front = front_of(study.records(), study.objectives)
     assert runs[None].data.metrics["hypervolume"] == pytest.approx(hypervolume(front, study.objectives))

@@ -26,7 +26,7 @@ from kansearch.tracking.models import log_model
 from tests.helpers import environment, wait_until
 from tests.modelfolder import model_config, write_model
 from trials import load_model
-from trials.prediction import Predictor
+from trials.saved.prediction import Predictor
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning",

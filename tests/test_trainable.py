@@ -16,12 +16,15 @@ from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.cluster.interruptions import OBSTACLE
 from kansearch.cluster.mps import PIPES
 from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, TEST, Request
-from trials import run
+from trials.config import TrialConfig
 from trials.results import EpochResult
+from trials.training import run
+
+CONFIG = TrialConfig.model_validate({"data": {"dataset": "digits"}})
 
 
 def reported(error: BaseException, place: Path) -> dict[str, str]:
-    request = Request(3, {}, str(place), None, 1, 0.0)
+    request = Request(3, CONFIG, str(place), None, 1, 0.0)
     try:
         raise error
     except Exception as raised:
@@ -82,7 +85,7 @@ def test_a_worker_that_lost_its_gpu_ends_and_its_trial_goes_on_in_another(
 
     monkeypatch.setattr(trainable, "_epochs", epochs)
     with pytest.raises(torch.AcceleratorError, match="illegal memory access"):
-        list(trainable.train(Request(3, {}, str(tmp_path), None, 1, 0.5)))
+        list(trainable.train(Request(3, CONFIG, str(tmp_path), None, 1, 0.5)))
 
 
 def test_a_trial_without_a_gpu_runs_on_the_cpu_and_one_under_mps_is_told_where(
@@ -95,9 +98,8 @@ def test_a_trial_without_a_gpu_runs_on_the_cpu_and_one_under_mps_is_told_where(
     monkeypatch.setattr(run, "run_trial", lambda config, *, device, **more: devices.append(device) or ())
     monkeypatch.setattr(run, "start_gpu", lambda: None)
     for gpus, mps in ((0.0, None), (0.25, "/tmp/pipes")):
-        config = {"data": {"dataset": "digits"}}
         trainable.prepare(mps, gpus, 1)
-        request = Request(3, config, str(tmp_path), None, 1, gpus)
+        request = Request(3, CONFIG, str(tmp_path), None, 1, gpus)
         assert list(trainable._epochs(request, checkpoints_at(request.place))) == []
         assert os.environ[PIPES] == (mps or "elsewhere")
     assert (devices, shares) == (["cpu", None], [0.25])
@@ -111,7 +113,7 @@ def test_a_final_training_holds_nothing_out_and_measures_the_test_split_once_it_
     def epochs(config: Any, *, hold_out: bool, weights: Any, **more: Any) -> Iterator[EpochResult]:
         calls.append(("run", (hold_out, weights)))
         for number in (1, 2):
-            yield EpochResult(number, 0.5, None, None, 1.0, 1.0, 0.1, 10, 10, 1.0)
+            yield EpochResult(number, 0.1, {"train_loss": 0.5, "seconds": 1.0, "parameters": 10})
         calls.append(("done", None))
 
     def evaluate(config: Any, checkpoint: Path, **more: Any) -> dict[str, float]:
@@ -120,7 +122,7 @@ def test_a_final_training_holds_nothing_out_and_measures_the_test_split_once_it_
 
     monkeypatch.setattr(run, "run_trial", epochs)
     monkeypatch.setattr(run, "evaluate", evaluate)
-    config = {"data": {"dataset": "digits"}, "epochs": 2}
+    config = CONFIG.model_copy(update={"epochs": 2})
     request = Request(3, config, str(tmp_path), None, 1, 0.0, final=True)
     first, last = trainable._epochs(request, checkpoints_at(request.place))
     assert (first["epoch"], last["epoch"]) == (1, 2)

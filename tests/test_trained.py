@@ -16,11 +16,11 @@ import trials
 from trials import load_model
 from trials.config import TrialConfig
 from trials.data.splits import load_test
-from trials.portable import write_portable
-from trials.prediction import Predictor
-from trials.run import describe_model, evaluate, run_trial
-from trials.step import predict
-from trials.trained import ModelError
+from trials.saved.portable import write_portable
+from trials.saved.prediction import Predictor
+from trials.saved.trained import ModelError, describe_model
+from trials.training.run import evaluate, run_trial
+from trials.training.step import predict
 
 
 def config(**changes: Any) -> TrialConfig:

@@ -14,21 +14,20 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from trials import run
-from trials.checkpoint import CheckpointError, load_checkpoint
+from tests.results import untimed
 from trials.config import DataConfig, PlainModelConfig, RegularizationConfig, TrialConfig
 from trials.data import datasets, splits
 from trials.data.datasets import data_shape, read
 from trials.kan import BASES
 from trials.kan.layer import KANLayer
-from trials.metrics import classification_metrics
+from trials.measure.quality import classification_metrics
+from trials.measure.sizes import count_flops, count_parameters
 from trials.models import build_model
-from trials.results import EpochResult
-from trials.run import count_flops, count_parameters, evaluate, run_trial
-from trials.step import l1_penalty, train_step
-from trials.training import TrialDiverged
-
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
+from trials.training import run
+from trials.training.checkpoint import CheckpointError, load_checkpoint
+from trials.training.loop import TrialDiverged
+from trials.training.run import evaluate, run_trial
+from trials.training.step import l1_penalty, train_step
 
 DIGITS = data_shape(DataConfig(dataset="digits"))
 
@@ -46,10 +45,6 @@ def config_of(**fields: Any) -> TrialConfig:
         for key, value in fields.items()
     }
     return TrialConfig.model_validate({**base, **parts})
-
-
-def untimed(results: list[EpochResult]) -> list[EpochResult]:
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
 
 
 @pytest.mark.parametrize("basis", [*sorted(BASES), "none"])
@@ -130,7 +125,7 @@ def test_cudnn_is_on_and_deterministic_while_a_trial_trains() -> None:
 def test_a_checkpoint_is_written_before_its_result(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     for result in run_trial(config_of(), device="cpu", checkpoint=path):
-        assert load_checkpoint(path)["results"][-1] == dataclasses.asdict(result)
+        assert load_checkpoint(path)["results"][-1] == result.row()
 
 
 def test_a_damaged_checkpoint_is_logged_and_the_trial_starts_anew(

@@ -16,9 +16,10 @@ from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, load_space, parse_space, random_config
 from kansearch.study.study import Study
 from trials.config import TrialConfig
-from trials.pretrained import load_pretrained
-from trials.run import evaluate, measure, run_trial
-from trials.weights import WeightsError
+from trials.measure.sizes import measure
+from trials.saved.pretrained import load_pretrained
+from trials.saved.weights import WeightsError
+from trials.training.run import evaluate, run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

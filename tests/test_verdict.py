@@ -21,6 +21,7 @@ from kansearch.study.confirmed import Confirmed
 from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.spread import Spread, pooled_spreads
+from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
 from kansearch.study.verdict import (
     Verdict,
@@ -42,17 +43,18 @@ __all__ = ["kansearch_fixture"]
 
 def trial(number: int, basis: str, accuracy: float, parameters: int, state: Any = "complete") -> TrialRecord:
     """As the search left it."""
-    config = {"seed": 7, "model": {"family": "plain", "basis": {"name": basis}}}
+    model = {"family": "plain", "basis": {"name": basis}}
+    config = StoredConfig({"data": {"dataset": "digits"}, "seed": 7, "model": model})
     values = {"accuracy": accuracy, "parameters": parameters} if state == "complete" else {}
     curve = [{**EPOCH, "epoch": 1, "accuracy": accuracy, "parameters": parameters}]
-    return TrialRecord(number, state, values=values, config=config, curve=curve)
+    return TrialRecord(number, state, values=values, stored=config, curve=curve)
 
 
 def again(of: TrialRecord, accuracies: Sequence[float], spread: Spread) -> Confirmed:
     """Its confirmation, with a spread that is known."""
     runs = []
     for seed, accuracy in enumerate(accuracies, start=8):
-        run = SeedRecord(of.number, "complete", config=of.config, curve=of.curve, seed=seed)
+        run = SeedRecord(of.number, "complete", stored=of.stored, curve=of.curve, seed=seed)
         run = replace(run, test={**MEASURED, "accuracy": accuracy})
         runs.append(replace(run, values=run.confirmed(OBJECTIVES)))
     return Confirmed(of, runs, OBJECTIVES, spreads={"accuracy": spread})
@@ -189,7 +191,7 @@ def _searched(home: Path, name: str, bases: Sequence[str], accuracy: float) -> S
     count = dict.fromkeys(bases, 0)
     while min(count.values()) < 2:
         record = start_trial(study)
-        basis = str(record.config["model"]["basis"]["name"])
+        basis = record.config.model.basis.name
         if basis not in bases or count[basis] == 2:
             study.fail(record.number, "not of this arm")
             continue
@@ -204,7 +206,7 @@ def _confirm(study: Study, accuracies: Sequence[float]) -> None:
     for record in study.records():
         for seed, accuracy in enumerate(accuracies, start=100):
             if record.state == "complete":
-                run = SeedRecord(record.number, "complete", config=record.config, curve=record.curve, seed=seed)
+                run = SeedRecord(record.number, "complete", stored=record.stored, curve=record.curve, seed=seed)
                 run = replace(run, test={**MEASURED, "accuracy": accuracy})
                 store.save(replace(run, values=run.confirmed(study.objectives)))
 

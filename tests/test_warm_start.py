@@ -6,7 +6,7 @@ import dataclasses
 import random
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -17,6 +17,7 @@ from kansearch.engine.warm_start import Observation, WarmStart, warm_start
 from kansearch.space import GivenSuggest, RandomSuggest, SearchSpace, parse_space
 from kansearch.study.front import front_of
 from kansearch.study.records import State, TrialRecord
+from kansearch.study.stored_config import StoredConfig
 from tests.random_spaces import NoSuggest, random_spaces
 from trials.config import TrialConfig
 
@@ -45,7 +46,11 @@ def record(number: int, config: TrialConfig, state: State = "complete", **measur
     ]
     last: Mapping[str, Any] = curve[-1]
     values = {"accuracy": last["accuracy"], "parameters": last["parameters"]} if state == "complete" else {}
-    return TrialRecord(number, state, values=values, config=config.model_dump(mode="json"), curve=curve)
+    return TrialRecord(number, state, values=values, stored=StoredConfig.of(config), curve=curve)
+
+
+def documents(trials: Sequence[TrialRecord]) -> list[Any]:
+    return [each.stored.document for each in trials]
 
 
 def records(searched: SearchSpace = OTHER, count: int = 40) -> list[TrialRecord]:
@@ -60,7 +65,9 @@ def drawn(searched: SearchSpace, found: Mapping[str, Any]) -> dict[str, Any]:
 def test_every_complete_trial_of_the_same_space_is_a_result_with_its_values() -> None:
     theirs = records()
     start = warm_start(theirs, space(), OTHER)
-    assert [drawn(space(), each.hyperparameters) for each in start.observations] == [each.config for each in theirs]
+    assert [drawn(space(), each.hyperparameters) for each in start.observations] == [
+        each.stored.document for each in theirs
+    ]
     assert [each.values for each in start.observations] == [each.values for each in theirs]
     assert list(start.observations[0].values) == ["accuracy", "parameters"]
     assert start.skipped == ""
@@ -71,7 +78,7 @@ def test_the_front_is_proposed_in_its_order() -> None:
     front = front_of(theirs, {"accuracy": "maximize", "parameters": "minimize"})
     proposals = warm_start(theirs, space(), OTHER).proposals
     assert 1 < len(front) < len(theirs)
-    assert [drawn(space(), each) for each in proposals] == [each.config for each in front]
+    assert [drawn(space(), each) for each in proposals] == documents(front)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -85,9 +92,11 @@ def test_trials_of_a_random_space_are_results_in_it(seed: int) -> None:
 def test_a_narrower_space_takes_what_lies_in_it() -> None:
     theirs = records()
     narrow = space("model.width.int=[8, 12]")
-    inside = [each for each in theirs if 8 <= each.config["model"]["width"] <= 12]
+    inside = [each for each in theirs if 8 <= each.config.model.width <= 12]
     start = warm_start(theirs, narrow, OTHER)
-    assert [drawn(narrow, each.hyperparameters) for each in start.observations] == [each.config for each in inside]
+    assert [drawn(narrow, each.hyperparameters) for each in start.observations] == [
+        each.stored.document for each in inside
+    ]
     assert 0 < len(inside) < len(theirs)
     assert start.skipped.startswith(
         f"{len(theirs) - len(inside)} of 40 complete trials are no results here, for model.width"
@@ -106,7 +115,9 @@ def test_a_narrower_space_takes_what_lies_in_it() -> None:
 def test_a_space_that_draws_the_same_values_in_another_way_takes_them_all(overrides: list[str]) -> None:
     theirs, other_way = records(), space(*overrides)
     start = warm_start(theirs, other_way, OTHER)
-    assert [drawn(other_way, each.hyperparameters) for each in start.observations] == [each.config for each in theirs]
+    assert [drawn(other_way, each.hyperparameters) for each in start.observations] == [
+        each.stored.document for each in theirs
+    ]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +162,7 @@ def test_front_trials_outside_the_space_are_counted_with_the_commonest_reason() 
 def test_other_objectives_are_read_from_what_was_measured() -> None:
     theirs = records(count=3)
     start = warm_start(theirs, space("objectives={flops: minimize, seconds: minimize}"), OTHER)
-    widths = [each.config["model"]["width"] for each in theirs]
+    widths = [each.config.model.width for each in theirs]
     assert [each.values for each in start.observations] == [{"flops": 7.0 * width, "seconds": 6.0} for width in widths]
 
 
@@ -173,7 +184,7 @@ def test_only_complete_trials_count(state: State) -> None:
 def test_what_breaks_a_constraint_here_is_not_taken() -> None:
     theirs = records()
     start = warm_start(theirs, space("constraints={parameters: 1200}"), OTHER)
-    small = [each.config for each in theirs if each.config["model"]["width"] <= 12]
+    small = [each.stored.document for each in theirs if each.config.model.width <= 12]
     assert [drawn(space(), each.hyperparameters) for each in start.observations] == small
     assert {each["model.width"] for each in start.proposals} <= set(range(4, 13)) and start.proposals
     assert "parameters (trial 0: 1,700 is over the constraint 1,200)" in start.skipped
@@ -207,8 +218,10 @@ def test_a_configuration_is_proposed_once_and_not_if_it_is_enqueued() -> None:
 
 def test_a_configuration_of_another_version_is_read_with_the_defaults_or_left_out() -> None:
     known = records(count=1)[0]
-    document = {key: each for key, each in known.config.items() if key != "schedule"}
-    older, newer = (dataclasses.replace(known, config={**document, **more}) for more in ({}, {"momentum": 0.9}))
+    document = {key: each for key, each in known.stored.document.items() if key != "schedule"}
+    older, newer = (
+        dataclasses.replace(known, stored=StoredConfig({**document, **more})) for more in ({}, {"momentum": 0.9})
+    )
     assert warm_start([older], space(), OTHER) == warm_start([known], space(), OTHER)
     start = warm_start([newer], space(), OTHER)
     assert start.observations == start.proposals == ()

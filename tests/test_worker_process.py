@@ -14,21 +14,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trials import capture, run, step, training, validation
-from trials.capture import NotCapturable
-from trials.checkpoint import load_checkpoint
+from tests.results import untimed
 from trials.config import DataConfig, TrialConfig
 from trials.data import splits
 from trials.data.augment import AUGMENTATIONS
 from trials.data.splits import Split, load_training
+from trials.measure.sizes import count_sizes
 from trials.models import build_network
 from trials.results import EpochResult
-from trials.run import count_flops, run_trial
-from trials.training import TrialDiverged
-from trials.validation import EagerValidation, GraphedValidation
+from trials.training import capture, loop, run, step, validation
+from trials.training.capture import NotCapturable
+from trials.training.checkpoint import load_checkpoint
+from trials.training.loop import TrialDiverged
+from trials.training.run import run_trial
+from trials.training.validation import EagerValidation, GraphedValidation
 
 CPU = torch.device("cpu")
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 CONFIG = TrialConfig.model_validate(
     {
         "data": {"dataset": "digits", "batch_size": 64, "limit": 200, "augment": "crop_flip"},
@@ -41,7 +42,7 @@ CONFIG = TrialConfig.model_validate(
 
 def trained(config: TrialConfig = CONFIG, **options: Any) -> list[EpochResult]:
     results = run_trial(config, device="cpu", **options)
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
+    return untimed(results)
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------
@@ -51,7 +52,7 @@ def trained(config: TrialConfig = CONFIG, **options: Any) -> list[EpochResult]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each look at the clock, at the start, before and after a checkpoint, is a second after the last one."""
     seconds = itertools.count()
-    monkeypatch.setattr("trials.run.time.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("trials.training.run.time.monotonic", lambda: float(next(seconds)))
     yield
 
 
@@ -94,16 +95,16 @@ def test_a_crash_long_after_a_checkpoint_costs_epochs_but_changes_no_number(
     torch.manual_seed(9)
     again = list(run_trial(config, device="cpu", **options))
     assert again[:2] == noted[:2], "told as they were noted, seconds included"
-    assert [dataclasses.replace(result, **TIMINGS) for result in again] == whole
+    assert untimed(again) == whole
     assert weights.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 
-def test_flops_that_are_known_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = count_flops(CONFIG)
+def test_sizes_that_are_known_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = count_sizes(CONFIG)
     whole = trained()
-    assert whole[0].flops == counted
-    monkeypatch.setattr(run, "count_flops", lambda config: pytest.fail("counted again"))
-    assert trained(flops=counted) == whole
+    assert (whole[0].flops, whole[0].parameters) == (counted["flops"], counted["parameters"])
+    monkeypatch.setattr(run, "count_sizes", lambda config: pytest.fail("counted again"))
+    assert trained(sizes=counted) == whole
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -199,9 +200,9 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Any]]]:
 
         return call
 
-    for module, name in ((run, "build_on"), (run, "build_optimizer"), (training, "build_epoch")):
+    for module, name in ((run, "build_on"), (run, "build_optimizer"), (loop, "build_epoch")):
         monkeypatch.setattr(module, name, watched(getattr(module, name)))
-    monkeypatch.setattr(training, "build_validation", watched(validation.build_validation))
+    monkeypatch.setattr(loop, "build_validation", watched(validation.build_validation))
     gc.collect()
     gc.disable()
     yield references

@@ -15,6 +15,7 @@ from kansearch.cluster.workers import Workers
 from kansearch.engine.work import Assignment
 from kansearch.errors import KansearchError, ObstacleError
 from kansearch.space import SearchSettings
+from trials.config import TrialConfig
 
 
 class List:
@@ -58,6 +59,9 @@ class List:
         self.told.append((how, number, reason))
 
 
+CONFIG = TrialConfig.model_validate({"data": {"dataset": "digits"}})
+
+
 class Clock:
     now = 0.0
 
@@ -72,7 +76,9 @@ class Crew:
         self.clock = Clock()
         self.handed: list[tuple[str, int | None]] = []
         watchdog = Watchdog(SearchSettings(**settings), self.clock)
-        self.workers = Workers(work, lambda each: Request(100, {}, "", None, 1, 0.0), watchdog, len(seats), self.clock)
+        self.workers = Workers(
+            work, lambda each: Request(100, CONFIG, "", None, 1, 0.0), watchdog, len(seats), self.clock
+        )
         for key, seat in seats.items():
             assert self.workers.missing
             self.workers.started(key)
@@ -91,7 +97,7 @@ def epoch(number: int) -> dict[str, Any]:
 
 
 def trials(*numbers: int) -> list[Assignment]:
-    return [Assignment(number, {}) for number in numbers]
+    return [Assignment(number, CONFIG) for number in numbers]
 
 
 def test_each_worker_gets_a_trial_and_the_next_one_when_it_ends() -> None:
@@ -157,7 +163,7 @@ def test_nothing_is_handed_out_once_the_work_is_done() -> None:
 
 
 def test_twice_the_resources_are_two_workers_of_one_gpu_and_nobody_passes_by() -> None:
-    work = List(*trials(0, 1, 2, 3), Assignment(4, {}, shares=2), *trials(5))
+    work = List(*trials(0, 1, 2, 3), Assignment(4, CONFIG, shares=2), *trials(5))
     crew = Crew(work, {"a": "gpu 0", "b": "gpu 0", "c": "gpu 1", "d": "gpu 1"})
     crew.workers.heard("a", None)
     crew.hear("a", 0, epoch(1), ended=True)
@@ -176,7 +182,7 @@ def test_twice_the_resources_are_two_workers_of_one_gpu_and_nobody_passes_by() -
 
 
 def test_a_worker_alone_on_its_gpu_has_nobody_to_lend_it_anything() -> None:
-    crew = Crew(List(Assignment(0, {}, shares=2)), {"a": "gpu 0", "b": "gpu 1"})
+    crew = Crew(List(Assignment(0, CONFIG, shares=2)), {"a": "gpu 0", "b": "gpu 1"})
     crew.workers.heard("b", None)
     assert crew.handed == [("a", 0)]
 

@@ -1,129 +1,271 @@
-"""Metrics of a trained model on a labelled split."""
+"""Metrics of a trial, one record each: all that measuring, searching, tables, the report and MLflow know of them.
+
+Another metric is a record here, and the code that measures it:
+
+    measured on held-out samples   `trials.measure.scores`
+    counted before training        `trials.measure.sizes`
+    of an epoch or of the trial    `trials.training.loop`
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+__all__ = [
+    "COUNTED",
+    "EPOCH_METRICS",
+    "EXACT",
+    "METRICS",
+    "ON_TEST",
+    "ON_VALIDATION",
+    "OWN_METRICS",
+    "TEST_PREFIX",
+    "Metric",
+    "is_dense",
+    "main_metric",
+]
 
-__all__ = ["calibration_error", "classification_metrics", "segmentation_metrics"]
+TEST_PREFIX = "test_"
+"""Prefix of the names of the test split's figures, where they stand among others."""
 
-_BINS = 15
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """All that is to be known of a metric."""
+
+    meaning: str
+    """A sentence that defines it, with its unit."""
+    label: str
+    """The label of an axis, with its unit."""
+    short: str
+    """The same on a small plot."""
+    maximize: bool
+    """Whether more of it is better by its nature."""
+    cost: Callable[[float], float]
+    """Cost in [0, 1] of a value when it is wanted in its natural direction; 0 is best, 1 the reference."""
+    share: bool = False
+    """Whether it is a share of 1 that is right."""
+    counted: bool = False
+    """Whether it is a share of samples that are right or wrong, each by itself: it has Wilson's interval."""
+    logarithmic: bool = False
+    """Whether its ratios matter, not its differences."""
+    size: bool = False
+    """Whether it is a size of a network, which can be bounded before training, not what the network can do."""
+    exact: bool = False
+    """Whether it is an integer that is known of a configuration without training it; then it is a size too."""
+    varies: bool = False
+    """Whether it differs from run to run of one configuration and seed."""
+    per_epoch: bool = False
+    """Whether it changes from epoch to epoch; the others are the trial's own."""
+    per_pixel: bool = False
+    """Whether it is measured only where a class is asked of each pixel."""
+    regression: bool | None = None
+    """True: it is measured only where numbers are predicted; False: only where classes are; None: in both, alike."""
+    on_test: str | None = None
+    """The name of the same figure on the test split, with `TEST_PREFIX`; None where it is not of held-out samples."""
+    test_label: str | None = None
+    """The label of that figure on an axis, with its unit."""
 
 
-def classification_metrics(logits: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, Any]:
-    """Metrics of logits (N, classes) against labels (N,), JSON-able. Rates are in [0, 1].
+def _logarithmic(largest: float) -> Callable[[float], float]:
+    return lambda value: math.log10(max(value, 1.0)) / math.log10(largest)
 
-    loss: mean cross-entropy, nats. accuracy, top5_accuracy (None with fewer than 6 classes). precision, recall, f1:
-    macro averages over the classes that occur in the labels or the predictions. roc_auc_ovo, roc_auc_ovr: macro
-    averages over the classes that occur in the labels, None where fewer than two do. per_class_accuracy: None for a
-    class without images. per_class: precision, recall, f1 (0 where nothing is to be divided by) and support, the images
-    with that label, of each class in the order of the labels. calibration_error: see there. confusion_matrix: row =
-    label, column = prediction. Raises ValueError for logits that are not finite.
+
+def _error(value: float) -> float:
+    return 1.0 - value
+
+
+def _ratio(value: float) -> float:
+    return value / (1.0 + value)
+
+
+def _decades(value: float) -> float:
+    """0 for 1e-8 and less, 1 for 1 and more."""
+    return (math.log10(max(value, 1e-8)) + 8.0) / 8.0
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(
+        meaning="Share of the held-out samples, or of their labelled pixels, that are classified rightly, in [0, 1].",
+        label="validation accuracy (share of images)",
+        short="validation accuracy",
+        maximize=True,
+        cost=_error,
+        share=True,
+        counted=True,
+        regression=False,
+        per_epoch=True,
+        on_test="test_accuracy",
+        test_label="test accuracy (share of images)",
+    ),
+    "mean_iou": Metric(
+        meaning=(
+            "Intersection over union of the held-out pixels with a class in the labels and in the "
+            "predictions, averaged over the classes that occur in either, in [0, 1]."
+        ),
+        label="validation mean IoU",
+        short="validation mean IoU",
+        maximize=True,
+        cost=_error,
+        share=True,
+        regression=False,
+        per_epoch=True,
+        per_pixel=True,
+        on_test="test_mean_iou",
+        test_label="test mean IoU",
+    ),
+    "validation_loss": Metric(
+        meaning="Mean cross-entropy on the held-out samples, or on their labelled pixels, nats.",
+        label="validation loss (nats)",
+        short="validation loss (nats)",
+        maximize=False,
+        cost=_ratio,
+        regression=False,
+        per_epoch=True,
+        on_test="test_loss",
+        test_label="test loss (nats)",
+    ),
+    "train_loss": Metric(
+        meaning=(
+            "Mean over an epoch's samples of the loss without penalties, nats; under deep supervision of "
+            "the output proper."
+        ),
+        label="training loss (nats)",
+        short="training loss (nats)",
+        maximize=False,
+        cost=_ratio,
+        regression=False,
+        per_epoch=True,
+    ),
+    "parameters": Metric(
+        meaning="Trainable parameters of the model; with a grid schedule, on its last grids.",
+        label="trainable parameters",
+        short="trainable parameters",
+        maximize=False,
+        cost=_logarithmic(1e9),
+        logarithmic=True,
+        size=True,
+        exact=True,
+    ),
+    "flops": Metric(
+        meaning="Multiply-adds times two of one sample's forward pass: convolutions and matrix products.",
+        label="FLOPs of one image",
+        short="FLOPs of one image",
+        maximize=False,
+        cost=_logarithmic(1e13),
+        logarithmic=True,
+        size=True,
+        exact=True,
+    ),
+    "peak_memory_mib": Metric(
+        meaning=(
+            "Peak memory on the device since the trial began (CUDA), or the process' peak resident set (CPU), MiB."
+        ),
+        label="peak memory (MiB)",
+        short="peak memory (MiB)",
+        maximize=False,
+        cost=_logarithmic(1e6),
+        logarithmic=True,
+        size=True,
+        varies=True,
+    ),
+    "seconds": Metric(
+        meaning="Device-seconds: of an epoch with its validation; of a trial from its start on.",
+        label="device time of a trial (s)",
+        short="device time (s)",
+        maximize=False,
+        cost=lambda value: math.log10(1.0 + value) / 7.0,
+        logarithmic=True,
+        varies=True,
+    ),
+    "images_per_second": Metric(
+        meaning="Training samples a second, validation excluded.",
+        label="training images a second",
+        short="images a second",
+        maximize=True,
+        cost=lambda value: 1.0 - math.log10(1.0 + value) / 8.0,
+        logarithmic=True,
+        varies=True,
+        per_epoch=True,
+    ),
+    "nrmse": Metric(
+        meaning="RMSE over the target's standard deviation in the part that is trained on: 1 is the error of the mean.",
+        label="validation RMSE / standard deviation of the target",
+        short="validation nRMSE",
+        maximize=False,
+        cost=_decades,
+        logarithmic=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_nrmse",
+        test_label="test RMSE / standard deviation of the target",
+    ),
+    "rmse": Metric(
+        meaning="Root of the mean squared error on the held-out rows, in the target's units.",
+        label="validation RMSE (units of the target)",
+        short="validation RMSE",
+        maximize=False,
+        cost=_ratio,
+        logarithmic=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_rmse",
+        test_label="test RMSE (units of the target)",
+    ),
+    "mae": Metric(
+        meaning="Mean absolute error on the held-out rows, in the target's units.",
+        label="validation mean absolute error (units of the target)",
+        short="validation MAE",
+        maximize=False,
+        cost=_ratio,
+        logarithmic=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_mae",
+        test_label="test mean absolute error (units of the target)",
+    ),
+    "r2": Metric(
+        meaning="Share of the target's variance on the held-out rows that is explained, at most 1.",
+        label="validation R² (share of the variance)",
+        short="validation R²",
+        maximize=True,
+        cost=_error,
+        share=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_r2",
+        test_label="test R² (share of the variance)",
+    ),
+}
+"""Each metric by its name, which studies, MLflow and search spaces write: each can be an objective."""
+
+EPOCH_METRICS = (*(name for name, metric in METRICS.items() if metric.per_epoch), "learning_rate")
+"""Metrics that change from epoch to epoch, and the learning rate, which does too."""
+OWN_METRICS = tuple(name for name, metric in METRICS.items() if not metric.per_epoch)
+"""Metrics that a trial has once."""
+EXACT = tuple(name for name, metric in METRICS.items() if metric.exact)
+"""Integers that are known of a configuration without training it."""
+COUNTED = tuple(name for name, metric in METRICS.items() if metric.counted)
+"""Shares of held-out samples that are right."""
+ON_TEST = {name: metric.on_test for name, metric in METRICS.items() if metric.on_test is not None}
+"""Names of figures on the test split, by the metric that is measured on held-out samples."""
+ON_VALIDATION = {name: f"validation_{on_test.removeprefix(TEST_PREFIX)}" for name, on_test in ON_TEST.items()}
+"""Names of figures on the validation part, beside those of the test split, by the metric."""
+
+
+def main_metric(objectives: Iterable[str]) -> str:
+    """Return the metric that stands for how good a trial is, in a learning curve or a line.
+
+    It is the first of `ON_TEST` that is an objective, and accuracy where none is.
     """
-    from sklearn import metrics
+    wanted = set(objectives)
+    return next((name for name in ON_TEST if name in wanted), "accuracy")
 
-    if not np.isfinite(logits).all():
-        raise ValueError("the logits are not finite: the model has diverged")
-    classes = logits.shape[1]
-    log_probabilities = _log_softmax(logits.astype(np.float64))
-    predicted = logits.argmax(1)
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        labels, predicted, average="macro", zero_division=0.0
+
+def is_dense(figures: Mapping[str, object]) -> bool:
+    """Whether figures of the test split, by their names without `TEST_PREFIX`, are of pixels, not of samples."""
+    return any(
+        METRICS[name].per_pixel and on_test.removeprefix(TEST_PREFIX) in figures for name, on_test in ON_TEST.items()
     )
-    confusion = metrics.confusion_matrix(labels, predicted, labels=np.arange(classes))
-    support = confusion.sum(1)
-    hits = np.diagonal(confusion)
-    return {
-        "loss": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
-        "accuracy": float((predicted == labels).mean()),
-        "top5_accuracy": _top5(logits, labels),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "roc_auc_ovo": _roc_auc(log_probabilities, labels, "ovo"),
-        "roc_auc_ovr": _roc_auc(log_probabilities, labels, "ovr"),
-        "calibration_error": calibration_error(np.exp(log_probabilities), labels),
-        "per_class_accuracy": [float(h / n) if n else None for h, n in zip(hits, support, strict=True)],
-        "per_class": _per_class(labels, predicted, classes),
-        "confusion_matrix": confusion.tolist(),
-        "images": len(labels),
-    }
-
-
-def calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Expected calibration error of probabilities (N, classes) against labels (N,), in [0, 1]:
-
-        Σ_m |B_m| / N · |accuracy(B_m) - confidence(B_m)|
-
-    B_m are the samples whose confidence, the largest probability, lies in ((m-1)/15, m/15], m = 1..15; accuracy and
-    confidence are means over them. Source: arXiv 1706.04599, equation 3.
-    """
-    confidence, hit = probabilities.max(1), probabilities.argmax(1) == labels
-    bins = np.digitize(confidence, np.arange(1, _BINS) / _BINS, right=True)
-    gaps = np.bincount(bins, hit - confidence, minlength=_BINS)  # |B_m| (accuracy - confidence)
-    return float(np.abs(gaps).sum() / len(labels))
-
-
-def segmentation_metrics(loss: float, confusion: NDArray[np.int64], images: int) -> dict[str, Any]:
-    """Metrics of a confusion matrix of pixels, row = label, column = prediction, JSON-able. Rates are in [0, 1].
-
-    loss: mean cross-entropy over the labelled pixels, nats, as given. accuracy: share of these classified rightly.
-    mean_iou, dice: averages over the classes that occur in the labels or the predictions. per_class_iou: None for the
-    others. Raises ValueError for a loss that is not finite, or where no pixel is labelled.
-    """
-    if not np.isfinite(loss):
-        raise ValueError("the logits are not finite: the model has diverged")
-    if not confusion.any():
-        raise ValueError("no pixel of the test split is labelled")
-    hits, sizes = np.diagonal(confusion), confusion.sum(0) + confusion.sum(1)
-    present = sizes > 0
-    iou, dice = hits[present] / (sizes - hits)[present], 2 * hits[present] / sizes[present]
-    by_class: list[float | None] = [None] * len(confusion)
-    for index, value in zip(np.flatnonzero(present), iou, strict=True):
-        by_class[index] = float(value)
-    return {
-        "loss": loss,
-        "accuracy": float(hits.sum() / confusion.sum()),
-        "mean_iou": float(iou.mean()),
-        "dice": float(dice.mean()),
-        "per_class_iou": by_class,
-        "confusion_matrix": confusion.tolist(),
-        "images": images,
-    }
-
-
-def _per_class(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> list[dict[str, Any]]:
-    from sklearn.metrics import precision_recall_fscore_support
-
-    columns = precision_recall_fscore_support(
-        labels, predicted, labels=np.arange(classes), average=None, zero_division=0.0
-    )
-    names = ("precision", "recall", "f1", "support")
-    return [{name: value.item() for name, value in zip(names, row, strict=True)} for row in zip(*columns, strict=True)]
-
-
-def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = logits - logits.max(1, keepdims=True)
-    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return result
-
-
-def _top5(logits: NDArray[Any], labels: NDArray[np.int64]) -> float | None:
-    if logits.shape[1] < 6:
-        return None
-    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
-    return float((best == labels[:, None]).any(1).mean())
-
-
-def _roc_auc(log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], multi_class: str) -> float | None:
-    from sklearn.metrics import roc_auc_score
-
-    present = np.unique(labels)
-    if len(present) < 2:
-        return None
-    scores = np.exp(_log_softmax(log_probabilities[:, present]))  # over the classes that occur
-    if len(present) == 2:
-        return float(roc_auc_score(labels == present[1], scores[:, 1]))
-    return float(roc_auc_score(labels, scores, multi_class=multi_class, labels=present))

@@ -4,49 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["EpochResult", "Sharing"]
+from trials.metrics import METRICS
+
+__all__ = ["EPOCH_FIELDS", "EpochResult", "Sharing"]
+
+EPOCH_FIELDS = ("epoch", *METRICS, "learning_rate")
+"""Names in the row of an epoch, which studies and checkpoints keep."""
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """Measurements at the end of one epoch.
-
-    `validation_loss`, `accuracy` and `mean_iou` are None when nothing is held out (retraining on the whole training
-    split).
-    """
+    """Measurements at the end of one epoch. Each metric is an attribute too, such as `result.accuracy`."""
 
     epoch: int
     """Epochs trained so far, from 1."""
-    train_loss: float
-    """Mean over the epoch's images of the loss without penalties, nats; of the output proper under deep supervision."""
-    validation_loss: float | None
-    """Mean cross-entropy on the held-out images, or their labelled pixels, nats; of a regression its mean loss."""
-    accuracy: float | None
-    """Share of held-out images, or of their labelled pixels, classified rightly, in [0, 1]; None of a regression."""
-    images_per_second: float
-    """Training images a second, validation excluded."""
-    seconds: float
-    """Device-seconds of this epoch, validation included."""
     learning_rate: float
     """Learning rate at the epoch's last step."""
-    parameters: int
-    """Trainable parameters of the model."""
-    flops: int
-    """Multiply-adds times two, forward, one image (torch.utils.flop_counter: convolutions and matrix products)."""
-    peak_memory_mib: float
-    """Peak memory on the device since the trial began (CUDA), or the process' peak resident set (CPU), MiB."""
-    mean_iou: float | None = None
-    """Segmentation: intersection over union of the held-out pixels with a class in the labels and in the predictions,
-    averaged over the classes that occur in either, in [0, 1]. None for one class a sample."""
-    rmse: float | None = None
-    """Regression: root mean squared error on the held-out rows, in the target's units. None where classes are asked."""
-    mae: float | None = None
-    """Regression: mean absolute error, likewise."""
-    r2: float | None = None
-    """Regression: coefficient of determination, at most 1."""
-    nrmse: float | None = None
-    """Regression: root mean squared error over the target's standard deviation in the part that is trained on."""
+    measured: Mapping[str, float]
+    """Metrics of `trials.metrics.METRICS` by their names. Those of held-out samples are not there where none is held
+    out, nor those of pixels where a sample has one class."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a metric by its name; None where it was not measured."""
+        if name not in METRICS:
+            raise AttributeError(f"an EpochResult has no metric {name!r}")
+        return self.measured.get(name)
+
+    def row(self) -> dict[str, Any]:
+        """Return the values of `EPOCH_FIELDS` by their names, JSON-able; None for a metric that was not measured."""
+        measured = {name: self.measured.get(name) for name in METRICS}
+        return {"epoch": self.epoch, **measured, "learning_rate": self.learning_rate}
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> EpochResult:
+        """Make the result of a row, which may be of another version: metrics that it lacks were not measured."""
+        measured = {name: row[name] for name in METRICS if row.get(name) is not None}
+        return cls(row["epoch"], row["learning_rate"], measured)
 
 
 @dataclass(frozen=True)

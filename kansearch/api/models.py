@@ -87,8 +87,7 @@ class Model:
     """A trained model that takes arrays, or a table's rows. Its arguments and errors are those of `load_model`."""
 
     def __init__(self, folder: str | Path, device: str | torch.device | None = None) -> None:
-        from trials.prediction import Predictor
-        from trials.trained import ModelError
+        from trials.saved import ModelError, Predictor
 
         try:
             self._predictor = Predictor(folder, device)

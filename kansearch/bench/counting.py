@@ -1,4 +1,4 @@
-"""Sizes of a network of the family `plain`, by formula: `trials.run.measure` without torch, in no time.
+"""Sizes of a network of the family `plain`, by formula: `trials.training.measure` without torch, in no time.
 
 This counts what a simulated search proposes, thousands of times. A test holds it to what is built, and, for
 recordings from before KANs and plain networks had the same blocks, to the sizes that were recorded.

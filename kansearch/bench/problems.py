@@ -26,6 +26,7 @@ import numpy as np
 
 from kansearch.engine.feasibility import Feasibility
 from kansearch.space import Direction, SearchSpace, parse_space
+from trials.config import TrialConfig
 
 __all__ = ["OBJECTIVES", "PROBLEMS", "Problem", "Searchable", "simulated_space"]
 
@@ -101,7 +102,7 @@ class Searchable(Protocol):
     def device_seconds(self, usual: float) -> float:
         """Device-seconds of a search, unless said otherwise."""
 
-    def curve(self, config: Mapping[str, Any], rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
+    def curve(self, config: TrialConfig, rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
         """Every epoch's result of a trial with `config`; without `rng` there is no noise."""
 
     def front(self, conditional: bool) -> list[dict[str, float]]:
@@ -139,8 +140,11 @@ class Problem:
         """Device-seconds of a search, unless said otherwise: the usual ones."""
         return usual
 
-    def curve(self, config: Mapping[str, Any], rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
+    def curve(self, config: TrialConfig, rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
         """Every epoch's result of a trial with `config`; without `rng` there is no noise."""
+        return self._curve(config.model_dump(mode="json"), rng)
+
+    def _curve(self, config: Mapping[str, Any], rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
         size, epochs = parameters(config), int(config["epochs"])
         accuracy = 1.0 - self._errors(config, np.arange(1, epochs + 1, dtype=np.float64))
         if rng is not None:
@@ -159,7 +163,7 @@ class Problem:
         """Objectives of the best configurations of the space after their last epoch, without noise."""
         best: dict[int, float] = {}
         for config in _best_configs(simulated_space(conditional)):
-            last = self.curve(config)[-1]
+            last = self._curve(config)[-1]
             best[last["parameters"]] = max(best.get(last["parameters"], 0.0), last["accuracy"])
         return [{"accuracy": accuracy, "parameters": size} for size, accuracy in best.items()]
 

@@ -50,10 +50,11 @@ class RecordedProblem:
         bounds = {str(name): bound for name, bound in self.space(conditional).constraints.items()}
         return _Counted(bounds, _surrogate(self))
 
-    def curve(self, config: Mapping[str, Any], rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
+    def curve(self, config: TrialConfig, rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
         """Every epoch's result of a trial with `config`; without `rng` there is no noise."""
-        row, seconds = _truth(self, json.dumps(config))
-        return _surrogate(self).results(row, seconds, config, rng)
+        document = config.model_dump(mode="json")
+        row, seconds = _truth(self, json.dumps(document))
+        return _surrogate(self).results(row, seconds, document, rng)
 
     def front(self, conditional: bool) -> list[dict[str, float]]:
         """The best that is known of the surrogate, without noise."""

@@ -20,6 +20,7 @@ from kansearch.engine.proposer import Proposer
 from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
+from kansearch.study.storage import Opened
 from kansearch.study.study import Study
 
 __all__ = ["MemoryStudy", "Run", "hypervolume_of", "simulate"]
@@ -32,10 +33,10 @@ class MemoryStudy(Study):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = optuna.storages.InMemoryStorage()
         directions = list(space.objectives.values())
-        super().__init__(
-            Path(space.study), "memory", "", optuna.create_study(study_name=space.study, directions=directions)
-        )
+        study = optuna.create_study(study_name=space.study, storage=storage, directions=directions)
+        super().__init__(Path(space.study), "memory", "", Opened(study, storage))
         self.__dict__["space"] = space  # in place of the cached property
 
 

@@ -82,7 +82,7 @@ class Duration:
 
 def estimate_duration(plan: Plan, data_dir: Path | None = None) -> Duration:
     """Time steps here, on a GPU where there is one, and multiply out. Raises KansearchError where nothing can run."""
-    from trials.run import accelerators
+    from trials.training import accelerators
 
     settings, trainable = plan.space.search, plan.trainable
     if not trainable:
@@ -137,7 +137,7 @@ def fit(timed: Sequence[Timed]) -> Fit:
 def _time(
     chosen: Sequence[Drawn], settings: SearchSettings, device: str, data_dir: Path | None
 ) -> tuple[list[Timed], bool]:
-    from trials.run import time_step
+    from trials.training import time_step
 
     threads, timed, synthetic = max(1, int(settings.cpus_per_trial)), [], False
     for each in chosen:
@@ -149,7 +149,7 @@ def _time(
 
 
 def _trial_seconds(drawn: Drawn, fitted: Fit, data_dir: Path | None) -> float:
-    from trials.run import epoch_work
+    from trials.training import epoch_work
 
     config, flops = _config(drawn), _flops(drawn)
     work = epoch_work(config, data_dir)

@@ -195,7 +195,7 @@ class _Probe:
         import os
 
         os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "32"  # or more than 8 streams wait for each other
-        from trials.sharing import open_gpu
+        from trials.training import open_gpu
 
         open_gpu()
 
@@ -203,7 +203,7 @@ class _Probe:
         """A `Sharing` by its fields."""
         from dataclasses import asdict
 
-        from trials.sharing import measure_sharing
+        from trials.training import measure_sharing
 
         checked = [TrialConfig.model_validate(config) for config in configs]
         return asdict(measure_sharing(checked, trial_mib, most))

@@ -273,7 +273,7 @@ def request_maker(options: SearchOptions, settings: SearchSettings, cluster: Clu
     def request(assignment: Assignment, place: str, **more: Any) -> Request:
         fields = {"number": assignment.number} | more
         return Request(
-            config=dict(assignment.config),
+            config=assignment.config,
             place=place,
             data_dir=data_dir,
             threads=threads,

@@ -31,7 +31,7 @@ _QUANTILE = 0.95
 _MARGIN = 2.0
 """Factor on the estimated peak: trials on an H200 reserved 1.6 to 2.1 times as much, except the smallest."""
 _CONTEXT_MIB = 900
-"""Memory of a process beside its tensors (`trials.memory.CONTEXT_MIB`)."""
+"""Memory of a process beside its tensors (`trials.measure.memory.CONTEXT_MIB`)."""
 _UNITS = 10_000
 _SMALL_STEP = 2e10
 """FLOPs of a training step. On an H100 steps of at most 2.2e10, half below 1.4e9, gained 2.4 times by sharing."""

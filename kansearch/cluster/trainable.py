@@ -1,6 +1,6 @@
 """The bridge to `trials`: what a worker runs. The one place where the study's process boundary is crossed.
 
-A trial's results are flat dicts: of each epoch `EpochResult`'s fields, and with the last one of a training that is to
+A trial's results are flat dicts: of each epoch `EpochResult.row`, and with the last one of a training that is to
 be final the test split's figures, as JSON under `TEST`. An exception is a result too, with its reason and kind, or an
 obstacle where the trial is not to blame: the worker stays alive for the next trial, and the traceback lies where the
 trial's checkpoints do. Only an error of the GPU itself ends the worker: its process can't use the GPU any more.
@@ -19,6 +19,7 @@ from typing import Any
 from kansearch.cluster.checkpoints import CHECKPOINT, WEIGHTS, Checkpoints, checkpoints_at
 from kansearch.cluster.interruptions import OBSTACLE, obstacle
 from kansearch.cluster.mps import PIPES
+from trials.config import TrialConfig
 from trials.files import one_line
 
 __all__ = [
@@ -46,7 +47,7 @@ class Request:
 
     number: int
     """Number under which its checkpoints lie in `place`."""
-    config: dict[str, Any]
+    config: TrialConfig
     place: str
     data_dir: str | None
     threads: int
@@ -65,11 +66,13 @@ class Request:
     @property
     def text(self) -> str:
         """The request as JSON."""
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps({**vars(self), "config": self.config.model_dump(mode="json")})
 
     @classmethod
     def from_text(cls, text: str) -> Request:
-        return cls(**json.loads(text))
+        """Read the request again."""
+        document = json.loads(text)
+        return cls(config=TrialConfig.model_validate(document.pop("config")), **document)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Report:
     assignment: int
     """Assignment of the request."""
     results: list[dict[str, Any]]
-    """Epochs by the fields of `EpochResult`; the last may be a failure or an obstacle instead."""
+    """Epochs as `EpochResult.row` gives them; the last may be a failure or an obstacle instead."""
     ended: bool
     """Whether there will be no other report of this trial."""
     seconds: float
@@ -102,7 +105,7 @@ def prepare(mps: str | None, gpus: float, threads: int) -> str:
     """
     if mps is not None:
         os.environ[PIPES] = mps  # read when the process first uses CUDA
-    from trials.run import start_gpu, use_threads
+    from trials.training import start_gpu, use_threads
 
     use_threads(threads)
     if not gpus:
@@ -148,16 +151,15 @@ def _is_of_the_gpu(error: Exception) -> bool:
 
 
 def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
-    from trials.config import TrialConfig
     from trials.data.functions import trust_data
-    from trials.run import evaluate, run_trial, use_memory, use_threads
+    from trials.training import evaluate, run_trial, use_memory, use_threads
 
     use_threads(request.threads)
     trust_data(*request.trusted)
     if request.gpus:
         use_memory(request.gpus)
     device = None if request.gpus else "cpu"  # Ray hides no GPU from a worker that has none
-    config = TrialConfig.model_validate(request.config)
+    config = request.config
     data_dir = Path(request.data_dir) if request.data_dir else None
     with checkpoints.folder(request.number) as folder:
         checkpoint, weights = folder / CHECKPOINT, None if request.final else folder / WEIGHTS
@@ -172,7 +174,7 @@ def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, An
             keep_last=request.final,
         ):
             checkpoints.store(request.number, folder)
-            report = dataclasses.asdict(result)
+            report = result.row()
             if not request.final or result.epoch < config.epochs:
                 yield report
         if request.final:  # what the training took of the device's memory is free again

@@ -78,7 +78,7 @@ class Worker(Trainable):
             if not self._reported or result.get("epoch") in request.rungs:
                 break
         self._reported = True
-        ended = not results or "epoch" not in results[-1] or results[-1]["epoch"] >= request.config["epochs"]
+        ended = not results or "epoch" not in results[-1] or results[-1]["epoch"] >= request.config.epochs
         seconds = time.perf_counter() - self._began
         if ended:
             self._drop()

@@ -14,8 +14,8 @@ from kansearch.errors import InputError, SearchInterrupted
 from kansearch.models.compress import compress, grow, step_cells, step_headings
 
 if TYPE_CHECKING:
-    from trials.compress.figures import Figures
     from trials.results import EpochResult
+    from trials.saved import Figures
 
 __all__ = ["run_compress", "run_grow"]
 
@@ -33,7 +33,7 @@ def run_compress(
     as_json: bool,
 ) -> None:
     """epochs: None: 3 where something is pruned, else none."""
-    from trials.compress.smaller import Wanted
+    from trials.saved import Wanted
 
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize {quantize}: int8 is what there is")

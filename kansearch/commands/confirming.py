@@ -79,7 +79,7 @@ def confirmed_table(rows: Sequence[Confirmed], objectives: Mapping[str, Directio
     table.add_column("")
     for row in rows:
         mark = "knee" if row.trial.number == knee else ""
-        table.add_row(*cells(row, objectives), describe(row.trial.config), mark, style="bold" if mark else "")
+        table.add_row(*cells(row, objectives), describe(row.trial.stored), mark, style="bold" if mark else "")
     return table
 
 
@@ -146,7 +146,7 @@ class ConfirmationDisplay:
         return escape(f"[{place}] trial {record.number} seed {record.seed} {record.state}: {text}")
 
     def _table(self) -> Table:
-        wanted = sum(record.config["epochs"] for record in self._records.values() if record.state != "fail")
+        wanted = sum(record.stored.epochs for record in self._records.values() if record.state != "fail")
         done, spent = self._epochs(), time.monotonic() - self._began
         new = done - self._before
         table = plain_table()

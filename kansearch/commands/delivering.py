@@ -25,10 +25,11 @@ from kansearch.study.storage import check_driver, sqlite_url
 from kansearch.study.study import Study
 from kansearch.tracking.retraining_writer import RetrainingWriter
 from trials.config import TrialConfig
+from trials.metrics import METRICS, is_dense
 
 __all__ = ["config_of", "retraining_of", "run_export", "run_retrain", "source_of"]
 
-_NUMBERS = {"nrmse": "nRMSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+_NUMBERS = {name: each.short.removeprefix("validation ") for name, each in METRICS.items() if each.regression}
 _PARTS, _FREEZES = ("all", "training"), ("none", "features")
 
 
@@ -146,7 +147,7 @@ def _tell(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) 
     if "nrmse" in metrics:
         _tell_numbers(console, retraining, metrics)
         return
-    dense, seeds = "mean_iou" in metrics, retraining.seeds
+    dense, seeds = is_dense(metrics), retraining.seeds
     second = f"mean IoU {metrics['mean_iou']:.4f}" if dense else f"macro F1 {metrics['f1']:.4f}"
     spread = f" ± {metrics['interval']['accuracy']:.4f} (95 %)" if metrics["interval"] else ""
     figures = f"accuracy {metrics['accuracy']:.4f}{spread}, {second}, {metrics['parameters']:,} parameters"

@@ -10,16 +10,17 @@ import yaml
 from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.commands.common import print_json
 from kansearch.errors import InputError
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import duration, number
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study, home_option
+from trials.metrics import METRICS
 
 __all__ = ["print_trial"]
 
 _MOST_EPOCHS = 30
 """A longer curve is thinned out to this many lines; `--json` has all of it."""
-_CURVE = ("epoch", "train_loss", "validation_loss", "accuracy", "mean_iou", "nrmse", "rmse", "learning_rate", "seconds")
+_MEASURED = [name for name, metric in METRICS.items() if metric.per_epoch and not metric.varies]
+_CURVE = ("epoch", *reversed(_MEASURED), "learning_rate", "seconds")
 
 
 def print_trial(study: Study, trial: int, as_json: bool) -> None:
@@ -40,7 +41,7 @@ def print_trial(study: Study, trial: int, as_json: bool) -> None:
         return
     for line in _facts(study, record, files, again):
         print(line)
-    print("\nconfiguration\n" + _indented(yaml.safe_dump(dict(record.config), sort_keys=False).rstrip()))
+    print("\nconfiguration\n" + _indented(yaml.safe_dump(dict(record.stored.document), sort_keys=False).rstrip()))
     if record.curve:
         print("\ncurve\n" + _indented("\n".join(_curve(record.curve))))
     if error is not None:
@@ -48,7 +49,8 @@ def print_trial(study: Study, trial: int, as_json: bool) -> None:
 
 
 def _facts(study: Study, record: TrialRecord, files: Sequence[str], again: Sequence[str]) -> Iterator[str]:
-    yield f"trial {record.number} of {study.name}: {record.state} after {record.epochs} of {_epochs(record)} epochs"
+    epochs = f"{record.epochs} of {record.stored.epochs} epochs"
+    yield f"trial {record.number} of {study.name}: {record.state} after {epochs}"
     shown = record.values or record.metrics
     known = [name for name in study.objectives if name in shown]
     measured = ", ".join(f"{name.replace('_', ' ')} {number(name, shown[name])}" for name in known)
@@ -66,10 +68,6 @@ def _facts(study: Study, record: TrialRecord, files: Sequence[str], again: Seque
     for name, text in facts.items():
         if text:
             yield f"{name:13} {text}"
-
-
-def _epochs(record: TrialRecord) -> int:
-    return int(record.config.get("epochs", 0))
 
 
 def _rung(epoch: int, rank: int, compared: int, went_on: bool) -> str:

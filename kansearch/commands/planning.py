@@ -16,11 +16,11 @@ from kansearch.engine.plan import Plan, Share, draw
 from kansearch.errors import KansearchError
 from kansearch.space import SearchSpace
 from kansearch.study.figures import duration
+from trials.metrics import METRICS
 
 __all__ = ["print_plan", "run_plan"]
 
 _HEADINGS = ("least", "10 %", "median", "90 %", "most")
-_NAMES = {"parameters": "parameters", "flops": "FLOPs of an image", "peak_memory_mib": "peak memory, MiB"}
 
 
 def run_plan(space: SearchSpace, configurations: int, data_dir: Path | None, as_json: bool) -> None:
@@ -47,7 +47,7 @@ def print_plan(console: Console, plan: Plan, time: Duration | None, untimed: str
     if plan.spreads():
         console.print(_sizes(plan))
     for name, broken in plan.broken().items():
-        _say(console, f"{broken / count:.1%} break {name} <= {plan.space.constraints[name]:,.0f}")  # type: ignore[index]
+        _say(console, f"{broken / count:.1%} break {name} <= {plan.space.constraints[name]:,.0f}")
     for reason, invalid in plan.invalid().items():
         _say(console, f"{invalid / count:.1%} cannot be built: {reason}")
     if plan.infeasible or plan.invalid():
@@ -73,7 +73,7 @@ def _sizes(plan: Plan) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, spread in plan.spreads().items():
         values = (spread.least, spread.tenth, spread.median, spread.ninetieth, spread.greatest)
-        table.add_row(_NAMES[name], *(f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in values))
+        table.add_row(METRICS[name].short, *(f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in values))
     return table
 
 

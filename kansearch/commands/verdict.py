@@ -92,7 +92,7 @@ def _check_comparable(studies: Sequence[Study]) -> None:
 
 
 def _data_sets(study: Study) -> set[str]:
-    return {str(record.config["data"]["dataset"]) for record in study.records() if record.config}
+    return {record.config.data.dataset for record in study.records() if record.stored.document}
 
 
 def _cells(verdict: Verdict, several: bool) -> list[str]:
@@ -112,7 +112,7 @@ def _contender(contender: Contender | None, objective: str, several: bool) -> st
     told = row is not None and contender.seeds >= LEAST_SEEDS
     value = row.written(objective) if row is not None and told else "unconfirmed"
     name = f"{contender.study} {trial.number}" if several else str(trial.number)
-    return f"{name}: {value} with {contender.parameters:,} ({describe(trial.config)})"
+    return f"{name}: {value} with {contender.parameters:,} ({describe(trial.stored)})"
 
 
 def _effort(kan: Arm, plain: Arm) -> Iterator[str]:

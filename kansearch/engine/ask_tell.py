@@ -151,10 +151,10 @@ class AskTell:
         """Epochs after which the scheduler judges a trial; all of them where a budget may end at each."""
         record = self._study.record(number)
         if self._settings.epochs_budget is not None or self._settings.device_budget is not None:
-            return list(range(1, int(record.config["epochs"])))
+            return list(range(1, record.stored.epochs))
         if self.halving is None:
             return []
-        return list(self.halving.epochs_of_rungs(record.first_number, int(record.config["epochs"])))
+        return list(self.halving.epochs_of_rungs(record.first_number, record.stored.epochs))
 
     def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float | None = None) -> bool:
         """Commit epochs of a live trial, and the verdict on it, in one transaction.
@@ -169,7 +169,7 @@ class AskTell:
             before, curve=[*before.curve, *new], held_seconds=before.held_seconds if held is None else held
         )
         self.budget.spend(before, record)
-        if record.epochs >= record.config["epochs"]:
+        if record.epochs >= record.stored.epochs:
             self._end(self._study.complete(number, new, seconds=held))
             return False
         verdict = self.halving.decide(record) if self.halving is not None else None

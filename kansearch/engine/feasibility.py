@@ -26,7 +26,7 @@ class Feasibility:
         say why."""
         if not self._bounds:
             return {}
-        from trials.run import measure
+        from trials.training import measure
 
         try:
             sizes = measure(config, self._bounds, threads=self._threads, data_dir=self._data_dir)

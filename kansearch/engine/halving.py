@@ -145,8 +145,8 @@ class Halving:
     # -- a rung -------------------------------------------------------------------------------------------------------
 
     def _reached(self, record: TrialRecord) -> Iterator[int]:
-        epochs = int(record.config.get("epochs", 0))
-        return (epoch for epoch in self.epochs_of_rungs(record.first_number, epochs) if epoch <= record.epochs)
+        rungs = self.epochs_of_rungs(record.first_number, record.stored.epochs)
+        return (epoch for epoch in rungs if epoch <= record.epochs)
 
     def _enter(self, record: TrialRecord, epoch: int) -> Rung:
         rung = self._rungs.setdefault((record.first_number % self._brackets, epoch), Rung(epoch))

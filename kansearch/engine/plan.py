@@ -157,7 +157,7 @@ def draw(
 def _draw(
     space: SearchSpace, rng: random.Random, feasibility: Feasibility, data_dir: Path | None, device: str | None
 ) -> Drawn:
-    from trials.run import measure
+    from trials.training import measure
 
     suggest = _Noting(rng)
     try:

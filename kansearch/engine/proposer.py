@@ -38,9 +38,13 @@ Prior = tuple[Mapping[str, Any], Mapping[str, float]]
 class Draw:
     """A configuration that was proposed, and what the study is to keep of it. `key` is its trial's in memory."""
 
-    config: TrialConfig
     proposal: Proposal
     key: int
+
+    @property
+    def config(self) -> TrialConfig:
+        """The configuration."""
+        return self.proposal.config
 
 
 class Proposer:
@@ -93,7 +97,7 @@ class Proposer:
             config = self._space.sample(OptunaSuggest(trial))
         self._proposed += 1
         key = self._key(trial.number)
-        return Draw(config, self._proposal(config, key), key)
+        return Draw(self._proposal(config, key), key)
 
     @contextmanager
     def _at_random_now_and_then(self) -> Iterator[None]:
@@ -139,8 +143,7 @@ class Proposer:
 
     def _proposal(self, config: TrialConfig, key: int) -> Proposal:
         trial = self._storage.get_trial(key)
-        values = config.model_dump(mode="json")
-        return Proposal(values, trial.params, trial.distributions, trial.system_attrs, self.sequence())
+        return Proposal(config, trial.params, trial.distributions, trial.system_attrs, self.sequence())
 
     def _key(self, number: int) -> int:
         """The key of the trial that has this number in memory."""

@@ -14,12 +14,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
+from kansearch.errors import UnreadableConfigError
 from kansearch.space import Mismatch, Point, Scalar, SearchSpace, point_of
 from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
-from trials.config import TrialConfig
 
 __all__ = ["Observation", "WarmStart", "warm_start"]
 
@@ -91,10 +89,9 @@ def _proposal(record: TrialRecord, space: SearchSpace) -> Mapping[str, Scalar] |
 def _point(record: TrialRecord, space: SearchSpace, ignore: frozenset[str]) -> Point:
     """The trial's place in the space; what breaks a constraint has none."""
     try:
-        config = TrialConfig.model_validate(dict(record.config))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        return Point(mismatches=(Mismatch(".".join(map(str, first["loc"])), first["msg"]),))
+        config = record.config
+    except UnreadableConfigError as error:
+        return Point(mismatches=(Mismatch(error.path, error.reason),))
     metrics = record.metrics
     for name, bound in space.constraints.items():
         if metrics.get(name, bound) > bound:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trials.results import EpochResult
+from trials.config import TrialConfig
+from trials.results import EPOCH_FIELDS
 
 __all__ = ["Assignment", "Work", "epoch_of"]
-
-_EPOCH_FIELDS = tuple(field.name for field in fields(EpochResult))
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Assignment:
     """A trial to run: its number, its configuration, and how many times the usual resources it gets."""
 
     number: int
-    config: Mapping[str, Any]
+    config: TrialConfig
     shares: int = 1
 
 
@@ -61,4 +60,4 @@ class Work(Protocol):
 
 def epoch_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """An epoch's measurements, out of all that Ray Tune says of it."""
-    return {name: result.get(name) for name in _EPOCH_FIELDS}
+    return {name: result.get(name) for name in EPOCH_FIELDS}

@@ -10,7 +10,7 @@ from kansearch.errors import InputError, KansearchError
 from kansearch.study.paired import mcnemar, paired
 
 if TYPE_CHECKING:
-    from trials.prediction import Answers
+    from trials.saved import Answers
 
 __all__ = ["compare"]
 
@@ -33,8 +33,7 @@ def compare(first: Path, second: Path, data_dir: Path | None = None) -> dict[str
         KansearchError: there is no model, one has a class for each pixel, or the data is missing or damaged.
     """
     from trials.data.errors import DataError
-    from trials.prediction import answer_test
-    from trials.trained import ModelError
+    from trials.saved import ModelError, answer_test
 
     try:
         found = [[answer_test(place, data_dir) for place in _models(folder)] for folder in (first, second)]

@@ -25,9 +25,8 @@ from kansearch.errors import InputError, KansearchError
 from trials.files import as_json, first_line, write_whole
 
 if TYPE_CHECKING:
-    from trials.compress.figures import Figures
-    from trials.compress.smaller import Wanted
     from trials.results import EpochResult
+    from trials.saved import Figures, Wanted
 
 __all__ = ["compress", "grow", "step_cells", "step_headings"]
 
@@ -58,12 +57,11 @@ def compress(
             training diverged; `out` can't be written.
     """
     _check(wanted)
-    from trials.compress import smaller
-    from trials.compress.steps import Progress
+    from trials.saved import Progress, shrink
 
     with _new_folder(out) as folder, _explained(source):
         progress = Progress(step, epoch)
-        config, metrics, report = smaller.compress(source, folder, wanted, data_dir, progress)
+        config, metrics, report = shrink(source, folder, wanted, data_dir, progress)
         report = {"source": str(source), **report}
         _write(folder, source, config.model_dump(mode="json"), metrics, report, "compress.json")
     return report
@@ -80,11 +78,11 @@ def grow(
 ) -> dict[str, Any]:
     """Write the model of `source` on grids twice as fine, fine-tuned for `epochs`, into the new folder `out`; what
     grow.json holds. The rest is as in `compress`."""
-    from trials.compress import larger
-    from trials.compress.steps import Progress
+    from trials.saved import Progress
+    from trials.saved import grow as refine
 
     with _new_folder(out) as folder, _explained(source):
-        config, metrics, report = larger.grow(source, folder, epochs, rate, data_dir, Progress(step, epoch))
+        config, metrics, report = refine(source, folder, epochs, rate, data_dir, Progress(step, epoch))
         report = {"source": str(source), **report}
         _write(folder, source, config.model_dump(mode="json"), metrics, report, "grow.json")
     return report
@@ -133,11 +131,11 @@ def _new_folder(out: Path) -> Iterator[Path]:
 @contextmanager
 def _explained(source: Path) -> Iterator[None]:
     """Raise KansearchError in one line where something is wrong with the model or its data."""
-    from trials.compress.errors import REASONS
+    from trials.saved import COMPRESSION_ERRORS
 
     try:
         yield
-    except REASONS as error:
+    except COMPRESSION_ERRORS as error:
         text = first_line(error)
         raise KansearchError(text if str(source) in text else f"{source}: {text}") from error
 

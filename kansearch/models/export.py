@@ -35,7 +35,7 @@ def export(study: Study, record: TrialRecord, path: Path, data_dir: Path | None 
         KansearchError: the data is damaged, or `path` can't be written.
     """
     _spare(path)
-    config = TrialConfig.model_validate(dict(record.config))
+    config = record.config
     source = yaml.safe_dump({"source": _source(study, record, config, data_dir)}, sort_keys=False, width=2**20)
     text = f"{_header(study, record, path)}\n{source}\nconfig:\n{commented_yaml(config, indent=2)}"
     try:

@@ -15,7 +15,7 @@ def formats_of(text: str) -> list[Any]:
     """`onnx,torch` -> the formats, each once. Raises KansearchError where one is unknown, or lacks a package here."""
     formats: list[Any] = list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
     if formats:
-        from trials.portable import PortableError, check_formats
+        from trials.saved import PortableError, check_formats
 
         try:
             check_formats(formats)
@@ -28,8 +28,7 @@ def write(folder: Path, formats: Sequence[Any]) -> list[Path]:
     """Write the first seed's model in each format; the files. Raises KansearchError."""
     if not formats:
         return []
-    from trials.portable import PortableError, write_portable
-    from trials.trained import ModelError
+    from trials.saved import ModelError, PortableError, write_portable
 
     try:
         return write_portable(folder, formats)

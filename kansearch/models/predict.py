@@ -49,8 +49,7 @@ def predict(
     """
     from trials.data.errors import DataError
     from trials.data.samples import read_samples, sample_files
-    from trials.prediction import Predictor
-    from trials.trained import ModelError
+    from trials.saved import ModelError, Predictor
 
     try:
         files = sample_files(inputs)

@@ -14,7 +14,7 @@ from trials.files import write_whole
 
 if TYPE_CHECKING:
     from trials.data.tables.given import GivenRows
-    from trials.prediction import Predictor
+    from trials.saved import Predictor
 
 __all__ = ["PredictedRows", "predict_rows", "takes_rows"]
 
@@ -51,7 +51,7 @@ class PredictedRows:
 def takes_rows(folder: Path) -> bool:
     """Whether the model in a folder takes rows of numbers. Raises KansearchError where there is no model."""
     from trials.config import RowsConfig
-    from trials.trained import ModelError, read_config
+    from trials.saved import ModelError, read_config
 
     try:
         return isinstance(read_config(folder).data, RowsConfig)
@@ -74,8 +74,7 @@ def predict_rows(folder: Path, inputs: Sequence[Path], *, batch: int = 512) -> P
     """
     from trials.data.errors import DataError
     from trials.data.tables.given import read_rows
-    from trials.prediction import Predictor
-    from trials.trained import ModelError
+    from trials.saved import ModelError, Predictor
 
     try:
         predictor = Predictor(folder)

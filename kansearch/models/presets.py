@@ -17,7 +17,7 @@ __all__ = ["preset_config", "preset_rows"]
 
 def preset_rows() -> list[dict[str, Any]]:
     """Each preset as plain values, with its parameters, counted on torch's meta device."""
-    from trials.run import count_preset
+    from trials.training import count_preset
 
     return [_row(preset, count_preset(preset)) for preset in PRESETS.values()]
 

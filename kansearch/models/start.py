@@ -24,7 +24,7 @@ def started_from(config: TrialConfig, folder: Path, freeze: str) -> TrialConfig:
         KansearchError: there is no model, or its manifest or weights are damaged or from a newer version.
         InputError: the configuration says itself what it starts from.
     """
-    from trials.trained import MANIFEST, WEIGHTS, ModelError, load_model, model_folder
+    from trials.saved import MANIFEST, WEIGHTS, ModelError, load_model, model_folder
 
     if config.start.weights is not None:
         raise InputError(f"--from {folder}: the configuration has a start of its own, {config.start.weights}")
@@ -45,8 +45,8 @@ def started_from(config: TrialConfig, folder: Path, freeze: str) -> TrialConfig:
 def check_start(config: TrialConfig) -> str | None:
     """A line for the user where not all of the weights to start from are taken. Raises KansearchError where they can't
     be read, or are of another network."""
-    from trials.run import check_start as check
-    from trials.weights import WeightsError
+    from trials.saved import WeightsError
+    from trials.training import check_start as check
 
     try:
         return check(config)

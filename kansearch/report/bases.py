@@ -14,10 +14,10 @@ from kansearch.report.palette import basis_of, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.svg import dots, marker, polyline
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import number
 from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
+from trials.metrics import METRICS
 
 __all__ = ["BasisTable", "basis_plots", "basis_table", "quality_objective"]
 

@@ -13,11 +13,11 @@ from kansearch.report.palette import Series, basis_of, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.svg import marker, polyline, text
-from kansearch.space.metrics import METRICS
 from kansearch.study.confirmed import Confirmed, knee_of
 from kansearch.study.confirmed_table import caveats, cells, headings
 from kansearch.study.figures import describe
 from kansearch.study.selection import selection_bias
+from trials.metrics import METRICS
 
 __all__ = ["confirmation"]
 
@@ -34,7 +34,7 @@ def confirmation(data: StudyData) -> dict[str, Any] | None:
         "legend": list(_legend(rows)),
         "headings": headings(data.objectives),
         "rows": [
-            (cells(row, data.objectives), describe(row.trial.config), row.trial.number == knee)
+            (cells(row, data.objectives), describe(row.trial.stored), row.trial.number == knee)
             for row in data.confirmed
         ],
         "notes": [
@@ -95,7 +95,7 @@ def _marks(plot: Plot, row: Confirmed, series: Series, across: str, up: str) -> 
     x, y = row.value(across), row.value(up)
     chosen = plot.at(_at_selection(row, across), _at_selection(row, up))
     style = f"{series.colour} {series.shape}"
-    tip = f"trial {row.trial.number}: {up.replace('_', ' ')} {row.written(up)}; {describe(row.trial.config)}"
+    tip = f"trial {row.trial.number}: {up.replace('_', ' ')} {row.written(up)}; {describe(row.trial.stored)}"
     yield polyline([chosen, plot.at(x, y)], "faint")
     yield marker(*chosen, series.shape, f"rest {style}", f"trial {row.trial.number} at selection", small=True)
     for ends in ([(end, y) for end in _interval(row, across)], [(x, end) for end in _interval(row, up)]):

@@ -10,12 +10,12 @@ from functools import cached_property
 from typing import Any
 
 from kansearch.space import Direction, SearchSpace
-from kansearch.space.metrics import METRICS
 from kansearch.study.confirmed import Confirmed, confirmed
 from kansearch.study.front import front_of, knee
 from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedStore
 from kansearch.study.study import Study
+from trials.metrics import METRICS
 from trials.presets import PRESETS
 
 __all__ = ["Reference", "StudyData", "Trial", "axis_name", "is_logarithmic", "read_study", "value_of"]

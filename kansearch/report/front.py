@@ -123,7 +123,7 @@ def _point(
 
 def tip(record: TrialRecord) -> str:
     """Return the text that a point shows when it is pointed at."""
-    return f"trial {record.number}: {values(record.values)}; {describe(record.config)}"
+    return f"trial {record.number}: {values(record.values)}; {describe(record.stored)}"
 
 
 def _labels(plot: Plot, data: StudyData, across: str, up: str) -> list[Markup]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
 from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
+from trials.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ def basis_colours(names: set[str]) -> dict[str, str]:
 
 
 def _basis(record: TrialRecord) -> str:
-    return str(record.config["model"]["basis"]["name"])
+    return record.stored.basis
 
 
 def _value(record: TrialRecord, name: str) -> float:

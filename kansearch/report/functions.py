@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from trials.inspection import LearnedLayer
+    from trials.saved import LearnedLayer
 
 __all__ = ["draw_layers", "layer_summary"]
 

@@ -15,7 +15,7 @@ from kansearch.report.hyperparameters import panels
 from kansearch.report.importance import MOST_TRIALS, importances
 from kansearch.report.importance_plot import importance_plot, no_importances
 from kansearch.report.parallel import SHADES, parallel_plot
-from kansearch.report.progress import curve_metric, curves_plot, progress_plots
+from kansearch.report.progress import curves_plot, progress_plots
 from kansearch.report.provenance import provenance
 from kansearch.report.summary import summary
 from kansearch.report.svg import shape_definitions
@@ -23,6 +23,7 @@ from kansearch.report.timeline import STATES, timeline, timeline_plot
 from kansearch.study.figures import describe, number
 from kansearch.study.records import TrialRecord
 from trials.files import write_whole
+from trials.metrics import main_metric
 
 __all__ = ["render", "write_html"]
 
@@ -77,7 +78,7 @@ def _front(data: StudyData) -> dict[str, Any]:
             (
                 record.number,
                 [number(name, record.values[name]) for name in data.objectives],
-                describe(record.config),
+                describe(record.stored),
                 record is data.knee,
                 _from(record) if data.sources else "",
             )
@@ -95,7 +96,7 @@ def _from(record: TrialRecord) -> str:
 
 
 def _curves(data: StudyData) -> dict[str, Any]:
-    return {"curves": curves_plot(data), "curve_metric": axis_name(curve_metric(data))}
+    return {"curves": curves_plot(data), "curve_metric": axis_name(main_metric(data.objectives))}
 
 
 def _explained(data: StudyData) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, Names, Scale
 from kansearch.report.svg import dots, element
 from kansearch.space.distributions import Choice, Distribution, IntRange
-from kansearch.space.metrics import METRICS
+from trials.metrics import METRICS
 
 __all__ = ["Panel", "panels", "scale_of", "shown"]
 

@@ -46,13 +46,13 @@ def inspect_trial(study: Study, record: TrialRecord, out: Path, data_dir: Path |
     with checkpoints_at(study.checkpoints).weights_of(record.number) as weights:
         if not weights.exists():
             raise InputError(f"no weights are kept of trial {record.number}: they are of the front's trials alone")
-        config = TrialConfig.model_validate(dict(record.config))
+        config = record.config
         return _draw(f"trial {record.number} of {study.name}", config, weights, out, data_dir)
 
 
 def _draw(name: str, config: TrialConfig, weights: Path, out: Path, data_dir: Path | None) -> list[dict[str, Any]]:
     from trials.data.errors import DataError
-    from trials.inspection import inspect_weights
+    from trials.saved import inspect_weights
 
     try:
         layers = inspect_weights(config, weights, data_dir)

@@ -47,7 +47,7 @@ def series_of(bases: Collection[str]) -> Mapping[str, Series]:
 
 def basis_of(record: TrialRecord) -> str:
     """Name of the basis; `none` for a plain network."""
-    return str(record.config["model"]["basis"]["name"])
+    return record.stored.basis
 
 
 def name_of(basis: str) -> str:

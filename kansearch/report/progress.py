@@ -12,12 +12,12 @@ from kansearch.report.palette import basis_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, fitted
 from kansearch.report.svg import marker, polyline, text
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import describe
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
+from trials.metrics import main_metric
 
-__all__ = ["curve_metric", "curves_plot", "hypervolumes", "progress_plots", "spread", "time_unit"]
+__all__ = ["curves_plot", "hypervolumes", "progress_plots", "spread", "time_unit"]
 
 _MOST_CURVES = 12
 _MOST_FAINT = 150
@@ -74,21 +74,9 @@ def _volume_plot(corners: Sequence[tuple[float, float]], across: str) -> Markup:
     return plot.draw([polyline(plot.points(corners), "heavy blue")], f"Hypervolume over {across}")
 
 
-def curve_metric(data: StudyData) -> str:
-    """Return the metric that learning curves show: accuracy, unless the objectives leave it out for the loss.
-
-    Of a regression it is the first of its own objectives, or nRMSE.
-    """
-    if data.space.data.regression:
-        return next((name for name in data.objectives if METRICS[name].regression), "nrmse")
-    return (
-        "validation_loss" if "validation_loss" in data.objectives and "accuracy" not in data.objectives else "accuracy"
-    )
-
-
 def curves_plot(data: StudyData) -> Markup:
     """Epoch by epoch: the trials of the front, at most twelve of them, before a sample of all others."""
-    metric, front = curve_metric(data), spread(data.front, _MOST_CURVES)
+    metric, front = main_metric(data.objectives), spread(data.front, _MOST_CURVES)
     chosen = {record.number for record in data.front}
     others = spread([r for r in data.records if r.number not in chosen and _curve(r, metric)], _MOST_FAINT)
     epochs = max((record.epochs for record in data.records), default=1)
@@ -106,7 +94,7 @@ def _front_curves(plot: Plot, front: Sequence[TrialRecord], metric: str) -> list
         style, points = series[basis_of(record)], plot.points(_curve(record, metric))
         if not points:
             continue
-        name = f"trial {record.number}: {describe(record.config)}"
+        name = f"trial {record.number}: {describe(record.stored)}"
         every = max(1, len(points) // 6)
         drawn.append(polyline(points, style.colour, name))
         drawn += [marker(x, y, style.shape, f"best {style.colour} {style.shape}", name) for x, y in points[::-every]]

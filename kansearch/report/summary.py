@@ -53,9 +53,9 @@ def _answer(data: StudyData) -> Iterator[str]:
     size = f"{len(data.front)} {'trial' if len(data.front) == 1 else 'trials'}"
     yield (
         f"The best {first.replace('_', ' ')} is {number(first, best.values[first])}: trial {best.number}, "
-        f"{describe(best.config)}. The front holds {size} that no other complete trial beats in every objective; "
+        f"{describe(best.stored)}. The front holds {size} that no other complete trial beats in every objective; "
         f"its hypervolume is {volume:.4f}. Its knee, the balanced choice, is trial {data.knee.number}: "
-        f"{values(data.knee.values)}; {describe(data.knee.config)}."
+        f"{values(data.knee.values)}; {describe(data.knee.stored)}."
     )
     yield from _plain_against_kan(data)
 
@@ -85,4 +85,4 @@ def _plain_against_kan(data: StudyData) -> Iterator[str]:
 def _measured(record: TrialRecord, quality: str) -> str:
     size = value_of(record, "parameters")
     with_size = f" with {size:,.0f} parameters" if size is not None else ""
-    return f"{number(quality, record.values[quality])}{with_size} ({describe(record.config)})"
+    return f"{number(quality, record.values[quality])}{with_size} ({describe(record.stored)})"

@@ -104,7 +104,7 @@ def _row(index: int, row: Sequence[tuple[Trial, float, float]], height: float, s
     drawn = [text(_LEFT - 6, top + height / 2 + 4, index + 1, "tick", "end")] if height >= 12 else []
     for trial, began, ended in row:
         record = trial.record
-        tip = f"trial {record.number}, {record.state}, {duration(ended - began)}: {describe(record.config)}"
+        tip = f"trial {record.number}, {record.state}, {duration(ended - began)}: {describe(record.stored)}"
         drawn.append(
             element(
                 "rect",

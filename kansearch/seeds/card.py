@@ -18,29 +18,21 @@ from kansearch.study.spread import LEAST_SEEDS
 from trials.config import RowsConfig
 from trials.config.basis import is_control
 from trials.files import write_whole
+from trials.metrics import METRICS, ON_TEST, ON_VALIDATION, TEST_PREFIX, is_dense
 
 __all__ = ["card", "no_interval", "write_card"]
 
-_FIGURES = {
-    "nrmse": "RMSE over the target's standard deviation",
-    "rmse": "RMSE",
-    "mae": "mean absolute error",
-    "r2": "R²",
-    "accuracy": "accuracy",
+_OTHERS = {
     "top5_accuracy": "top-5 accuracy",
-    "mean_iou": "mean IoU",
     "dice": "Dice",
     "precision": "precision, macro",
     "recall": "recall, macro",
     "f1": "F1, macro",
     "roc_auc_ovo": "ROC AUC, one against one",
     "roc_auc_ovr": "ROC AUC, one against the rest",
-    "loss": "cross-entropy (nats)",
     "calibration_error": "expected calibration error, 15 bins",
-    "validation_accuracy": "accuracy on the validation part",
-    "validation_mean_iou": "mean IoU on the validation part",
-    "validation_nrmse": "RMSE over the target's standard deviation, on the validation part",
 }
+"""Figures of the test split that are no metrics of a search."""
 _CONTROLS = {
     "none": "a plain network",
     "spline_activation": "a plain network with spline activations, a control",
@@ -67,7 +59,7 @@ def card(retraining: Retraining, metrics: Mapping[str, Any], classes: Sequence[s
     """The text, in Markdown."""
     config, regression = retraining.config, "nrmse" in metrics
     sections = {
-        f"{config.data.dataset}: {describe(config.model_dump(mode='json'))}": _what(retraining, metrics),
+        f"{config.data.dataset}: {describe(config)}": _what(retraining, metrics),
         "Figures": _figures(metrics),
         **({"Targets": _targets(metrics["runs"])} if regression else {"Classes": _classes(metrics["runs"], classes)}),
         "Speed and hardware": _speed(metrics["runs"]),
@@ -89,7 +81,7 @@ def _what(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]:
     config, source = retraining.config, retraining.source
     basis = config.model.basis.name
     kind = _CONTROLS[basis] if is_control(basis) else f"a KAN of basis `{basis}`"
-    task = "classifies each pixel" if "mean_iou" in metrics else "classifies samples"
+    task = "classifies each pixel" if is_dense(metrics) else "classifies samples"
     if "nrmse" in metrics:
         task = "predicts numbers from rows"
     yield (
@@ -115,10 +107,10 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
     columns += ["seeds"] if seeds > 1 else []
     yield f"| {' | '.join(columns)} |"
     yield "|---" * len(columns) + "|"
-    for name, words in _FIGURES.items():
+    for name, label in _words():
         if metrics.get(name) is None:
             continue
-        words = "loss" if name == "loss" and regression else words
+        words = label.replace(" (nats)", "") if regression else label
         row = [words, shown(metrics[name]), *([f"± {shown(interval[name])}"] if interval else [])]
         row += [", ".join(shown(run[name]) for run in metrics["runs"])] if seeds > 1 else []
         yield f"| {' | '.join(row)} |"
@@ -134,11 +126,22 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _targets(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """A row for each target, in its own units."""
-    yield "| target | RMSE | mean absolute error | R² |\n|---|---|---|---|"
+    names = [name for name, metric in METRICS.items() if metric.regression]
+    titles = [METRICS[name].short.removeprefix("validation ") for name in names]
+    yield f"| target | {' | '.join(titles)} |\n|---{'|---' * len(names)}|"
     for rows in zip(*(run["per_target"] for run in runs), strict=True):
-        known = [[row[name] for row in rows] for name in ("rmse", "mae", "r2")]
+        known = [[row[name] for row in rows] for name in names]
         cells = ["-" if None in values else f"{statistics.fmean(values):.4g}" for values in known]
         yield f"| {_cell(rows[0]['target'])} | {' | '.join(cells)} |"
+
+
+def _words() -> Iterator[tuple[str, str]]:
+    """Names of figures, and how the table writes them."""
+    for name, on_test in ON_TEST.items():
+        yield on_test.removeprefix(TEST_PREFIX), str(METRICS[name].test_label)
+    yield from _OTHERS.items()
+    for name, validated in ON_VALIDATION.items():
+        yield validated, METRICS[name].label
 
 
 def _classes(runs: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Iterator[str]:

@@ -125,7 +125,7 @@ def _side_by_side(job: _Job, queue: Queue, cluster: Cluster) -> Callable[[], Non
 
 
 def _train_alone(job: dict[str, Any], seed: int, queue: Queue, on_gpu: bool) -> None:
-    from trials.run import ALONE
+    from trials.training import ALONE
 
     told = _Job(**job)
     _train_seeds(replace(told, checkpoints={seed: told.checkpoints[seed]}), ALONE, "cuda" if on_gpu else "cpu", queue)
@@ -194,7 +194,7 @@ def _train(config: dict[str, Any]) -> None:
     import ray.train
     from ray.train.torch import get_device
 
-    from trials.run import Processes
+    from trials.training import Processes
 
     context = ray.train.get_context()
     processes = Processes(context.get_world_rank(), context.get_world_size())
@@ -203,7 +203,7 @@ def _train(config: dict[str, Any]) -> None:
 
 def _train_seeds(job: _Job, processes: Any, device: str, queue: Queue) -> None:
     from trials.data.functions import trust_data
-    from trials.run import use_threads
+    from trials.training import use_threads
 
     use_threads(job.threads)
     trust_data(*job.trusted)

@@ -81,7 +81,7 @@ def _jobs(retraining: Retraining, seeds: Sequence[int], scratch: str) -> Iterato
 
     Raises InputError where there are fewer GPUs than processes that train one model.
     """
-    from trials.run import gpus
+    from trials.training import gpus
 
     if retraining.address is not None:
         yield 0, ClusterJob(retraining, seeds)

@@ -34,6 +34,7 @@ from kansearch.seeds.seed import train_seed
 from kansearch.study.spread import LEAST_SEEDS
 from kansearch.study.statistics import half_width, sampling_half_width
 from trials.files import as_json, first_line, write_whole
+from trials.metrics import EXACT, is_dense
 
 __all__ = ["retrain"]
 
@@ -50,7 +51,7 @@ def retrain(retraining: Retraining, observers: Sequence[Observer] = ()) -> dict[
             a file in the folder is damaged, or it can't be written.
     """
     from trials.data.errors import DataError
-    from trials.run import TrialDiverged
+    from trials.training import TrialDiverged
 
     out, metrics = retraining.out, None
     _check_data(retraining)
@@ -92,7 +93,7 @@ def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[dict[s
 
     Several seeds are trained side by side where there are several GPUs, else one after the other.
     """
-    from trials.run import gpus
+    from trials.training import gpus
 
     folders = {seed: retraining.folder(seed) for seed in retraining.numbers}
     missing = {seed: folder for seed, folder in folders.items() if not (folder / "metrics.json").exists()}
@@ -131,12 +132,13 @@ def _summary(runs: Sequence[dict[str, Any]], seeds: Sequence[int]) -> dict[str, 
     """
     scalars = [name for name in runs[0] if all(isinstance(run[name], (int, float)) for run in runs)]
     mean: dict[str, Any] = {name: statistics.fmean(run[name] for run in runs) for name in scalars}
-    for name in ("parameters", "flops", "epochs", "images"):
-        mean[name] = runs[0][name]
+    for name in (*EXACT, "epochs", "images"):
+        if name in runs[0]:  # a seed of an earlier version lacks later metrics
+            mean[name] = runs[0][name]
     deviation = {name: statistics.stdev(run[name] for run in runs) for name in scalars} if len(runs) > 1 else None
     told = len(runs) >= LEAST_SEEDS
     interval = {name: half_width([run[name] for run in runs]) for name in scalars} if told else None
-    whole = "accuracy" in mean and "mean_iou" not in mean
+    whole = "accuracy" in mean and not is_dense(mean)
     return {
         **mean,
         "split": "test",

@@ -58,7 +58,7 @@ class Observer(Protocol):
         """It begins, or goes on; `identity` is the same then."""
 
     def epoch(self, seed: int, result: Mapping[str, Any]) -> None:
-        """An epoch was trained, or was found trained: `trials.results.EpochResult`'s fields."""
+        """An epoch was trained, or was found trained: the row of an `EpochResult`."""
 
     def trained(self, seed: int, metrics: Mapping[str, Any]) -> None:
         """A seed is trained and measured, or was found so: what its metrics.json holds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from trials.config import TrialConfig
 from trials.files import as_json, write_whole
+from trials.metrics import EXACT, ON_VALIDATION
 
 if TYPE_CHECKING:
-    from trials.run import Processes
+    from trials.training import Processes
 
 __all__ = ["CHECKPOINT", "FILES", "train_seed"]
 
@@ -33,10 +33,11 @@ def train_seed(
     """Train into `folder`, which exists, going on from its checkpoint; yield each epoch's measurements.
 
     At the end the folder holds `FILES` and no checkpoint, where this is the first of the processes. Arguments and
-    errors are those of `trials.run.run_trial`.
+    errors are those of `trials.training.run_trial`.
     """
     from trials.data.checksum import data_checksum
-    from trials.run import ALONE, describe_model, evaluate, run_trial, time_inference
+    from trials.saved import describe_model
+    from trials.training import ALONE, evaluate, run_trial, time_inference
 
     processes = processes or ALONE
     checkpoint = folder / CHECKPOINT
@@ -50,16 +51,16 @@ def train_seed(
         hold_out=hold_out,
         processes=processes,
     ):
-        curve.append(dataclasses.asdict(result))
+        curve.append(result.row())
         yield curve[-1]
     if processes.rank > 0:
         return
     metrics = evaluate(config, checkpoint, data_dir=data_dir, device=device)
     describe_model(config, folder, data_dir, hold_out)
     last = curve[-1]
-    metrics |= {"epochs": config.epochs, "parameters": last["parameters"], "flops": last["flops"]}
+    metrics |= {"epochs": config.epochs, **{name: last[name] for name in EXACT}}
     if hold_out:
-        metrics |= {f"validation_{name}": last[key] for name, key in _VALIDATION.items() if last[key] is not None}
+        metrics |= {on: last[name] for name, on in ON_VALIDATION.items() if last[name] is not None}
     metrics["data"] = {"sha256": data_checksum(config.data, data_dir)}
     metrics["timing"] = {
         "inference": time_inference(config, checkpoint, data_dir=data_dir, device=device),
@@ -70,9 +71,3 @@ def train_seed(
     write_whole(folder / "curve.json", as_json(curve))
     write_whole(folder / "metrics.json", as_json(metrics))
     checkpoint.unlink()
-
-
-_VALIDATION = {
-    "loss": "validation_loss",
-    **{name: name for name in ("accuracy", "mean_iou", "nrmse", "rmse", "mae", "r2")},
-}

@@ -19,6 +19,7 @@ from kansearch.engine.work import Assignment, epoch_of
 from kansearch.space import SearchSettings
 from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedRecord, SeedStore
+from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
 
 __all__ = ["SeedRuns", "unfinished"]
@@ -42,8 +43,9 @@ def unfinished(trials: Sequence[TrialRecord], seeds: int, kept: Sequence[SeedRec
 
 
 def _new(trial: TrialRecord, offset: int) -> SeedRecord:
-    seed = int(trial.config["seed"]) + offset
-    return SeedRecord(trial.number, "running", config={**trial.config, "seed": seed}, seed=seed)
+    seed = trial.config.seed + offset
+    config = StoredConfig.of(trial.config.model_copy(update={"seed": seed}))
+    return SeedRecord(trial.number, "running", stored=config, seed=seed)
 
 
 class SeedRuns:

@@ -79,7 +79,7 @@ def _receive(connection: Connection[Any, Any], seeds: queue.SimpleQueue[int]) ->
 def _train_here(job: Job, seeds: queue.SimpleQueue[int], connection: Connection[Any, Any]) -> None:
     """Train seeds for ever."""
     from trials.data.functions import trust_data
-    from trials.run import Processes, join, use_threads
+    from trials.training import Processes, join, use_threads
 
     use_threads(job.threads)
     trust_data(*job.retraining.trusted)

@@ -19,7 +19,6 @@ from kansearch.space.distributions import Branch, Scalar, Tree
 from kansearch.space.enqueue import enqueued_points
 from kansearch.space.files import read_text
 from kansearch.space.grammar import space_grammar
-from kansearch.space.metrics import METRICS
 from kansearch.space.nodes import Broken, Issues, MapNode, Mark, compose, place
 from kansearch.space.overrides import apply_override
 from kansearch.space.presets import expand_presets
@@ -30,6 +29,7 @@ from kansearch.space.tables import describe_tables
 from kansearch.space.weights import pin_weights
 from kansearch.space.wording import describe
 from trials.config import TrialConfig
+from trials.metrics import METRICS
 from trials.task import task_problem
 
 __all__ = ["load_space", "parse_space"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from trials.metrics import METRICS
 
 __all__ = [
     "DEFAULT_OBJECTIVES",
@@ -22,22 +24,12 @@ __all__ = [
 ]
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
-ObjectiveName: TypeAlias = Literal[
-    "accuracy",
-    "mean_iou",
-    "validation_loss",
-    "train_loss",
-    "parameters",
-    "flops",
-    "peak_memory_mib",
-    "seconds",
-    "images_per_second",
-    "nrmse",
-    "rmse",
-    "mae",
-    "r2",
-]
-ConstraintName: TypeAlias = Literal["parameters", "flops", "peak_memory_mib"]
+if TYPE_CHECKING:
+    ObjectiveName: TypeAlias = str
+    ConstraintName: TypeAlias = str
+else:
+    ObjectiveName = Literal[tuple(METRICS)]
+    ConstraintName = Literal[tuple(name for name, metric in METRICS.items() if metric.size)]
 SamplerName: TypeAlias = Literal["tpe", "random", "nsga2", "nsga3", "gp", "qmc", "grid"]
 SchedulerName: TypeAlias = Literal["none", "halving", "asha"]
 DEFAULT_OBJECTIVES: dict[ObjectiveName, Direction] = {"accuracy": "maximize", "parameters": "minimize"}

@@ -16,19 +16,16 @@ from statistics import fmean, stdev
 from typing import Any
 
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import number
 from kansearch.study.front import front_of, knee
 from kansearch.study.objectives import signed
 from kansearch.study.records import State, TrialRecord
-from kansearch.study.seeds import ON_TEST, SeedRecord
+from kansearch.study.seeds import SeedRecord
 from kansearch.study.spread import LEAST_SEEDS, Spread, pooled_spreads
 from kansearch.study.statistics import front_probabilities, sampling_half_width
+from trials.metrics import COUNTED, EXACT, ON_TEST, is_dense
 
 __all__ = ["Confirmed", "confirmed", "knee_of"]
-
-_EXACT = frozenset(name for name, metric in METRICS.items() if metric.exact)
-"""Known of a configuration without training it."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,14 @@ class Confirmed:
     def half(self) -> dict[str, float | None]:
         """Half widths of the 95 % intervals of the means; None with fewer than `LEAST_SEEDS` seeds, unless the value is
         known exactly."""
-        return {name: 0.0 if name in _EXACT else self._half_width(name) for name in self.samples}
+        return {name: 0.0 if name in EXACT else self._half_width(name) for name in self.samples}
 
     @property
     def predicted(self) -> dict[str, float]:
         """Half widths of the intervals about the means in which one more seed lies (95 %), of what is not exact; empty
         with fewer than `LEAST_SEEDS` seeds. A single run of others is compared with these."""
         seeds = len(self.complete)
-        known = {name: spread for name, spread in self.spreads.items() if name not in _EXACT and seeds >= LEAST_SEEDS}
+        known = {name: spread for name, spread in self.spreads.items() if name not in EXACT and seeds >= LEAST_SEEDS}
         return {name: spread.prediction_half_width(seeds) for name, spread in known.items()}
 
     def _half_width(self, name: str) -> float | None:
@@ -84,12 +81,14 @@ class Confirmed:
         return None if spread is None or seeds < LEAST_SEEDS else spread.half_width(seeds)
 
     @cached_property
-    def sampling(self) -> float | None:
-        """How far off the accuracy may be because the test images are a sample (95 %), which no interval over seeds
-        holds; None where accuracy is no objective, or is one of pixels."""
-        if "accuracy" not in self.values or any("mean_iou" in run.test for run in self.complete):
-            return None
-        return sampling_half_width(self.mean["accuracy"], min(int(run.test["images"]) for run in self.complete))
+    def sampling(self) -> dict[str, float]:
+        """How far off each objective may be that is a share of test images, such as accuracy, because these are a
+        sample (95 %). No interval over seeds holds that. Empty where there is no such objective, or it is of pixels."""
+        shares = {name: value for name, value in self.values.items() if name in COUNTED}
+        if not shares or any(is_dense(run.test) for run in self.complete):
+            return {}
+        images = min(int(run.test["images"]) for run in self.complete)
+        return {name: sampling_half_width(value, images) for name, value in shares.items()}
 
     @property
     def wide(self) -> list[str]:
@@ -147,13 +146,13 @@ class Confirmed:
             "epochs": max((run.epochs for run in self.complete), default=0),
             "values": self.values,
             "metrics": self.metrics,
-            "config": dict(self.trial.config),
+            "config": dict(self.trial.stored.document),
             "seconds": sum(run.seconds for run in self.runs),
             "seeds": [run.seed for run in self.complete],
             "mean": self.mean,
             "interval": {name: self._interval(name) for name in self.mean},
             "spread": {name: self._spread(name) for name in self.mean if name in self.spreads},
-            "accuracy_sampling": self.sampling,
+            **{f"{name}_sampling": self.sampling.get(name) for name in COUNTED},
             "probability_on_front": self.probability,
             "on_front": self.on_front,
             "selection": {"validation": selected, "difference": self.differences},
@@ -189,7 +188,7 @@ def confirmed(
     """
     by_trial: dict[int, list[SeedRecord]] = defaultdict(list)
     for run in runs:
-        if run.seed != trials[run.number].config["seed"]:
+        if run.seed != trials[run.number].config.seed:
             by_trial[run.number].append(run)
     found = [Confirmed(trials[trial], sorted(own, key=_seed), objectives) for trial, own in sorted(by_trial.items())]
     measured = [each for each in found if each.complete]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from kansearch.study.confirmed import Confirmed
 from kansearch.study.figures import number
-from kansearch.study.seeds import ON_TEST
 from kansearch.study.spread import LEAST_SEEDS
+from trials.metrics import COUNTED, ON_TEST
 
 __all__ = ["caveats", "cells", "headings"]
 
@@ -40,7 +40,7 @@ def caveats(rows: Sequence[Confirmed], study: str, home: str = "") -> list[str]:
     """
     few = [row for row in rows if 0 < len(row.complete) < LEAST_SEEDS]
     lines = []
-    if any(row.sampling is not None for row in rows):
+    if any(row.sampling for row in rows):
         lines.append(
             "the intervals are of other seeds; other test images may move an accuracy by its test sampling, too"
         )
@@ -69,12 +69,12 @@ def _names(objectives: Iterable[str]) -> list[str]:
 
 def _headings(name: str) -> list[str]:
     title = name.replace("_", " ")
-    sampling = ["test sampling"] if name == "accuracy" else []
+    sampling = ["test sampling"] if name in COUNTED else []
     return [f"{title} at selection", f"{title} on test", *sampling] if name in ON_TEST else [title]
 
 
 def _cells(row: Confirmed, name: str) -> list[str]:
     if name not in ON_TEST:
         return [row.written(name)]
-    sampling = ["-" if row.sampling is None else f"± {row.sampling:.4f}"] if name == "accuracy" else []
+    sampling = [f"± {row.sampling[name]:.4f}" if name in row.sampling else "-"] if name in COUNTED else []
     return [number(name, row.trial.values[name]), row.written(name), *sampling]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kansearch.space.metrics import METRICS
+from kansearch.errors import UnreadableConfigError
+from kansearch.study.stored_config import StoredConfig
+from trials.config import TrialConfig
+from trials.metrics import METRICS
 
 __all__ = ["describe", "duration", "number", "values"]
 
@@ -31,21 +34,26 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
 
 
-def describe(config: Mapping[str, Any]) -> str:
+def describe(config: TrialConfig | StoredConfig) -> str:
     """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer.
 
     `2x8*2`: with two product nodes in each of two layers.
     """
-    if not config:
-        return ""
-    model = config["model"]
+    if isinstance(config, StoredConfig):
+        if not config.document:
+            return ""
+        try:
+            config = config.config
+        except UnreadableConfigError:
+            return "(of another version of kansearch)"
+    model = config.model.model_dump(mode="json")
     family = "" if model["family"] == "plain" else f"{model['family']} "
     shape = "x".join(str(model[size]) for size in ("depth", "width") if size in model)
     shape = "-".join(map(str, model["widths"])) if model.get("widths") else shape
     shape += f"*{model['multiply']}" if model.get("multiply") else ""
     shape += f"-{model['width'] * model['growth']}" if model["family"] == "kanc" else ""
     bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
-    return f"{family}{_bases(model)} {shape}{bottleneck} {config['optimizer']['name']}"
+    return f"{family}{_bases(model)} {shape}{bottleneck} {config.optimizer.name}"
 
 
 def _bases(model: Mapping[str, Any]) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
 from kansearch.study.objectives import costs, signed
 from kansearch.study.records import TrialRecord
+from trials.metrics import METRICS
 
 _SMALLEST_ERROR = 1e-4  # below what any validation split here can resolve
 

@@ -6,7 +6,9 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kansearch.study.curve import read_curve
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -84,5 +86,4 @@ def _config(trial: FrozenTrial) -> str:
 
 def _rank(trial: FrozenTrial) -> tuple[int, int]:
     """Smaller for a trial that got further."""
-    curve: Sequence[dict[str, Any]] = trial.user_attrs.get("curve", ())
-    return _RANKS.get(trial.state.name, len(_RANKS)), -len(curve)
+    return _RANKS.get(trial.state.name, len(_RANKS)), -len(read_curve(trial.user_attrs))

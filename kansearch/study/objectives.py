@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kansearch.space import Direction
-from kansearch.space.metrics import METRICS
+from trials.metrics import METRICS
 
 __all__ = ["costs", "signed"]
 

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.optuna_parts import models
-from kansearch.study.storage import steady_storage
+from kansearch.study.storage import Opened
 
 if TYPE_CHECKING:
     import optuna
@@ -27,24 +27,24 @@ __all__ = ["read_attributes", "read_trials"]
 _Parts = defaultdict[int, dict[str, Any]]
 
 
-def read_trials(study: optuna.Study, numbers: Collection[int] | None = None) -> list[FrozenTrial]:
+def read_trials(study: Opened, numbers: Collection[int] | None = None) -> list[FrozenTrial]:
     """Trials by number, all or those of `numbers`, as `study.get_trials` gives them; not to be changed."""
     return _read(study, numbers, whole=True)
 
 
-def read_attributes(study: optuna.Study) -> list[FrozenTrial]:
+def read_attributes(study: Opened) -> list[FrozenTrial]:
     """Every trial by number, without its hyperparameters and what the sampler noted of it."""
     return _read(study, None, whole=False)
 
 
-def _read(study: optuna.Study, numbers: Collection[int] | None, whole: bool) -> list[FrozenTrial]:
-    database = steady_storage(study)
+def _read(study: Opened, numbers: Collection[int] | None, whole: bool) -> list[FrozenTrial]:
+    database = study.database
     if database is not None:
         found: list[FrozenTrial]
-        study_id = database.get_study_id_from_name(study.study_name)
+        study_id = study.id
         found = database.read(lambda connection: _Reader(connection, study_id, numbers).trials(whole))
         return found
-    trials = study.get_trials(deepcopy=False)
+    trials = study.study.get_trials(deepcopy=False)
     return trials if numbers is None else [trial for trial in trials if trial.number in numbers]
 
 

@@ -6,9 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kansearch.space.metrics import METRICS
+from kansearch.study.stored_config import StoredConfig
+from trials.config import TrialConfig
 
-__all__ = ["EPOCH_METRICS", "FINISHED", "Proposal", "Rungs", "State", "TrialRecord"]
+__all__ = ["BEST", "FINISHED", "Proposal", "Rungs", "State", "TrialRecord"]
 
 State = Literal["running", "complete", "pruned", "fail", "infeasible"]
 Rungs = Mapping[str, tuple[int, int, bool]]
@@ -17,8 +18,8 @@ Rungs = Mapping[str, tuple[int, int, bool]]
 FINISHED: frozenset[State] = frozenset({"complete", "pruned", "fail"})
 """States that use up the budget of trials; an infeasible configuration trains nothing and uses none."""
 
-EPOCH_METRICS = (*(name for name, metric in METRICS.items() if metric.per_epoch), "learning_rate")
-"""Metrics that change from epoch to epoch; the others are the trial's own."""
+BEST = ("best_accuracy", "best_epoch")
+"""Figures of a trial beside its metrics: the best validation accuracy, and its epoch."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Proposal:
     `sequence` is where a sampler stands afterwards that goes through a sequence, such as qmc.
     """
 
-    config: Mapping[str, Any]
+    config: TrialConfig
     hyperparameters: Mapping[str, Any]
     distributions: Mapping[str, Any]
     notes: Mapping[str, Any]
@@ -43,7 +44,7 @@ class TrialRecord:
     state: State
     reason: str | None = None
     values: Mapping[str, float] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
+    stored: StoredConfig = field(default_factory=lambda: StoredConfig({}))
     curve: Sequence[Mapping[str, Any]] = ()
     rungs: Rungs = field(default_factory=dict)
     losses: Sequence[str] = ()
@@ -52,6 +53,11 @@ class TrialRecord:
     """Device-seconds from hand-out on, over all of its workers; None where epochs alone were timed."""
     source: Mapping[str, Any] | None = None
     """Origin of a trial that was merged into this study: the `study` that trained it, and its `number` there."""
+
+    @property
+    def config(self) -> TrialConfig:
+        """Its configuration. Raises UnreadableConfigError."""
+        return self.stored.config
 
     @property
     def first_number(self) -> int:
@@ -85,10 +91,10 @@ class TrialRecord:
             return {}
         metrics = {key: value for key, value in self.curve[-1].items() if key != "epoch" and value is not None}
         metrics["seconds"] = self.seconds
-        measured = [result for result in self.curve if result["accuracy"] is not None]
+        measured = [result for result in self.curve if result.get("accuracy") is not None]
         if measured:
             best = max(measured, key=lambda result: float(result["accuracy"]))
-            metrics |= {"best_accuracy": best["accuracy"], "best_epoch": best["epoch"]}
+            metrics |= dict(zip(BEST, (best["accuracy"], best["epoch"]), strict=True))
         return metrics
 
     def document(self) -> dict[str, Any]:
@@ -100,7 +106,7 @@ class TrialRecord:
             "epochs": self.epochs,
             "values": dict(self.values),
             "metrics": self.metrics,
-            "config": dict(self.config),
+            "config": dict(self.stored.document),
             "seconds": self.seconds,
         }
         return document if self.source is None else {**document, "source": dict(self.source)}

@@ -1,4 +1,8 @@
-"""A trial as rows of Optuna's tables, and the statements that write them, which are built once."""
+"""A new trial as rows of Optuna's tables, and the statements that insert them, which are built once.
+
+Optuna's `create_new_trial` asks the database for the earlier trials of each hyperparameter, and refuses a choice whose
+options have changed since. A study may be resumed with other options.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +12,31 @@ from datetime import UTC, datetime
 from typing import Any
 
 from optuna.distributions import distribution_to_json
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Table, bindparam, delete, insert, or_, select, update
+from optuna.trial import FrozenTrial
+from sqlalchemy import Table, bindparam, insert, select
 
 from kansearch.study.optuna_parts import models
 
 __all__ = [
-    "ATTRIBUTES",
-    "DELETE_ATTRIBUTE",
-    "DELETE_STUDY_ATTRIBUTE",
-    "END_TRIAL",
     "INSERT",
     "INSERT_TRIAL",
     "LAST_NUMBER",
-    "NOTES",
-    "PARAMS",
     "SINCE_NUMBER",
-    "STATE",
-    "STUDY_ATTRIBUTES",
-    "VALUES",
-    "attribute_rows",
-    "ended_row",
     "parts",
     "trial_row",
-    "value_rows",
 ]
 
 _MODELS = models()
 _TRIALS: Table = _MODELS.TrialModel.__table__
-PARAMS: Table = _MODELS.TrialParamModel.__table__
-ATTRIBUTES: Table = _MODELS.TrialUserAttributeModel.__table__
-NOTES: Table = _MODELS.TrialSystemAttributeModel.__table__
-VALUES: Table = _MODELS.TrialValueModel.__table__
-STUDY_ATTRIBUTES: Table = _MODELS.StudyUserAttributeModel.__table__
+_PARAMS: Table = _MODELS.TrialParamModel.__table__
+_ATTRIBUTES: Table = _MODELS.TrialUserAttributeModel.__table__
+_NOTES: Table = _MODELS.TrialSystemAttributeModel.__table__
+_VALUES: Table = _MODELS.TrialValueModel.__table__
 
 _OF_STUDY = _TRIALS.c.study_id == bindparam("study")
-_THE_TRIAL = _TRIALS.c.trial_id == bindparam("trial")
-_UNFINISHED = or_(_TRIALS.c.state == TrialState.RUNNING, _TRIALS.c.state == TrialState.WAITING)
 
-INSERT = {table: insert(table) for table in (PARAMS, ATTRIBUTES, NOTES, VALUES, STUDY_ATTRIBUTES)}
+INSERT = {table: insert(table) for table in (_PARAMS, _ATTRIBUTES, _NOTES, _VALUES)}
+"""By table, the statement that inserts the rows that `parts` makes."""
 INSERT_TRIAL = insert(_TRIALS)
 LAST_NUMBER = select(_TRIALS.c.number).where(_OF_STUDY).order_by(_TRIALS.c.trial_id.desc()).limit(1)
 """The number of the `study`'s newest trial."""
@@ -56,15 +46,6 @@ SINCE_NUMBER = (
     .order_by(_TRIALS.c.number)
 )
 """Ids and numbers of the `study`'s trials from number `first` on."""
-STATE = select(_TRIALS.c.state).where(_THE_TRIAL)
-END_TRIAL = update(_TRIALS).where(_THE_TRIAL, _UNFINISHED)
-"""Needs `ended_row`; touches no row where the `trial` has ended."""
-DELETE_ATTRIBUTE = delete(ATTRIBUTES).where(
-    ATTRIBUTES.c.trial_id == bindparam("trial"), ATTRIBUTES.c.key == bindparam("name")
-)
-DELETE_STUDY_ATTRIBUTE = delete(STUDY_ATTRIBUTES).where(
-    STUDY_ATTRIBUTES.c.study_id == bindparam("study"), STUDY_ATTRIBUTES.c.key == bindparam("name")
-)
 
 
 def trial_row(study_id: int, number: int, trial: FrozenTrial) -> dict[str, Any]:
@@ -78,11 +59,6 @@ def trial_row(study_id: int, number: int, trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def ended_row(state: TrialState) -> dict[str, Any]:
-    """The columns that change in the row of a trial that ends now, with their new values."""
-    return {"state": state, "datetime_complete": datetime.now(UTC).replace(tzinfo=None)}
-
-
 def parts(trial: FrozenTrial, trial_id: int) -> dict[Table, list[dict[str, Any]]]:
     """The rows of a new trial beside its own, by table."""
     params = [
@@ -94,22 +70,19 @@ def parts(trial: FrozenTrial, trial_id: int) -> dict[Table, list[dict[str, Any]]
         }
         for name, value in trial.params.items()
     ]
-    key = {"trial_id": trial_id}
     return {
-        PARAMS: params,
-        ATTRIBUTES: attribute_rows(key, trial.user_attrs),
-        NOTES: attribute_rows(key, trial.system_attrs),
-        VALUES: value_rows(trial_id, trial.values or ()),
+        _PARAMS: params,
+        _ATTRIBUTES: _attribute_rows(trial_id, trial.user_attrs),
+        _NOTES: _attribute_rows(trial_id, trial.system_attrs),
+        _VALUES: _value_rows(trial_id, trial.values or ()),
     }
 
 
-def attribute_rows(owner: Mapping[str, int], attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of attributes; `owner` is the column and the id of the trial or study that has them."""
-    return [{**owner, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+def _attribute_rows(trial_id: int, attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
 
 
-def value_rows(trial_id: int, values: Sequence[float]) -> list[dict[str, Any]]:
-    """Rows of a trial's objectives."""
+def _value_rows(trial_id: int, values: Sequence[float]) -> list[dict[str, Any]]:
     stored = [_MODELS.TrialValueModel.value_to_stored_repr(value) for value in values]
     return [
         {"trial_id": trial_id, "objective": objective, "value": value, "value_type": kind}

@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.errors import KansearchError, ObstacleError
-from kansearch.space.metrics import METRICS
 from kansearch.study.records import TrialRecord
+from kansearch.study.stored_config import StoredConfig
 from trials.files import write_whole
+from trials.metrics import ON_TEST, TEST_PREFIX
 
-__all__ = ["ON_TEST", "TEST_PREFIX", "SeedRecord", "SeedStore"]
+__all__ = ["SeedRecord", "SeedStore"]
 
-TEST_PREFIX = "test_"
-"""Prefix of the names of the test split's figures, where they stand among others."""
-ON_TEST = {name: metric.on_test for name, metric in METRICS.items() if metric.on_test is not None}
-"""Names of figures on the test split, by the objective that a search measures on held-out images."""
 _NO_MEASUREMENT = frozenset({"images"})
 
 
@@ -38,7 +35,7 @@ class SeedRecord(TrialRecord):
 
     seed: int = 0
     test: Mapping[str, Any] = field(default_factory=dict)
-    """Measurements of `trials.run.evaluate`; empty unless complete."""
+    """Measurements of `trials.training.evaluate`; empty unless complete."""
 
     @property
     def key(self) -> Hashable:
@@ -76,7 +73,8 @@ class SeedStore:
     def save(self, record: SeedRecord) -> None:
         """Replace what is kept of this training. Raises ObstacleError where it can't be written."""
         path = self._folder / f"{record.number:05d}" / f"seed-{record.seed}.json"
-        text = json.dumps({each.name: getattr(record, each.name) for each in fields(record)})
+        document = {each.name: getattr(record, each.name) for each in fields(record)}
+        text = json.dumps({"config": document.pop("stored").document, **document})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text, durable=True)
@@ -85,6 +83,7 @@ class SeedStore:
 
     def _read(self, path: Path) -> SeedRecord:
         try:
-            return SeedRecord(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            return SeedRecord(stored=StoredConfig(document.pop("config")), **document)
+        except (ValueError, TypeError, KeyError) as error:
             raise KansearchError(f"{path} is damaged ({error}); remove it, and that seed is trained again") from error

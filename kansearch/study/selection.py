@@ -25,8 +25,7 @@ def selection_bias(rows: Sequence[Confirmed], objectives: Mapping[str, Direction
 def _of_trials(rows: Sequence[Confirmed], name: str, direction: Direction) -> Iterator[str]:
     for row in rows:
         half, difference = row.predicted.get(name), row.differences.get(name)
-        sampling = row.sampling if name == "accuracy" else None
-        if half is None or difference is None or abs(difference) <= math.hypot(half, sampling or 0.0):
+        if half is None or difference is None or abs(difference) <= math.hypot(half, row.sampling.get(name, 0.0)):
             continue
         scores = f"{name.replace('_', ' ')} {number(name, row.trial.values[name])} at selection"
         confirmed = f"{row.written(name)} confirmed"

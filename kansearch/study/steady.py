@@ -16,16 +16,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from sqlalchemy import Table
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from kansearch.errors import InputError, ObstacleError, causes
 from kansearch.study import rows
-from kansearch.study.optuna_parts import get_trials_of
+from kansearch.study.optuna_parts import check_storage, joined
 from kansearch.study.server_lock import LockLost, ServerLock
 from trials.files import first_line
 
@@ -45,6 +45,8 @@ def _steady(method: Callable[..., T]) -> Callable[..., T]:
 
     @functools.wraps(method)
     def repeated(self: SteadyStorage, *args: Any, **kwargs: Any) -> T:
+        if self.inside:
+            return method(self, *args, **kwargs)
         while True:
             try:
                 result = method(self, *args, **kwargs)
@@ -60,7 +62,7 @@ def _steady(method: Callable[..., T]) -> Callable[..., T]:
 class SteadyStorage(RDBStorage):
     """Optuna's storage in the database `url`, opened at once or not at all.
 
-    Raises SQLAlchemy's and Optuna's errors on opening; `ObstacleError` from any method afterwards.
+    Raises SQLAlchemy's and Optuna's errors on opening; `ObstacleError` from any method that kansearch calls afterwards.
     """
 
     def __init__(self, url: str) -> None:
@@ -71,12 +73,15 @@ class SteadyStorage(RDBStorage):
         """When waiting ends, on the monotonic clock; None while all is well."""
         self.lock: ServerLock | None = None
         """The driver's, where it holds one."""
+        self.inside = False
+        """Whether a transaction is open, which is repeated as a whole."""
         self._newest_before: int | None = None
         arguments = {
             "connect_args": _connect_arguments(address, self.patience),
             "pool_pre_ping": address.get_backend_name() != "sqlite",  # a file needs no question whether it is there
         }
         super().__init__(url, engine_kwargs=arguments)
+        check_storage(self)
         weakref.finalize(self, self.engine.dispose)  # closes its connections
 
     def wait_or_raise(self, error: Exception) -> None:
@@ -118,14 +123,30 @@ class SteadyStorage(RDBStorage):
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """A transaction; while the driver's lock is held, in the session that holds it."""
-        lock = self.lock
-        if lock is None:
-            with self.engine.begin() as connection:
+        """A transaction, in which Optuna's methods write too; while the driver's lock is held, in its session."""
+        with self._begun() as connection, joined(self, connection):
+            self.inside = True
+            try:
+                yield connection
+            finally:
+                self.inside = False
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        if self.lock is not None:
+            with self.lock.writing() as connection:
                 yield connection
         else:
-            with lock.writing() as connection:
+            with self.engine.begin() as connection:
+                if self.engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")  # Python's sqlite3 begins at the first change alone
                 yield connection
+
+    @_steady
+    def write(self, writer: Callable[[], None]) -> None:
+        """Commit what `writer` writes through Optuna's methods: all, or none. Repeated, it must come to the same."""
+        with self._writing():
+            writer()
 
     def new_trials(
         self, study_id: int, trials: Sequence[FrozenTrial], attributes: Mapping[str, Any] | None = None
@@ -147,7 +168,8 @@ class SteadyStorage(RDBStorage):
                 known = {"study": study_id, "first": self._newest_before + 1}
                 return [(trial_id, number) for trial_id, number in connection.execute(rows.SINCE_NUMBER, known)]
             self._newest_before = newest
-            _note_study(connection, study_id, attributes)
+            for key, value in attributes.items():
+                self.set_study_user_attr(study_id, key, value)
             return _insert(connection, study_id, newest + 1, trials)
 
     @_steady
@@ -156,41 +178,6 @@ class SteadyStorage(RDBStorage):
         with self._writing() as connection:
             if _newest(connection, study_id) < 0:  # or the attempt before succeeded
                 _insert(connection, study_id, 0, trials)
-
-    @_steady
-    def note(
-        self,
-        trial_id: int,
-        attributes: Mapping[str, Any],
-        state: TrialState | None = None,
-        values: Sequence[float] | None = None,
-    ) -> None:
-        """Commit attributes of a running trial and, unless `state` is None, how it ended.
-
-        Raises UpdateFinishedTrialError for a trial that has ended otherwise.
-        """
-        the_trial = {"trial": trial_id}
-        with self._writing() as connection:
-            ended = state is not None and connection.execute(rows.END_TRIAL, the_trial | rows.ended_row(state)).rowcount
-            if not ended:
-                before = connection.execute(rows.STATE, the_trial).scalar_one()
-                if before.is_finished():
-                    if before == state:
-                        return  # the attempt before succeeded
-                    raise UpdateFinishedTrialError(f"trial {trial_id} has ended: {before.name.lower()}")
-            if attributes:
-                connection.execute(rows.DELETE_ATTRIBUTE, [the_trial | {"name": key} for key in attributes])
-                connection.execute(
-                    rows.INSERT[rows.ATTRIBUTES], rows.attribute_rows({"trial_id": trial_id}, attributes)
-                )
-            if values:
-                connection.execute(rows.INSERT[rows.VALUES], rows.value_rows(trial_id, values))
-
-    @_steady
-    def note_study(self, study_id: int, attributes: Mapping[str, Any]) -> None:
-        """Commit attributes of a study."""
-        with self._writing() as connection:
-            _note_study(connection, study_id, attributes)
 
 
 def _newest(connection: Connection, study_id: int) -> int:
@@ -213,12 +200,6 @@ def _insert(connection: Connection, study_id: int, first: int, trials: Sequence[
     return made
 
 
-def _note_study(connection: Connection, study_id: int, attributes: Mapping[str, Any]) -> None:
-    for row in rows.attribute_rows({"study_id": study_id}, attributes):
-        connection.execute(rows.DELETE_STUDY_ATTRIBUTE, {"study": study_id, "name": row["key"]})
-        connection.execute(rows.INSERT[rows.STUDY_ATTRIBUTES], row)
-
-
 # Reading, and writes that come to the same when they are repeated.
 for _name in (
     "set_study_user_attr",
@@ -232,7 +213,6 @@ for _name in (
     "get_trial",
 ):
     setattr(SteadyStorage, _name, _steady(getattr(RDBStorage, _name)))
-SteadyStorage._get_trials = _steady(get_trials_of(RDBStorage))  # type: ignore[method-assign]
 
 
 def _seconds_of_patience() -> float:

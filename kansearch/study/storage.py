@@ -4,38 +4,64 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kansearch.errors import InputError, KansearchError
 from kansearch.space import SearchSpace
-from kansearch.study.optuna_parts import backend_of, check_optuna, storage_of
+from kansearch.study.optuna_parts import check_optuna
 from kansearch.study.private import private_file
 from trials.files import first_line
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.storages import BaseStorage
 
     from kansearch.study.steady import SteadyStorage
 
 __all__ = [
     "SPACE_ATTRIBUTE",
+    "Opened",
     "allow_reading_while_writing",
     "check_driver",
     "create_optuna_study",
     "discard_optuna_study",
     "load_optuna_study",
+    "name_objectives",
     "sqlite_path",
     "sqlite_url",
-    "steady_storage",
 ]
 
 SPACE_ATTRIBUTE = "kansearch:space"
 """The study's attribute that holds the search space: its text, its file's name, its overrides."""
 
 _SQLITE = "sqlite:///"
+
+
+class Opened(NamedTuple):
+    """An opened Optuna study, and the storage in which it is."""
+
+    study: optuna.Study
+    storage: BaseStorage
+
+    @property
+    def id(self) -> int:
+        """Its id in the storage."""
+        return self.storage.get_study_id_from_name(self.study.study_name)
+
+    @property
+    def database(self) -> SteadyStorage | None:
+        """The storage, unless the study is in memory."""
+        import optuna
+
+        if isinstance(self.storage, optuna.storages.InMemoryStorage):
+            return None
+        from kansearch.study.steady import SteadyStorage
+
+        return self.storage if isinstance(self.storage, SteadyStorage) else None
 
 
 def sqlite_url(path: Path) -> str:
@@ -51,9 +77,7 @@ def sqlite_path(url: str) -> Path | None:
     return None if name == ":memory:" else Path(name)
 
 
-def create_optuna_study(
-    space: SearchSpace, url: str, attributes: Mapping[str, Any], replace: bool = False
-) -> optuna.Study:
+def create_optuna_study(space: SearchSpace, url: str, attributes: Mapping[str, Any], replace: bool = False) -> Opened:
     """Make the Optuna study of `space` in the database `url`, with more attributes, and open it.
 
     With `replace`, one of that name that has no trials is taken for what a killed launch left, and made anew.
@@ -74,15 +98,26 @@ def create_optuna_study(
         ) from error
     for key, value in attributes.items():
         study.set_user_attr(key, value)
+    name_objectives(study, [str(name) for name in space.objectives])
     written = {"source": space.source, "file": space.file, "overrides": list(space.overrides)}
     study.set_user_attr(SPACE_ATTRIBUTE, written)
     path = sqlite_path(url)
     if path is not None:
         allow_reading_while_writing(path)
-    return study
+    return Opened(study, storage)
 
 
-def _is_empty(name: str, storage: optuna.storages.BaseStorage) -> bool:
+def name_objectives(study: optuna.Study, names: Sequence[str]) -> None:
+    """Let Optuna know the objectives of a study by name, unless it does; `optuna` and Optuna Dashboard show them."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if study.metric_names != list(names):
+            study.set_metric_names(list(names))
+
+
+def _is_empty(name: str, storage: BaseStorage) -> bool:
     try:
         return storage.get_n_trials(storage.get_study_id_from_name(name)) == 0
     except KeyError:
@@ -104,7 +139,7 @@ def discard_optuna_study(name: str, url: str, attributes: Mapping[str, Any]) -> 
             optuna.delete_study(study_name=name, storage=storage)
 
 
-def load_optuna_study(name: str, url: str, renamed: bool = False) -> optuna.Study:
+def load_optuna_study(name: str, url: str, renamed: bool = False) -> Opened:
     """Open the Optuna study `name` in the database `url`; with `renamed` the one that is there alone, whatever its
     name.
 
@@ -126,10 +161,10 @@ def load_optuna_study(name: str, url: str, renamed: bool = False) -> optuna.Stud
     stored = study.user_attrs.get(SPACE_ATTRIBUTE)
     if not isinstance(stored, dict) or stored.keys() != {"source", "file", "overrides"}:
         raise KansearchError(f"the study '{name}' in {_shown(url)} has no search space; kansearch did not make it")
-    return study
+    return Opened(study, storage)
 
 
-def _storage(url: str) -> optuna.storages.BaseStorage:
+def _storage(url: str) -> BaseStorage:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -157,19 +192,6 @@ def _what_to_do(complaint: str, url: str) -> str:
     if "storage upgrade" in complaint:
         return f"{said}; keep a copy, then run `optuna storage upgrade --storage {shlex.quote(_shown(url))}`"
     return f"{said}; install that version or a newer one in place of optuna {optuna.__version__}"
-
-
-def steady_storage(study: optuna.Study) -> SteadyStorage | None:
-    """The database behind an opened study; None for one in memory."""
-    import optuna
-
-    from kansearch.study.steady import SteadyStorage
-
-    storage = storage_of(study)
-    if isinstance(storage, optuna.storages.InMemoryStorage):
-        return None
-    backend = backend_of(storage)
-    return backend if isinstance(backend, SteadyStorage) else None
 
 
 def check_driver(url: str) -> None:

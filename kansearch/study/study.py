@@ -35,7 +35,14 @@ from kansearch.study.places import PLACES, Places
 from kansearch.study.private import private_folder, write_private
 from kansearch.study.reader import read_attributes, read_trials
 from kansearch.study.records import FINISHED, Proposal, Rungs, TrialRecord
-from kansearch.study.storage import SPACE_ATTRIBUTE, create_optuna_study, load_optuna_study, sqlite_url, steady_storage
+from kansearch.study.storage import (
+    SPACE_ATTRIBUTE,
+    Opened,
+    create_optuna_study,
+    load_optuna_study,
+    name_objectives,
+    sqlite_url,
+)
 from kansearch.study.trials import Trials
 from kansearch.study.usage import Usage
 
@@ -56,7 +63,7 @@ class Study:
         folder: Path,
         storage_url: str,
         tracking_uri: str,
-        optuna_study: optuna.Study | None = None,
+        opened: Opened | None = None,
         checkpoints: str | None = None,
     ) -> None:
         self.folder = folder
@@ -65,8 +72,9 @@ class Study:
         self.tracking_uri = tracking_uri
         self.checkpoints = checkpoints or str((folder / "trials").absolute())
         self.confirm_checkpoints = f"{checkpoints or folder.absolute()}/confirm"
-        self._optuna = optuna_study or load_optuna_study(self.name, storage_url)
-        self._trials = Trials(self._optuna, lambda: list(self.objectives))
+        self._opened = opened or load_optuna_study(self.name, storage_url)
+        self._optuna = self._opened.study
+        self._trials = Trials(self._opened, lambda: list(self.objectives))
         self._sequence: Mapping[str, Any] = self._optuna.user_attrs.get(SEQUENCE, {})
 
     # -- opening ------------------------------------------------------------------------------------------------------
@@ -158,11 +166,11 @@ class Study:
 
     def records(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return self.as_records(read_attributes(self._optuna))
+        return self.as_records(read_attributes(self._opened))
 
     def optuna_trials(self, numbers: Collection[int] | None = None) -> list[optuna.trial.FrozenTrial]:
         """Trials by number, all or those of `numbers`, as Optuna knows them; not to be changed."""
-        return read_trials(self._optuna, numbers)
+        return read_trials(self._opened, numbers)
 
     def as_records(self, trials: Sequence[optuna.trial.FrozenTrial]) -> list[TrialRecord]:
         """Make records of the trials that `optuna_trials` gave."""
@@ -244,7 +252,7 @@ class Study:
 
     def close(self) -> None:
         """Leave the database; whoever asks more of the study opens it again."""
-        database = steady_storage(self._optuna)
+        database = self._opened.database
         if database is not None:
             database.engine.dispose()
 
@@ -257,10 +265,13 @@ class Study:
         `ObstacleError` from its next write. For an SQLite file outside of the folder a file beside it is locked. Other
         databases, and studies in memory, are not locked.
 
+        Optuna Dashboard finds the objectives' names in a study that was made before kansearch wrote them, from now on.
+
         Raises:
             StudyBusyError: another process holds it.
         """
-        with database_lock(self._optuna, self.folder, self.storage_url):
+        with database_lock(self._opened, self.folder, self.storage_url):
+            name_objectives(self._optuna, list(self.objectives))
             yield
 
     def start(self, proposal: Proposal) -> TrialRecord:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from kansearch.study.optuna_parts import storage_of
+from kansearch.study.curve import blocks, read_curve
 from kansearch.study.records import Proposal, State, TrialRecord
-from kansearch.study.storage import steady_storage
+from kansearch.study.storage import Opened
+from kansearch.study.stored_config import StoredConfig
 
 if TYPE_CHECKING:
     import optuna
@@ -29,14 +30,13 @@ _STATES: dict[str, State] = {
 
 
 class Trials:
-    """The trials of `study`, whose objectives `objectives` names in their order."""
+    """The trials of an opened `study`, whose objectives `objectives` names in their order."""
 
-    def __init__(self, study: optuna.Study, objectives: Callable[[], Sequence[str]]) -> None:
-        self._study = study
+    def __init__(self, study: Opened, objectives: Callable[[], Sequence[str]]) -> None:
         self._objectives = objectives
-        self._storage = storage_of(study)
-        self._database = steady_storage(study)
-        self._study_id = self._storage.get_study_id_from_name(study.study_name)
+        self._storage = study.storage
+        self._database = study.database
+        self._study_id = study.id
         self._ids: dict[int, int] = {}
         self._running: dict[int, TrialRecord] = {}
 
@@ -46,8 +46,8 @@ class Trials:
             return self.as_record(self._storage.get_trial(self._id(number)))
         return self._running[number]
 
-    def as_record(self, trial: optuna.trial.FrozenTrial) -> TrialRecord:
-        """The record of what Optuna knows."""
+    def as_record(self, trial: optuna.trial.FrozenTrial, stored: StoredConfig | None = None) -> TrialRecord:
+        """The record of what Optuna knows; `stored` is its configuration, if that is known."""
         attributes = trial.user_attrs
         state: State = "infeasible" if attributes.get("infeasible") else _STATES[trial.state.name]
         values = dict(zip(self._objectives(), trial.values, strict=True)) if state == "complete" else {}
@@ -56,8 +56,8 @@ class Trials:
             state=state,
             reason=attributes.get("reason"),
             values=values,
-            config=attributes.get("config", {}),
-            curve=attributes.get("curve", ()),
+            stored=stored or StoredConfig(attributes.get("config", {})),
+            curve=read_curve(attributes),
             rungs=attributes.get("rungs", {}),
             losses=attributes.get("losses", ()),
             held_seconds=attributes.get("held_seconds"),
@@ -71,18 +71,20 @@ class Trials:
         study_attributes: Mapping[str, Any] | None = None,
     ) -> list[TrialRecord]:
         """Commit new trials with their attributes, and attributes of the study: all, or none."""
-        trials = [_frozen(state, proposal, attributes) for proposal, attributes in proposals]
+        configs = [StoredConfig.of(proposal.config) for proposal, _ in proposals]
+        trials = [_frozen(state, *each, config) for each, config in zip(proposals, configs, strict=True)]
         for trial, (trial_id, number) in zip(trials, self._add(trials, study_attributes or {}), strict=True):
             trial.number, self._ids[number] = number, trial_id
-        records = [self.as_record(trial) for trial in trials]
+        records = [self.as_record(trial, config) for trial, config in zip(trials, configs, strict=True)]
         self._running |= {record.number: record for record in records if record.state == "running"}
         return records
 
     def note(self, number: int, **attributes: Any) -> TrialRecord:
         """Commit attributes of a running trial, which are its record's fields."""
-        record = replace(self.record(number), **attributes)
+        before = self.record(number)
+        record = replace(before, **attributes)
         if attributes:
-            self._write(number, attributes)
+            self._write(number, _stored(attributes, before))
         if record.state == "running":
             self._running[number] = record
         return record
@@ -92,22 +94,24 @@ class Trials:
         the values of its objectives."""
         import optuna
 
-        record = replace(self.record(number), state=state, **attributes)
+        before = self.record(number)
+        record = replace(before, state=state, **attributes)
         if state == "complete":
             metrics = record.metrics
             record = replace(record, values={name: float(metrics[name]) for name in self._objectives()})
         values = list(record.values.values()) or None
-        self._write(number, attributes, optuna.trial.TrialState[state.upper()], values)
+        self._write(number, _stored(attributes, before), optuna.trial.TrialState[state.upper()], values)
         self._running.pop(number, None)
         return record
 
     def note_study(self, attributes: Mapping[str, Any]) -> None:
-        """Commit attributes of the study."""
-        if self._database is not None:
-            self._database.note_study(self._study_id, attributes)
-            return
-        for key, value in attributes.items():
-            self._study.set_user_attr(key, value)
+        """Commit attributes of the study, at once."""
+
+        def write() -> None:
+            for key, value in attributes.items():
+                self._storage.set_study_user_attr(self._study_id, key, value)
+
+        self._commit(write)
 
     def add_ended(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
         """Commit trials of other studies that have ended, in this order, to a study without any: all, or none."""
@@ -136,17 +140,44 @@ class Trials:
         state: optuna.trial.TrialState | None = None,
         values: Sequence[float] | None = None,
     ) -> None:
-        """Commit attributes of a running trial and, unless `state` is None, its end, at once."""
-        if self._database is not None:
-            self._database.note(self._id(number), attributes, state, values)
-            return
-        for key, value in attributes.items():
-            self._storage.set_trial_user_attr(self._id(number), key, value)
-        if state is not None:
-            self._storage.set_trial_state_values(self._id(number), state, values)
+        """Commit attributes of a running trial and, unless `state` is None, its end, at once.
+
+        Raises UpdateFinishedTrialError for a trial that has ended otherwise.
+        """
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        trial_id = self._id(number)
+
+        def write() -> None:
+            for key, value in attributes.items():
+                self._storage.set_trial_user_attr(trial_id, key, value)
+            if state is not None:
+                self._storage.set_trial_state_values(trial_id, state, values)
+
+        try:
+            self._commit(write)
+        except UpdateFinishedTrialError:
+            if state is None or self._storage.get_trial(trial_id).state != state:
+                raise  # else an attempt before succeeded, whose answer was lost
+
+    def _commit(self, write: Callable[[], None]) -> None:
+        if self._database is None:
+            write()
+        else:
+            self._database.write(write)
 
 
-def _frozen(state: str, proposal: Proposal, attributes: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
+def _stored(attributes: Mapping[str, Any], before: TrialRecord) -> dict[str, Any]:
+    """Attributes of a trial as its Optuna trial is to hold them, out of its record's fields that changed."""
+    stored = dict(attributes)
+    if "curve" in stored:
+        stored |= blocks(stored.pop("curve"), len(before.curve))
+    return stored
+
+
+def _frozen(
+    state: str, proposal: Proposal, attributes: Mapping[str, Any], config: StoredConfig
+) -> optuna.trial.FrozenTrial:
     """The trial of a proposal, as Optuna is to hold it; its number is not known yet."""
     import optuna
 
@@ -160,7 +191,7 @@ def _frozen(state: str, proposal: Proposal, attributes: Mapping[str, Any]) -> op
         datetime_complete=None if state == "RUNNING" else now,
         params=dict(proposal.hyperparameters),
         distributions=dict(proposal.distributions),
-        user_attrs={"config": dict(proposal.config), **attributes},
+        user_attrs={"config": dict(config.document), **attributes},
         system_attrs=dict(proposal.notes),
         intermediate_values={},
     )

@@ -21,9 +21,9 @@ from typing import Any, Literal
 from kansearch.space import Direction
 from kansearch.study.confirmed import Confirmed
 from kansearch.study.records import TrialRecord
-from kansearch.study.seeds import ON_TEST
 from kansearch.study.spread import LEAST_SEEDS
 from trials.config.basis import is_control
+from trials.metrics import ON_TEST
 
 __all__ = [
     "SURE",
@@ -146,10 +146,12 @@ def arms(studies: Mapping[str, tuple[Sequence[TrialRecord], Sequence[Confirmed]]
 
 
 def _arm(trial: TrialRecord) -> ArmName | None:
-    basis = trial.config["model"]["basis"]["name"] if trial.config else None
-    if basis == "none":
-        return "KAN" if trial.config["model"].get("classifier") == "kan" else "plain"
-    return None if basis is None or is_control(basis) else "KAN"
+    if not trial.stored.document:
+        return None
+    model = trial.config.model
+    if model.basis.name == "none":
+        return "KAN" if getattr(model, "classifier", None) == "kan" else "plain"
+    return None if is_control(model.basis.name) else "KAN"
 
 
 def unequal(kan: Arm, plain: Arm) -> bool:

@@ -18,6 +18,7 @@ from kansearch.study.study import Study
 from kansearch.tracking.client import find_runs, log_table, quiet_client
 from kansearch.tracking.runs import ChildRuns
 from kansearch.tracking.store import STUDY_TAG, TRIAL_TAG, MlflowStore, experiment_name
+from trials.metrics import COUNTED
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -65,7 +66,14 @@ class ConfirmationStore:
     def close(self, records: Sequence[SeedRecord], outcome: str) -> None:
         """Write what is confirmed so far: the table confirm.json, in words confirm.md, and the report that shows it."""
         rows = confirmed(self._study.records(), records, self._study.objectives)
-        columns = ["trial", "seeds", *self._columns(), "accuracy_sampling", "probability_on_front", "config"]
+        columns = [
+            "trial",
+            "seeds",
+            *self._columns(),
+            *(f"{name}_sampling" for name in COUNTED),
+            "probability_on_front",
+            "config",
+        ]
         log_table(self._client, self._parent, "confirm.json", columns, [self._row(row) for row in rows])
         self._client.log_text(self._parent, self._text(rows), "confirm.md")
         for path in self._study.pictures():
@@ -80,8 +88,8 @@ class ConfirmationStore:
 
     def _row(self, row: Confirmed) -> list[Any]:
         figures = [each.get(name) for name in self._study.objectives for each in (row.mean, row.half, row.trial.values)]
-        config = json.dumps(dict(row.trial.config))
-        return [row.trial.number, len(row.complete), *figures, row.sampling, row.probability, config]
+        config = json.dumps(row.trial.stored.document)
+        return [row.trial.number, len(row.complete), *figures, *map(row.sampling.get, COUNTED), row.probability, config]
 
     def _text(self, rows: Sequence[Confirmed]) -> str:
         """Markdown; trials are links to the runs of their first seeds."""
@@ -92,7 +100,7 @@ class ConfirmationStore:
         for row in rows:
             number, *figures = cells(row, objectives)
             link = self._runs.link(row.runs[0].key, f"{number} (knee)" if row.trial.number == best else number)
-            lines.append(f"| {' | '.join([link, *figures, describe(row.trial.config)])} |")
+            lines.append(f"| {' | '.join([link, *figures, describe(row.trial.stored)])} |")
         failures = [f"trial {row.trial.number}: {row.reason}" for row in rows if row.reason]
         notes = [*caveats(rows, self._study.name), *selection_bias(rows, objectives), *failures]
         return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"

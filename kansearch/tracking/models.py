@@ -24,7 +24,7 @@ from trials.files import first_line
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from trials.trained import TrainedModel
+    from trials.saved import TrainedModel
 
 __all__ = ["log_model"]
 
@@ -56,7 +56,7 @@ def log_model(folder: Path, run_id: str, tracking_uri: str, register: str | None
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    from trials.trained import ModelError, load_model, model_folder
+    from trials.saved import ModelError, load_model, model_folder
 
     try:
         model, _ = load_model(folder)
@@ -98,7 +98,7 @@ def _save(folder: Path, model_id: str, run_id: str, place: Path, model: TrainedM
         from mlflow import pyfunc
     from mlflow.models import Model
 
-    from trials.trained import MANIFEST, WEIGHTS
+    from trials.saved import MANIFEST, WEIGHTS
 
     files = folder / "files"
     files.mkdir()

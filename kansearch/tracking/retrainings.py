@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.figures import describe
-from kansearch.study.records import EPOCH_METRICS
 from kansearch.tracking.client import artifact_location, entities, find_runs, flatten, last_step, metric, quiet_client
 from kansearch.tracking.store import STUDY_TAG, TRIAL_TAG, experiment_name
+from trials.metrics import EPOCH_METRICS, ON_VALIDATION, OWN_METRICS
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -126,11 +126,11 @@ class RetrainingStore:
 
     def _name(self) -> str:
         config = self._retraining.config
-        return f"{config.data.dataset} {describe(config.model_dump(mode='json'))}"
+        return f"{config.data.dataset} {describe(config)}"
 
 
 def _figures(metrics: Mapping[str, Any], step: int) -> list[Metric]:
     """Those of the test split as `test_<name>`; sizes under their own names."""
+    own = (*OWN_METRICS, *ON_VALIDATION.values())
     scalars = {key: value for key, value in metrics.items() if isinstance(value, (int, float)) and key != "epochs"}
-    own = [key for key in scalars if key in ("parameters", "flops") or key.startswith("validation_")]
     return [metric(key if key in own else f"test_{key}", value, step) for key, value in scalars.items()]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
-from kansearch.study.records import EPOCH_METRICS, State, TrialRecord
-from kansearch.study.seeds import TEST_PREFIX
+from kansearch.study.records import BEST, State, TrialRecord
 from kansearch.tracking.client import entities, flatten, last_step, metric
+from trials.metrics import EPOCH_METRICS, OWN_METRICS, TEST_PREFIX
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["ChildRuns", "basis_of", "optimizer_of"]
 
 _STATE, _REASON = "kansearch.state", "kansearch.reason"
-_OWN_METRICS = frozenset({"parameters", "flops", "peak_memory_mib", "seconds", "best_accuracy", "best_epoch"})
 _EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
 _STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
 
@@ -73,7 +72,7 @@ class ChildRuns:
             self._make(record)
         run_id, metrics, ended = self._runs[key], self._new_metrics(record), record.state != "running"
         tags = {_STATE: record.state, **({_REASON: record.reason} if record.reason else {})} if ended else {}
-        params = flatten(dict(record.config)) if key in self._bare else {}
+        params = flatten(record.stored.document) if key in self._bare else {}
         for batch in metrics[:-1]:
             self._client.log_batch(run_id, batch)
         if metrics or tags or params:
@@ -124,14 +123,14 @@ class ChildRuns:
 
 
 def _is_own(name: str) -> bool:
-    return name in _OWN_METRICS or name.startswith(TEST_PREFIX)
+    return name in OWN_METRICS or name in BEST or name.startswith(TEST_PREFIX)
 
 
 def basis_of(record: TrialRecord) -> str:
     """Name of the basis of its convolutions."""
-    return str(record.config["model"]["basis"]["name"])
+    return record.stored.basis
 
 
 def optimizer_of(record: TrialRecord) -> str:
     """Name of its optimizer."""
-    return str(record.config["optimizer"]["name"])
+    return str(record.stored.document["optimizer"]["name"])

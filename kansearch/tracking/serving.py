@@ -24,7 +24,7 @@ class ServedModel:
     """A model in a folder, as MLflow's python_function wants it. Raises ModelError as `trials.load_model`."""
 
     def __init__(self, folder: str) -> None:
-        from trials.prediction import Predictor
+        from trials.saved import Predictor
 
         self._predictor = Predictor(folder)
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kansearch.space.metrics import METRICS
 from kansearch.study.figures import describe, number, values
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import FINISHED, TrialRecord
@@ -22,6 +21,7 @@ from kansearch.tracking.client import (
     quiet_client,
 )
 from kansearch.tracking.runs import ChildRuns, basis_of, optimizer_of
+from trials.metrics import METRICS
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -154,12 +154,12 @@ class MlflowStore:
             return "No trial is complete."
         objectives = self._study.objectives
         chosen = knee(front, objectives)
-        lines = [f"Best balance: trial {self._link(chosen)}, {values(chosen.values)}; {describe(chosen.config)}", ""]
+        lines = [f"Best balance: trial {self._link(chosen)}, {values(chosen.values)}; {describe(chosen.stored)}", ""]
         lines.append("".join(f"| {name.replace('_', ' ')} " for name in ("trial", *objectives, "configuration")) + "|")
         lines.append("|---" * (len(objectives) + 2) + "|")
         for record in front:
             cells = " | ".join(number(name, record.values[name]) for name in objectives)
-            lines.append(f"| {self._link(record)} | {cells} | {describe(record.config)} |")
+            lines.append(f"| {self._link(record)} | {cells} | {describe(record.stored)} |")
         export = f"kansearch export {self._study.name} --pick TRIAL -o best.yaml"
         lines += ["", f"`{export}` writes one of them, `kansearch retrain best.yaml -o DIR` trains it to the end."]
         return "\n".join([*lines, "The whole search: `report.html` among the artifacts."])
@@ -179,4 +179,4 @@ class MlflowStore:
 
 def _front_row(record: TrialRecord, objectives: Sequence[str]) -> list[Any]:
     figures = [record.values[name] for name in objectives]
-    return [record.number, *figures, basis_of(record), optimizer_of(record), json.dumps(record.config)]
+    return [record.number, *figures, basis_of(record), optimizer_of(record), json.dumps(record.stored.document)]

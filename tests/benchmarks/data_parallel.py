@@ -27,11 +27,11 @@ from torch import multiprocessing, nn
 
 from trials.config import TrialConfig
 from trials.data.splits import Split
-from trials.distributed import ALONE, Processes, join
-from trials.epoch import EagerEpoch, build_epoch
-from trials.optim import build_optimizer, learning_rate
-from trials.run import build_on, use_threads
-from trials.step import backward, working_precision
+from trials.training.distributed import ALONE, Processes, join
+from trials.training.epoch import EagerEpoch, build_epoch
+from trials.training.optim import build_optimizer, learning_rate
+from trials.training.run import build_on, use_threads
+from trials.training.step import backward, working_precision
 
 CHECKED = 101
 """Images of a batch that doesn't divide by two."""

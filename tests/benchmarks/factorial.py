@@ -35,7 +35,7 @@ from scipy import stats
 from tests.benchmarks.experiment import Records, add_arguments, experiment
 from tests.benchmarks.side_by_side import Order
 from trials.config import TrialConfig
-from trials.run import count_parameters
+from trials.measure.sizes import count_parameters
 
 __all__ = ["DESIGNS", "Design", "Network", "cells", "orders", "table"]
 

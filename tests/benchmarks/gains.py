@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from trials.config import TrialConfig
 from trials.kan import BASES, KANConv2d
 from trials.kan.layer import balanced_share, base_integrals
-from trials.run import run_trial
+from trials.training.run import run_trial
 
 __all__ = ["CASES", "FIRST_WEIGHTS", "gradient_ratio"]
 

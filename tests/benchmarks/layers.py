@@ -18,8 +18,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from trials.capture import capture
 from trials.kan import BASES, KANConv2d
+from trials.training.capture import capture
 
 SHAPES = {"cpu": ((64, 16, 28, 28), 32), "cuda": ((128, 64, 32, 32), 64)}
 """Input, and channels of the output."""

@@ -22,10 +22,11 @@ from tests.benchmarks.draws import Sequence
 from trials.config import LBFGSConfig, TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.splits import Split, random_split
-from trials.epoch import EagerEpoch, build_epoch
-from trials.lbfgs import LBFGS
-from trials.optim import build_optimizer
-from trials.run import build_on, count_parameters
+from trials.measure.sizes import count_parameters
+from trials.training.epoch import EagerEpoch, build_epoch
+from trials.training.lbfgs import LBFGS
+from trials.training.optim import build_optimizer
+from trials.training.run import build_on
 
 LIMIT = 100_000
 

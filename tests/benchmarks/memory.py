@@ -15,10 +15,10 @@ from torch.profiler import ProfilerActivity, profile
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.splits import random_split
-from trials.memory import estimate_memory
+from trials.measure.memory import estimate_memory
 from trials.models import build_network
-from trials.optim import build_optimizer
-from trials.training import train
+from trials.training.loop import train
+from trials.training.optim import build_optimizer
 
 LBFGS = {"name": "lbfgs", "history_size": 5}
 PIXELS = {"dataset": "synthetic", "dense": True, "size": (24, 24), "classes": 5}
@@ -104,7 +104,7 @@ def _train(config: TrialConfig, device: str) -> None:
     torch.manual_seed(config.seed)
     model = build_network(config).to(device)
     optimizer = build_optimizer(config.optimizer, model)
-    for _ in train(config, model, optimizer, splits[0], splits[1], flops=0):
+    for _ in train(config, model, optimizer, splits[0], splits[1], sizes={}):
         pass
 
 

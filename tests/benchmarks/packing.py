@@ -37,9 +37,9 @@ from tests.benchmarks.training import place
 from trials.config import AdamWConfig, TrialConfig
 from trials.data.shape import DataShape
 from trials.data.splits import random_split
-from trials.epoch import GraphedEpoch, build_epoch
-from trials.optim import build_optimizer
-from trials.sharing import _Job, _seconds
+from trials.measure.sharing import _Job, _seconds
+from trials.training.epoch import GraphedEpoch, build_epoch
+from trials.training.optim import build_optimizer
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES, BATCH = 60_000, 128

@@ -53,7 +53,8 @@ def sleeping(seconds: float, pids: str | None = None) -> Training:
         time.sleep(seconds)
         accuracy = (request.number * 7919 % 10007) / 10007
         size = 10 + request.number * 104729 % 99991
-        yield asdict(EpochResult(1, 1.0, 1.0, accuracy, 1.0, seconds, 0.1, size, 1000, 1.0))
+        measured = {"train_loss": 1.0, "validation_loss": 1.0, "accuracy": accuracy, "seconds": seconds}
+        yield EpochResult(1, 0.1, {**measured, "parameters": size}).row()
 
     return Training(prepare, train)
 

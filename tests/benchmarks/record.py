@@ -29,7 +29,7 @@ from kansearch.bench.counting import BLOCKS
 from kansearch.space import SearchSpace, find_space, load_space
 from tests.benchmarks.draws import Draw, Sequence, order
 from tests.benchmarks.side_by_side import Order, SideBySide, machine, parse_lines, started, write
-from trials.run import count_parameters
+from trials.measure.sizes import count_parameters
 
 
 @dataclass(frozen=True)

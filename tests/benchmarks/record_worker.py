@@ -13,7 +13,6 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,7 @@ def _row(document: Mapping[str, Any], data_dir: str | None, device: str, test: b
     row: dict[str, Any] = {"state": "complete", "reason": None, "lost": False}
     try:
         for result, accuracy in _epochs(config, Path(data_dir) if data_dir else None, device, test):
-            results.append(asdict(result))
+            results.append(result.row())
             tested += [] if accuracy is None else [accuracy]
     except Exception as error:
         row = {"state": "fail", "reason": one_line(error), "lost": type(error).__name__ in _OF_THE_GPU}
@@ -81,10 +80,11 @@ def _epochs(
     """Each epoch's result, and its accuracy on the test split."""
     import torch
 
-    from trials.checkpoint import load_checkpoint
     from trials.data.splits import load_test
-    from trials.run import build_on, run_trial
-    from trials.step import loss_and_accuracy, predict, working_precision
+    from trials.measure.scores import sample_accuracy
+    from trials.training.checkpoint import load_checkpoint
+    from trials.training.run import build_on, run_trial
+    from trials.training.step import predict, working_precision
 
     if not test:
         yield from ((result, None) for result in run_trial(config, data_dir=data_dir, device=device))
@@ -96,4 +96,4 @@ def _epochs(
         path = Path(folder, "checkpoint.pt")
         for result in run_trial(config, data_dir=data_dir, device=device, checkpoint=path, hold_out=False):
             model.load_state_dict(load_checkpoint(path, target)["model"])
-            yield result, loss_and_accuracy(predict(model, split, precision), split.labels)[1].item()
+            yield result, sample_accuracy(predict(model, split, precision), split.labels).item()

@@ -229,7 +229,7 @@ def print_probe(space_name: str, most: int, empty: bool) -> None:
     configs, trial_mib = sharing._trainable(draw(space, sharing._DRAWN, device="cuda").drawn)
     watch("actor: import trials")
     from trials.config import TrialConfig
-    from trials.sharing import measure_sharing
+    from trials.measure.sharing import measure_sharing
 
     os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "32"
     with kernels(empty):

@@ -21,8 +21,8 @@ from tests.benchmarks.networks import DEEP_NETS, SHALLOW_NETS, SMALL_NETS
 from trials.config import AdamWConfig, TrialConfig
 from trials.data.shape import DataShape
 from trials.data.splits import Split, random_split
-from trials.epoch import EagerEpoch, build_epoch
-from trials.optim import build_optimizer
+from trials.training.epoch import EagerEpoch, build_epoch
+from trials.training.optim import build_optimizer
 
 GROUPS = {
     "small": (SMALL_NETS, "fashion_mnist", 1, 28, 128, 60_000),

@@ -30,8 +30,8 @@ import torch
 from kansearch.space import SearchSpace, find_space, load_space
 from tests.benchmarks.draws import Sequence
 from tests.benchmarks.packing import write_random_images
-from trials import run, training
 from trials.config import LBFGSConfig, TrialConfig
+from trials.training import loop, run
 
 Row = dict[str, float]
 """Seconds of each piece of a trial, of the trial, and beside its epochs."""
@@ -42,9 +42,9 @@ PIECES: dict[str, tuple[Any, str]] = {
     "build": (run, "build_on"),
     "optimizer": (run, "build_optimizer"),
     "pretrained": (run, "load_pretrained"),
-    "flops": (run, "count_flops"),
-    "prepare training": (training, "build_epoch"),
-    "prepare validation": (training, "build_validation"),
+    "sizes": (run, "count_sizes"),
+    "prepare training": (loop, "build_epoch"),
+    "prepare validation": (loop, "build_validation"),
     "weights": (run, "save_weights"),
     "checkpoint": (run, "save_checkpoint"),
 }
@@ -109,7 +109,7 @@ def train(config: TrialConfig, device: str, data_dir: Path, folder: Path, share:
     document = config.model_dump(mode="json")
     if device == "cuda":
         run.use_memory(share)
-    options: dict[str, Any] = {"flops": 0, "checkpoint_seconds": 10.0, "keep_last": False}
+    options: dict[str, Any] = {"sizes": {}, "checkpoint_seconds": 10.0, "keep_last": False}
     known = inspect.signature(run.run_trial).parameters
     results = run.run_trial(
         TrialConfig.model_validate(document),

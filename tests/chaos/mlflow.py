@@ -6,10 +6,11 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from kansearch.study.records import EPOCH_METRICS, TrialRecord
+from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
 from kansearch.tracking.client import flatten
 from kansearch.tracking.store import experiment_name
+from trials.metrics import EPOCH_METRICS
 
 __all__ = ["disagreements"]
 
@@ -63,7 +64,7 @@ def _compare(client: MlflowClient, run: Any, record: TrialRecord) -> list[str]:
         found.append(f"{record.state} but {run.info.status}")
     if run.data.tags.get("kansearch.reason") != record.reason:
         found.append(f"reason {record.reason!r} but {run.data.tags.get('kansearch.reason')!r}")
-    if run.data.params != flatten(dict(record.config)):
+    if run.data.params != flatten(record.stored.document):
         found.append(f"{len(run.data.params)} parameters of its configuration")
     for name in EPOCH_METRICS:
         points = [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, name)]

@@ -22,7 +22,7 @@ from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study
 from tests.chaos.mlflow import disagreements
 from tests.helpers import SMALL_SPACE, command, command_line, descendants, environment, wait_until
-from trials.checkpoint import load_checkpoint
+from trials.training.checkpoint import load_checkpoint
 
 __all__ = ["Figures", "Place", "chaos"]
 
@@ -254,7 +254,7 @@ def _count(study: Study, budget: int, figures: Figures) -> None:
     figures.numbers_missing = sorted(set(range(len(records))) ^ {record.number for record in records})
     figures.over_or_under_the_budget = study.finished() - budget
     for record in records:
-        if record.state == "complete" and record.epochs != record.config["epochs"]:
+        if record.state == "complete" and record.epochs != record.stored.epochs:
             figures.lost.append(f"trial {record.number}: complete after {record.epochs} epochs")
     figures.lock_held = holder(study.folder)
     figures.processes_left = _processes_left(study.folder.parent)

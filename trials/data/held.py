@@ -14,7 +14,7 @@ from trials.data.datasets import data_shape, value_bytes
 from trials.data.shape import DataShape
 from trials.data.splits import random_split
 from trials.data.stream import AHEAD, does_not_fit
-from trials.live import LiveBytes
+from trials.measure.live import LiveBytes
 
 __all__ = ["augmentation_bytes", "held_bytes"]
 

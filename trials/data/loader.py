@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trials.data.augment import Augmentation, build_augmentation
 from trials.data.splits import Split
-from trials.distributed import ALONE, Processes
+from trials.training.distributed import ALONE, Processes
 
 __all__ = [
     "epoch_seed",

@@ -16,6 +16,7 @@ from trials.config import DataConfig
 from trials.data import stream
 from trials.data.datasets import data_folder, read
 from trials.data.images import IGNORED, Images
+from trials.data.names import class_names
 from trials.data.parts import part_indices
 from trials.data.shape import DataShape
 from trials.data.statistics import Statistics, channel_statistics
@@ -35,10 +36,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Targets:
-    """Mean and standard deviation of each target of a regression, (outputs,), float64, over what is trained on."""
+    """Mean and standard deviation of each target of a regression over what is trained on, (outputs,), float64."""
 
     mean: Tensor
     std: Tensor
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def load_training(
             return splits
     _KEPT.clear()  # before the next one needs memory
     train, held_out = part_indices(everything.labels, config, hold_out)
-    statistics, targets = _statistics(config, everything, train), _targets(everything, train, device)
+    statistics, targets = _statistics(config, everything, train), _targets(config, everything, train, device)
     splits = (
         _split(everything, train, statistics, device, streamed, targets),
         _split(everything, held_out, statistics, device, streamed, targets) if held_out is not None else None,
@@ -151,7 +153,7 @@ def load_test(
     if streamed is None:
         streamed = does_not_fit(test.size(len(test)), device)
     train = _trained_on(config, everything, hold_out)
-    statistics, targets = _statistics(config, everything, train), _targets(everything, train, device)
+    statistics, targets = _statistics(config, everything, train), _targets(config, everything, train, device)
     return _split(test, np.arange(len(test)), statistics, device, streamed, targets)
 
 
@@ -166,9 +168,9 @@ def load_statistics(config: DataConfig, data_dir: Path | None = None, hold_out: 
 
 
 def load_targets(config: DataConfig, data_dir: Path | None = None, hold_out: bool = False) -> Targets | None:
-    """What standardises the targets of a regression, on the CPU; None where classes are asked. Raises DataError."""
+    """The statistics of a regression's targets, on the CPU; None where classes are asked. Raises DataError."""
     everything, _ = _read(config, data_dir)
-    return _targets(everything, _trained_on(config, everything, hold_out), torch.device("cpu"))
+    return _targets(config, everything, _trained_on(config, everything, hold_out), torch.device("cpu"))
 
 
 def random_split(shape: DataShape, count: int, device: torch.device, dtype: torch.dtype = torch.uint8) -> Split:
@@ -217,12 +219,13 @@ def _statistics(config: DataConfig, everything: Images, train: NDArray[np.int64]
     return np.full(channels, centre, np.float32), np.full(channels, half, np.float32)
 
 
-def _targets(everything: Images, train: NDArray[np.int64], device: torch.device) -> Targets | None:
+def _targets(config: DataConfig, everything: Images, train: NDArray[np.int64], device: torch.device) -> Targets | None:
     """The statistics of the targets that are trained on; None where labels are classes."""
     if everything.labels.dtype != np.float64:
         return None
     mean, std = channel_statistics(everything.labels[train])
-    return Targets(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device))
+    names = tuple(class_names(config))
+    return Targets(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device), names)
 
 
 def _trained_on(config: DataConfig, everything: Images, hold_out: bool) -> NDArray[np.int64]:

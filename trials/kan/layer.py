@@ -130,7 +130,7 @@ class KANLayer(nn.Module):
     def refine(self, factor: int = 2) -> Tensor:
         """Put the basis on a grid of `factor` intervals for each one; inside the grid the layer computes what it did.
 
-        `weight` is a new, larger parameter: `trials.grids` carries an optimizer over. Returns the matrix of
+        `weight` is a new, larger parameter: `trials.training.grids` carries an optimizer over. Returns the matrix of
         `change_basis`. Raises ValueError where the basis cannot.
         """
         basis, matrix = self.basis.refine(factor)
@@ -141,8 +141,9 @@ class KANLayer(nn.Module):
         """Move the grid to where `share` of the elements of z lie, and refit the weights.
 
         The refit is by least squares on a fixed probe grid of evenly spaced points over the old and the new range.
-        `weight` is a new parameter: `trials.grids` carries an optimizer over. Returns the matrix of `change_basis`.
-        Raises ValueError where the basis has no grid to move, and where all of z lies at the grid's middle.
+        `weight` is a new parameter: `trials.training.grids` carries an optimizer over. Returns the matrix of
+        `change_basis`. Raises ValueError where the basis has no grid to move, and where all of z lies at the grid's
+        middle.
         """
         basis, matrix = self.refitted(float(self.reach(z, share)))
         self.change_basis(basis, matrix)

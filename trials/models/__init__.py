@@ -8,7 +8,6 @@ from typing import Any
 from trials.config import ModelConfig, TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.shape import DataShape
-from trials.grids import follow_grids
 from trials.models.alexnet import AlexNet
 from trials.models.densenet import DenseNet
 from trials.models.kanc import Kanc
@@ -21,6 +20,7 @@ from trials.models.u2net import U2Net
 from trials.models.unet import UNet
 from trials.models.vgg import VGG
 from trials.task import task_problem
+from trials.training.grids import follow_grids
 
 __all__ = ["MODELS", "build_model", "build_network"]
 
