@@ -15,8 +15,9 @@ from mlflow import MlflowClient
 from kansearch.study.seeds import SeedRecord
 from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
+from kansearch.tracking.client import experiment_name
 from kansearch.tracking.confirming import ConfirmationStore
-from kansearch.tracking.store import MlflowStore, experiment_name
+from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
 from tests.test_confirmed import MEASURED
 from tests.test_study import EPOCH

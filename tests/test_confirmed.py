@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from kansearch.cluster.trainable import TEST
 from kansearch.errors import InputError, KansearchError, ObstacleError
 from kansearch.models.pick import pick_trials
 from kansearch.seeds.seed_runs import SeedRuns, unfinished
@@ -27,6 +26,7 @@ from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_study import EPOCH
+from trials.results import TEST
 
 OBJECTIVES: Any = {"accuracy": "maximize", "parameters": "minimize"}
 MEASURED = {"accuracy": 0.9, "loss": 0.3, "f1": 0.8, "top5_accuracy": None, "images": 360, "confusion_matrix": [[1]]}
@@ -111,7 +111,7 @@ def epoch(number: int, **more: Any) -> Mapping[str, Any]:
 
 
 def last_epoch() -> Mapping[str, Any]:
-    return epoch(2, **{TEST: json.dumps(MEASURED)})
+    return epoch(2, **{TEST: MEASURED})
 
 
 def test_as_many_run_as_may_and_each_result_is_on_disk_before_it_is_acknowledged(

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kansearch.report.confirmation import confirmation
-from kansearch.report.data import Reference, StudyData, read_study
+from kansearch.report.data import StudyData, read_study
+from kansearch.report.geometry import Reference
 from kansearch.report.html import render
 from kansearch.space import Direction
 from kansearch.study.confirmed import confirmed

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from kansearch.cluster.cluster import Cluster
+from kansearch.commands.progress import SeedsDisplay
 from kansearch.console import SearchDisplay, front_table, list_trials, terminal
+from kansearch.seeds.retraining import Retraining
 from kansearch.study.figures import duration
 from kansearch.study.front import front_of, knee
 from kansearch.study.study import Study
 from tests.test_deliver import finished_study
+from tests.test_study import EPOCH
+from trials.config import TrialConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -156,3 +161,24 @@ def test_a_console_that_is_quiet_shows_nothing(study: Study, capsys: pytest.Capt
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_retraining_is_shown_by_epochs_or_as_a_bar_and_each_seed_by_its_outcome(
+    tmp_path: Path, terminal: bool
+) -> None:
+    config = TrialConfig.model_validate({"data": {"dataset": "digits"}, "epochs": 2})
+    retraining = Retraining(config, tmp_path, 2)
+    known, left = retraining.record(0), retraining.record(1)
+    curve = [{**EPOCH, "epoch": number, "train_loss": 0.5, "accuracy": None} for number in (1, 2)]
+    text = StringIO()
+    display = SeedsDisplay(Console(file=text, force_terminal=terminal, width=150))
+    display.started(retraining, [replace(known, state="complete", curve=curve, test={"accuracy": 0.8}), left])
+    display.changed(replace(left, curve=curve[:1]))
+    display.changed(replace(left, state="complete", curve=curve, test={"accuracy": 0.9}))
+    display.ended("finished")
+    shown = text.getvalue()
+    assert "1 training finished before, 1 to do" in shown
+    assert ("seed 1 epoch 1/2: train loss 0.5000, " in shown.splitlines()[1]) is not terminal
+    assert ("2/2 trained" in shown) is terminal
+    assert "[2/2] seed 1 complete: on the test split accuracy 0.9000" in shown

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 import torch
 
+from kansearch.cluster import trainable
+from kansearch.cluster.trainable import Request
+from kansearch.seeds.retrain import retrain
+from kansearch.seeds.retraining import Retraining
 from tests.results import untimed
 from trials.config import TrialConfig
 from trials.data.splits import load_training
 from trials.kan import kernels
 from trials.kan.layer import KANLayer
 from trials.models import build_network
-from trials.results import EpochResult
+from trials.results import TEST, EpochResult
 from trials.saved.weights import load_weights
 from trials.training.checkpoint import load_checkpoint
 from trials.training.epoch import GraphedEpoch, build_epoch
@@ -165,3 +169,14 @@ def test_the_basis_branch_is_replayed_with_its_own_rate(tmp_path: Path) -> None:
     for multiple, name in moved:
         basis, base = moved[multiple, name]
         assert (basis < 1e-2 * base) == (multiple < 1), (name, basis, base)
+
+
+def test_a_confirmation_measures_what_a_retraining_measures(tmp_path: Path) -> None:
+    config = config_of(epochs=2)
+    request = Request(0, config, str(tmp_path / "place"), None, 1, 1.0, final=True)
+    *_, last = trainable.train(request)
+    kept = retrain(Retraining(config, tmp_path / "kept"))
+    assert last[TEST]["loss"] == pytest.approx(kept["loss"], rel=1e-4)
+    assert last[TEST]["accuracy"] == pytest.approx(kept["accuracy"], abs=0.006)
+    assert kept["runs"][0]["timing"]["inference"]["device"] == torch.cuda.get_device_name()
+    assert not (tmp_path / "kept/seed-0/checkpoint.pt").exists()

@@ -6,7 +6,7 @@ import json
 import signal
 import statistics
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from kansearch.models.pick import pick_trial
 from kansearch.seeds.retrain import retrain
 from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, parse_space
+from kansearch.study.seeds import SeedRecord
 from kansearch.study.study import Study
 from tests.helpers import SMALL_SPACE, run, start, start_trial, stop, succeed
 from trials.config import TrialConfig
+from trials.results import FILES
 from trials.training.run import run_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -49,10 +51,6 @@ def config(study: Study) -> TrialConfig:
     return study.record(0).config
 
 
-FILES = ("model.safetensors", "model.json", "curve.json", "metrics.json")
-"""Of each seed."""
-
-
 def export(study: Study, pick: str, path: Path) -> None:
     exporting.export(study, pick_trial(study, pick), path)
 
@@ -64,19 +62,20 @@ def comparable(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 class Seen:
-    """An observer that notes the epochs."""
+    """An observer that notes what is known at the start, and each epoch."""
 
     def __init__(self) -> None:
+        self.known: list[tuple[int, str, int]] = []
         self.epochs: list[tuple[int, int]] = []
 
-    def started(self, retraining: Retraining, identity: str) -> None: ...
+    def started(self, retraining: Retraining, records: Sequence[SeedRecord]) -> None:
+        self.known = [(record.seed, record.state, record.epochs) for record in records]
 
-    def epoch(self, seed: int, result: Mapping[str, Any]) -> None:
-        self.epochs.append((seed, result["epoch"]))
+    def changed(self, record: SeedRecord) -> None:
+        self.epochs.append((record.seed, record.epochs))
 
-    def trained(self, seed: int, metrics: Mapping[str, Any]) -> None: ...
-
-    def ended(self, metrics: Mapping[str, Any] | None) -> None: ...
+    def ended(self, outcome: str) -> None:
+        assert outcome == "finished"
 
 
 # -- retrain -------------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from kansearch.space import load_source, parse_space
 from kansearch.study.lock import driver_lock, reader_lock
 from kansearch.study.seeds import SeedStore
 from kansearch.study.study import Study
+from kansearch.tracking.client import experiment_name
 from kansearch.tracking.confirming import CONFIRMED_TAG
-from kansearch.tracking.store import experiment_name
 from tests.chaos.mlflow import disagreements
 from tests.commandline import Command, kansearch_fixture, one_line
 from tests.helpers import SMALL_SPACE, succeed

@@ -41,6 +41,7 @@ TABLES = {
     "kansearch/console.py": "published figures of presets",
     "kansearch/report/data.py": "published figures of presets",
     "kansearch/models/compress.py": "steps of a compression",
+    "kansearch/study/verdict.py": "keys of its document",
     **{f"trials/presets/{name}.py": "published figures" for name in ("alexnet", "deep", "kanc", "simple")},
 }
 """Files where a display may name two metrics or more, and why."""

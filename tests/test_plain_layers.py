@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kansearch.report.front_plot import basis_colours
+from kansearch.report.front_plot import COLOURS, MARKERS
 from kansearch.report.palette import _KNOWN
 from kansearch.report.svg import SHAPES
 from trials.config import BasisConfig, TrialConfig
@@ -218,7 +218,8 @@ def test_every_basis_has_a_mark_and_a_colour_of_its_own() -> None:
     assert _KNOWN.keys() == names
     shapes = [series.shape for series in _KNOWN.values()]
     assert len(set(shapes)) == len(shapes) and set(shapes) <= SHAPES.keys()
-    assert len(set(basis_colours(names).values())) == len(names)
+    assert set(shapes) <= MARKERS.keys() and len(set(map(str, MARKERS.values()))) == len(MARKERS)
+    assert {series.colour for series in _KNOWN.values()} == COLOURS.keys()
 
 
 def test_a_spline_activation_is_a_spline_activation_in_every_place() -> None:

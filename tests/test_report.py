@@ -19,9 +19,10 @@ from kansearch.bench.simulator import MemoryStudy, _Clock
 from kansearch.commands import looking
 from kansearch.engine.ask_tell import AskTell
 from kansearch.report.bases import basis_table
-from kansearch.report.data import Reference, StudyData, Trial, axis_name, read_study
+from kansearch.report.data import StudyData, Trial, read_study
 from kansearch.report.failures import failure_groups
 from kansearch.report.front import front_plot
+from kansearch.report.geometry import Reference, axis_name
 from kansearch.report.html import render
 from kansearch.report.importance import importances
 from kansearch.report.progress import hypervolumes

@@ -15,13 +15,13 @@ from kansearch.errors import InputError, KansearchError
 from kansearch.seeds.processes import _jobs, train_in_processes
 from kansearch.seeds.retrain import retrain
 from kansearch.seeds.retraining import Retraining
-from kansearch.seeds.seed import FILES
 from kansearch.seeds.worker import Job
 from tests.helpers import command_line, descendants, listening, run, start, stop, succeed
 from tests.nodes import local_cluster
 from tests.test_deliver import comparable
 from trials import load_model
 from trials.config import TrialConfig
+from trials.results import FILES, TEST
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -118,10 +118,9 @@ def test_seeds_side_by_side_leave_the_folder_that_they_leave_one_after_the_other
     threads = torch.get_num_threads()
     jobs = [(0, Job(two, 0, "cpu", threads, "")), (1, Job(two, 0, "cpu", threads, ""))]
     monkeypatch.setattr("kansearch.seeds.processes._jobs", lambda *_: iter(jobs))
-    epochs, trained = list[tuple[int, int]](), list[int]()
-    train_in_processes(two, [0, 1, 2], lambda seed, result: epochs.append((seed, result["epoch"])), trained.append)
-    assert sorted(epochs) == [(seed, epoch) for seed in (0, 1, 2) for epoch in (1, 2)]
-    assert sorted(trained) == [0, 1, 2]
+    told = list[tuple[int, int, bool]]()
+    train_in_processes(two, [0, 1, 2], lambda seed, result: told.append((seed, result["epoch"], TEST in result)))
+    assert sorted(told) == [(seed, epoch, epoch == 2) for seed in (0, 1, 2) for epoch in (1, 2)]
     for seed in (0, 1, 2):
         assert (one.folder(seed) / "model.safetensors").read_bytes() == (
             two.folder(seed) / "model.safetensors"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -13,10 +14,13 @@ from mlflow.entities import Run
 
 from kansearch.seeds.retrain import retrain
 from kansearch.seeds.retraining import Retraining
-from kansearch.tracking.retraining_writer import RetrainingWriter
-from kansearch.tracking.retrainings import RETRAIN_TAG, SEED_TAG, RetrainingStore
+from kansearch.study.seeds import SeedRecord
+from kansearch.tracking.client import SEED_TAG
+from kansearch.tracking.retrainings import RETRAIN_TAG, RetrainingStore
 from kansearch.tracking.store import MlflowStore
+from kansearch.tracking.writer import MlflowWriter
 from tests.test_retrain_folder import CONFIG
+from tests.test_study import EPOCH
 from tests.test_tracking import add_trial, make_study
 
 pytestmark = pytest.mark.filterwarnings(
@@ -45,6 +49,10 @@ def uri_of(home: Path) -> str:
     return f"sqlite:///{home}/mlflow.db"
 
 
+def writer_to(uri: str, home: Path, of_study: bool = False) -> MlflowWriter:
+    return MlflowWriter(partial(RetrainingStore, uri, home, of_study))
+
+
 def runs_of(home: Path, experiment: str) -> dict[str | None, Run]:
     """Of retrainings, by seed."""
     client = MlflowClient(uri_of(home))
@@ -64,9 +72,9 @@ def curve_of(home: Path, run: Run) -> list[tuple[int, float]]:
 def test_a_retraining_of_a_studys_trial_is_a_child_of_the_studys_run(home: Path, tmp_path: Path) -> None:
     study = make_study(home)
     add_trial(study, [0.5, 0.6], lambda study, number: study.complete(number))
-    parent = MlflowStore(study)._parent
+    parent = MlflowStore(study).run_id
     told = Retraining(CONFIG, tmp_path / "model", 2, hold_out=True, source={"study": "small", "trial": 0})
-    writer = RetrainingWriter(study.tracking_uri, home, of_study=True)
+    writer = writer_to(study.tracking_uri, home, of_study=True)
     metrics = retrain(told, [writer])
     assert writer.problem is None
     runs = runs_of(home, "kansearch/small")
@@ -86,11 +94,7 @@ def test_a_retraining_of_a_studys_trial_is_a_child_of_the_studys_run(home: Path,
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     files = {each.path for each in MlflowClient(uri_of(home)).list_artifacts(above.info.run_id)}
     assert files >= {"README.md", "config.yaml", "metrics.json", "curves.png", "confusion.png"}
-    assert MlflowStore(study)._parent == parent, "the study's own run is not mistaken for a retraining's"
-
-
-class Killed(BaseException):
-    """Nothing catches it, as nothing catches SIGKILL."""
+    assert MlflowStore(study).run_id == parent, "the study's own run is not mistaken for a retraining's"
 
 
 class Killer:
@@ -99,26 +103,24 @@ class Killer:
     def __init__(self, epoch: int) -> None:
         self._epoch = epoch
 
-    def started(self, retraining: Retraining, identity: str) -> None: ...
+    def started(self, retraining: Retraining, records: Sequence[SeedRecord]) -> None: ...
 
-    def epoch(self, seed: int, result: Mapping[str, Any]) -> None:
-        if result["epoch"] == self._epoch:
-            raise Killed
+    def changed(self, record: SeedRecord) -> None:
+        if record.epochs == self._epoch:
+            raise KeyboardInterrupt
 
-    def trained(self, seed: int, metrics: Mapping[str, Any]) -> None: ...
-
-    def ended(self, metrics: Mapping[str, Any] | None) -> None: ...
+    def ended(self, outcome: str) -> None: ...
 
 
 def test_an_interrupted_retraining_goes_on_in_the_same_run(home: Path, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"epochs": 4})
     told = Retraining(config, tmp_path / "model")
-    first = RetrainingWriter(uri_of(home), home, of_study=False)
-    with pytest.raises(Killed):
+    first = writer_to(uri_of(home), home)
+    with pytest.raises(KeyboardInterrupt):
         retrain(told, [first, Killer(2)])
     [run] = runs_of(home, "kansearch/retrain").values()
     assert run.info.status == "KILLED" and [step for step, _ in curve_of(home, run)] == [1, 2]
-    second = RetrainingWriter(uri_of(home), home, of_study=False)
+    second = writer_to(uri_of(home), home)
     metrics = retrain(told, [second])
     [again] = runs_of(home, "kansearch/retrain").values()
     assert (again.info.run_id, again.info.status) == (run.info.run_id, "FINISHED")
@@ -128,16 +130,17 @@ def test_an_interrupted_retraining_goes_on_in_the_same_run(home: Path, tmp_path:
 
 
 def test_what_is_written_twice_is_there_once(home: Path, tmp_path: Path) -> None:
-    told, rows = Retraining(CONFIG, tmp_path), [{"epoch": each, "train_loss": 1 / each} for each in (1, 2, 3)]
+    told = Retraining(CONFIG, tmp_path, identity="identity")
+    rows = [{**EPOCH, "epoch": each, "train_loss": 1 / each} for each in (1, 2, 3)]
     for count in (2, 3, 3):
-        store = RetrainingStore(uri_of(home), home, told, "identity", of_study=False)
-        store.write_epochs(0, rows[:count])
+        record = replace(told.record(0), curve=rows[:count])
+        RetrainingStore(uri_of(home), home, False, told).write([record], [record])
     [run] = runs_of(home, "kansearch/retrain").values()
     assert [step for step, _ in curve_of(home, run)] == [1, 2, 3]
 
 
 def test_training_goes_on_without_its_tracking_server(tmp_path: Path) -> None:
-    writer = RetrainingWriter("http://127.0.0.1:9", tmp_path, of_study=False)
+    writer = writer_to("http://127.0.0.1:9", tmp_path)
     metrics = retrain(Retraining(CONFIG, tmp_path / "model"), [writer])
     assert writer.problem is not None and writer.run_id is None
     assert json.loads((tmp_path / "model/metrics.json").read_text()) == metrics

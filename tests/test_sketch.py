@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kansearch.sketch import HEIGHT, WIDTH, front_sketch
+from kansearch.report.front_plot import front_png
+from kansearch.report.geometry import Geometry
+from kansearch.report.sketch import HEIGHT, WIDTH, front_sketch
 from kansearch.space import Direction
 from kansearch.study.records import TrialRecord
+from kansearch.study.stored_config import StoredConfig
 
 OBJECTIVES: dict[str, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
 
@@ -39,6 +43,29 @@ def test_it_fits_into_a_terminal_and_names_its_axes() -> None:
     assert max(map(len, lines)) <= 80 and len(lines) == HEIGHT + 3
     assert "accuracy over parameters, log scale" in lines[-1]
     assert lines[0].split()[0] == "0.59" and lines[HEIGHT - 1].split()[0] == "0"
+
+
+def test_page_picture_and_terminal_draw_the_same_points_over_the_same_axes(tmp_path: Path) -> None:
+    """Three objectives, of which the first two are the axes."""
+    three: dict[str, Direction] = {**OBJECTIVES, "seconds": "minimize"}
+    found = [(0.5, 100.0, 5.0), (0.7, 1000.0, 4.0), (0.9, 10_000.0, 3.0), (0.62, 3162.0, 9.0)]
+    config = StoredConfig({"model": {"basis": {"name": "rbf"}}})
+    records = [
+        TrialRecord(n, "complete", values=dict(zip(three, values, strict=True)), stored=config)
+        for n, values in enumerate(found)
+    ]
+    geometry = Geometry(records, three)
+    assert geometry.axes == ("parameters", "accuracy")
+    assert [record.number for record in geometry.rest] == [3]
+    assert "accuracy over parameters" in front_sketch(records, three)[-1]
+    front_png(geometry, tmp_path / "front.svg")
+    drawn = (tmp_path / "front.svg").read_text()
+    assert "<!-- trainable parameters -->" in drawn and "<!-- 10,000 -->" in drawn and "<!-- rbf -->" in drawn
+    x, y = geometry.extent("parameters"), geometry.extent("accuracy")
+    corners = geometry.staircase("parameters", "accuracy")
+    assert corners[::2] == [found[0][1::-1], found[1][1::-1], found[2][1::-1]]
+    assert corners[-1] == (x.high, 0.9) and x(x.high) == 1
+    assert all(0 < x(values[1]) < 1 and 0 < y(values[0]) < 1 for values in found)
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:

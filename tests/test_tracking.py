@@ -16,8 +16,8 @@ from kansearch.space import parse_space
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.study import Study
 from kansearch.study.usage import Usage
-from kansearch.tracking.client import flatten
-from kansearch.tracking.store import MlflowStore, experiment_name
+from kansearch.tracking.client import experiment_name, flatten
+from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
 from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_study import epoch

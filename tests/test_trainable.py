@@ -15,10 +15,10 @@ from kansearch.cluster import trainable
 from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.cluster.interruptions import OBSTACLE
 from kansearch.cluster.mps import PIPES
-from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, TEST, Request
+from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, Request
 from trials.config import TrialConfig
-from trials.results import EpochResult
-from trials.training import run
+from trials.results import TEST, EpochResult
+from trials.training import run, seed
 
 CONFIG = TrialConfig.model_validate({"data": {"dataset": "digits"}})
 
@@ -120,11 +120,11 @@ def test_a_final_training_holds_nothing_out_and_measures_the_test_split_once_it_
         calls.append(("test", checkpoint))
         return {"accuracy": 0.9}
 
-    monkeypatch.setattr(run, "run_trial", epochs)
-    monkeypatch.setattr(run, "evaluate", evaluate)
+    monkeypatch.setattr(seed, "run_trial", epochs)
+    monkeypatch.setattr(seed, "evaluate", evaluate)
     config = CONFIG.model_copy(update={"epochs": 2})
     request = Request(3, config, str(tmp_path), None, 1, 0.0, final=True)
     first, last = trainable._epochs(request, checkpoints_at(request.place))
     assert (first["epoch"], last["epoch"]) == (1, 2)
-    assert TEST not in first and last[TEST] == '{"accuracy": 0.9}'
+    assert TEST not in first and last[TEST] == {"accuracy": 0.9}
     assert calls == [("run", (False, None)), ("done", None), ("test", tmp_path / "00003/checkpoint.pt")]

@@ -1,4 +1,7 @@
-"""Results of a trial, one `EpochResult` an epoch; and what trials gain by sharing a GPU, `Sharing`. Loads no torch."""
+"""Results of a trial: one `EpochResult` an epoch, and names of its files. What trials gain by sharing a GPU, `Sharing`.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,14 @@ from typing import Any
 
 from trials.metrics import METRICS
 
-__all__ = ["EPOCH_FIELDS", "EpochResult", "Sharing"]
+__all__ = ["CHECKPOINT", "EPOCH_FIELDS", "FILES", "MANIFEST", "TEST", "WEIGHTS", "EpochResult", "Sharing"]
 
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS, MANIFEST = "model.safetensors", "model.json"
+FILES = (WEIGHTS, MANIFEST, "curve.json", "metrics.json")
+"""Files of a seed that is kept, in the order in which to copy them: the last one says that the others are whole."""
+TEST = "test"
+"""Key of the test split's figures in the last epoch of a final training."""
 EPOCH_FIELDS = ("epoch", *METRICS, "learning_rate")
 """Names in the row of an epoch, which studies and checkpoints keep."""
 

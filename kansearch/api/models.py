@@ -48,7 +48,7 @@ def retrain(
         InputError: the file is wrong, the folder holds another model, or `epochs` or `seeds` is below 1.
         KansearchError: the data is missing, training diverged, or the folder can't be written.
     """
-    from kansearch.commands.progress import TrainingDisplay
+    from kansearch.commands.progress import SeedsDisplay
     from kansearch.console import terminal
     from kansearch.models.start import check_start
     from kansearch.seeds.retrain import retrain as train
@@ -67,7 +67,7 @@ def retrain(
     if (note := check_start(chosen)) is not None:
         warnings.warn(note, stacklevel=2)
     retraining = Retraining(chosen, Path(folder), seeds, data, source=load_source(path), trusted=tuple(trust_data))
-    return train(retraining, [TrainingDisplay(terminal())] if progress else [])
+    return train(retraining, [SeedsDisplay(terminal())] if progress else [])
 
 
 def load_model(folder: str | Path, device: str | torch.device | None = None) -> Model:

@@ -23,11 +23,10 @@ from urllib.parse import urlsplit
 from kansearch.errors import InputError
 from kansearch.study.records import TrialRecord
 from trials.files import first_line
+from trials.results import CHECKPOINT, WEIGHTS
 
 __all__ = ["CHECKPOINT", "WEIGHTS", "Checkpoints", "checkpoint_place", "checkpoints_at"]
 
-CHECKPOINT = "checkpoint.pt"
-WEIGHTS = "model.safetensors"
 _ERROR = "error.txt"
 _KEPT = {"fail": _ERROR, "complete": WEIGHTS}
 """The one file that is left of a trial that ended so."""

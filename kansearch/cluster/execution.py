@@ -7,18 +7,49 @@ it, and another one where it is lost. Its own state is disposable: what hands ou
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kansearch.cluster.cluster import Cluster
+from kansearch.cluster.cluster import Cluster, ray_cluster
+from kansearch.cluster.gpu_sharing import Sketch, packed
+from kansearch.cluster.growth import NodesMps
+from kansearch.cluster.mps import Mps
+from kansearch.cluster.node_mps import ClusterMps
 from kansearch.cluster.node_watch import LateWorkers, NodeWatch
 from kansearch.cluster.trainable import TRAINING, Request
 from kansearch.cluster.watchdog import Watchdog
+from kansearch.engine.stopping import Stop
 from kansearch.engine.work import Assignment, Work
 from kansearch.space import SearchSettings
+from kansearch.study.study import Study
 
-__all__ = ["execute"]
+__all__ = ["execute", "working_cluster"]
+
+
+@contextmanager
+def working_cluster(
+    study: Study, address: str | None, at_once: int, place: str, stop: Stop, sketch: Sketch | None = None
+) -> Iterator[tuple[Cluster, ClusterMps]]:
+    """Ray, with each trial's share of a GPU decided, and the daemons of CUDA MPS on its nodes; for `execute`.
+
+    Args:
+        address: of a cluster that runs already; None starts one here.
+        at_once: bound on the trials that run at once.
+        place: of the checkpoints.
+        stop: notes signals from now on.
+        sketch: of the study's space, where one was begun.
+
+    Raises KansearchError where there is no such cluster, or it can't run a trial.
+    """
+    with (
+        Mps(study.folder) as mps,  # outlives the workers, which Ray ends
+        ray_cluster(study.space.search, address, at_once, place) as found,
+        ClusterMps() as daemons,
+        stop.on_signals(),
+    ):
+        yield packed(study, found, NodesMps(daemons) if address else mps, stop, sketch), daemons
 
 
 def execute(

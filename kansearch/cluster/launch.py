@@ -5,7 +5,6 @@ Resuming is the same thing: a new Ray Tune run on the same study.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from kansearch.cluster.checkpoints import checkpoint_place, checkpoints_at
-from kansearch.cluster.cluster import Cluster, ray_cluster
-from kansearch.cluster.execution import execute
-from kansearch.cluster.gpu_sharing import Sketch, packed
-from kansearch.cluster.growth import Growth, NodesMps
+from kansearch.cluster.cluster import Cluster
+from kansearch.cluster.execution import execute, working_cluster
+from kansearch.cluster.gpu_sharing import Sketch
+from kansearch.cluster.growth import Growth
 from kansearch.cluster.interruptions import resumable
 from kansearch.cluster.join import check_address
 from kansearch.cluster.kept import KeptWeights
-from kansearch.cluster.mps import Mps
 from kansearch.cluster.node_mps import ClusterMps
 from kansearch.cluster.session import describe_session
 from kansearch.cluster.trainable import Request
@@ -29,9 +27,9 @@ from kansearch.cluster.utilization import GpuWatch
 from kansearch.engine.ask_tell import AskTell
 from kansearch.engine.budget import Budget
 from kansearch.engine.deterministic import Lockstep
-from kansearch.engine.stopping import Stop, Timer
+from kansearch.engine.stopping import Stop, Timer, telling_the_end
 from kansearch.engine.work import Assignment
-from kansearch.errors import KansearchError, SearchInterrupted
+from kansearch.errors import KansearchError
 from kansearch.space import SearchSettings, SearchSpace
 from kansearch.study.history import History
 from kansearch.study.lock import driver_lock
@@ -142,25 +140,18 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
     """Search until the budget is used up; the observers are told of it even when nothing is left to run."""
     settings, timer = study.space.search, Timer(study)
     stop = Stop(None if settings.time_budget is None else max(0.0, settings.time_budget - study.elapsed_seconds))
-    outcome = "failed"
     records = study.records()
     changed = _Changes(study, records, observers)
     for observer in observers:
         observer.started(study, records)
-    try:
+    with telling_the_end(observers), timer:
         budget = Budget(settings, study.objectives, records)
         unfinished = any(record.state == "running" for record in records)
         if (unfinished or not budget.full(0)) and not stop.out_of_time and budget.overspent is None:
-            place = study.checkpoints
-            at_once = min(settings.trials, options.max_concurrent or settings.trials)  # so that few use all GPUs
             sketch = None if options.address or study.packing else Sketch(study.space, stop)
-            with (
-                Mps(study.folder) as mps,  # outlives the workers, which Ray ends
-                ray_cluster(settings, options.address, at_once, place) as found,
-                ClusterMps() as daemons,
-                stop.on_signals(),
-            ):
-                cluster = packed(study, found, NodesMps(daemons) if options.address else mps, stop, sketch)
+            at_once = min(settings.trials, options.max_concurrent or settings.trials)  # so that few use all GPUs
+            place = study.checkpoints
+            with working_cluster(study, options.address, at_once, place, stop, sketch) as (cluster, daemons):
                 timer.note()
                 study.add_session(describe_session(cluster))
                 for observer in observers:
@@ -169,17 +160,7 @@ def _search(study: Study, options: SearchOptions, observers: Sequence[Observer[T
                 with _noting_usage(study, cluster, options) as spend:
                     budget = _tune(study, records, options, observers, changed, cluster, daemons, stop, timer)
                     spend(budget.training_seconds - before)
-        if stop.signal is not None:
-            outcome = "interrupted"
-            name = signal.Signals(stop.signal).name
-            raise SearchInterrupted(f"stopped by {name}; go on with `{_again(study, options)}`", 128 + stop.signal)
-        outcome = "finished"
-    finally:
-        try:
-            timer.note()
-        finally:
-            for observer in observers:
-                observer.ended(outcome)
+        stop.check(_again(study, options))
 
 
 def _again(study: Study, options: SearchOptions) -> str:

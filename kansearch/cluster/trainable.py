@@ -1,7 +1,7 @@
 """The bridge to `trials`: what a worker runs. The one place where the study's process boundary is crossed.
 
-A trial's results are flat dicts: of each epoch `EpochResult.row`, and with the last one of a training that is to
-be final the test split's figures, as JSON under `TEST`. An exception is a result too, with its reason and kind, or an
+A trial's results are dicts: of each epoch `EpochResult.row`, and with the last one of a training that is to be final
+the test split's figures (`trials.training.train_seed`). An exception is a result too, with its reason and kind, or an
 obstacle where the trial is not to blame: the worker stays alive for the next trial, and the traceback lies where the
 trial's checkpoints do. Only an error of the GPU itself ends the worker: its process can't use the GPU any more.
 """
@@ -27,7 +27,6 @@ __all__ = [
     "KIND",
     "MEMORY",
     "REPORT_SECONDS",
-    "TEST",
     "TRAINING",
     "Report",
     "Request",
@@ -35,7 +34,7 @@ __all__ = [
     "one_line",
 ]
 
-FAILURE, KIND, MEMORY, TEST = "failure", "kind", "memory", "test"
+FAILURE, KIND, MEMORY = "failure", "kind", "memory"
 REPORT_SECONDS = 2.0
 """A worker reports after so long, at the end of the epoch; earlier where the driver has something to decide."""
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
@@ -152,34 +151,26 @@ def _is_of_the_gpu(error: Exception) -> bool:
 
 def _epochs(request: Request, checkpoints: Checkpoints) -> Iterator[dict[str, Any]]:
     from trials.data.functions import trust_data
-    from trials.training import evaluate, run_trial, use_memory, use_threads
+    from trials.training import run_trial, train_seed, use_memory, use_threads
 
     use_threads(request.threads)
     trust_data(*request.trusted)
     if request.gpus:
         use_memory(request.gpus)
-    device = None if request.gpus else "cpu"  # Ray hides no GPU from a worker that has none
-    config = request.config
-    data_dir = Path(request.data_dir) if request.data_dir else None
+    told: dict[str, Any] = {
+        "data_dir": Path(request.data_dir) if request.data_dir else None,
+        "device": None if request.gpus else "cpu",  # Ray hides no GPU from a worker that has none
+        "checkpoint_seconds": request.checkpoint_seconds,
+    }
     with checkpoints.folder(request.number) as folder:
-        checkpoint, weights = folder / CHECKPOINT, None if request.final else folder / WEIGHTS
-        for result in run_trial(
-            config,
-            data_dir=data_dir,
-            device=device,
-            checkpoint=checkpoint,
-            weights=weights,
-            hold_out=not request.final,
-            checkpoint_seconds=request.checkpoint_seconds,
-            keep_last=request.final,
-        ):
+        if request.final:
+            results = train_seed(request.config, folder, keep=False, **told)
+        else:
+            told |= {"checkpoint": folder / CHECKPOINT, "weights": folder / WEIGHTS, "keep_last": False}
+            results = (result.row() for result in run_trial(request.config, **told))
+        for result in results:
             checkpoints.store(request.number, folder)
-            report = result.row()
-            if not request.final or result.epoch < config.epochs:
-                yield report
-        if request.final:  # what the training took of the device's memory is free again
-            test = evaluate(config, checkpoint, data_dir=data_dir, device=device)
-            yield report | {TEST: json.dumps(test)}
+            yield result
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from kansearch.commands.common import console_for, print_json
-from kansearch.commands.progress import TrainingDisplay
+from kansearch.commands.progress import SeedsDisplay
 from kansearch.console import per_class
 from kansearch.errors import InputError, KansearchError, SearchInterrupted
 from kansearch.models import portable
@@ -23,7 +24,8 @@ from kansearch.space import load_config, load_source
 from kansearch.study.figures import number as written
 from kansearch.study.storage import check_driver, sqlite_url
 from kansearch.study.study import Study
-from kansearch.tracking.retraining_writer import RetrainingWriter
+from kansearch.tracking.retrainings import RetrainingStore
+from kansearch.tracking.writer import MlflowWriter
 from trials.config import TrialConfig
 from trials.metrics import METRICS, is_dense
 
@@ -101,11 +103,12 @@ def run_retrain(
     console, out = console_for(as_json), retraining.out
     if (note := check_start(retraining.config)) is not None:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
-    writer = _writer(retraining, home, tracking_uri)
+    tracking_uri, of_study = _tracked(retraining, home, tracking_uri)
+    writer = MlflowWriter(partial(RetrainingStore, tracking_uri, home, of_study))
     with _one_line_on_signals(f"the same command goes on with what is in {out}"):
-        metrics = retrain(retraining, [TrainingDisplay(console), writer])
+        metrics = retrain(retraining, [SeedsDisplay(console), writer])
     files = portable.write(out, formats)
-    uri = _log_model(writer, out, register, console)
+    uri = _log_model(writer, tracking_uri, out, register, console)
     if as_json:
         print_json(metrics)
         return
@@ -173,18 +176,20 @@ def _tell_numbers(console: Console, retraining: Retraining, metrics: Mapping[str
         console.print(no_interval(seeds), highlight=False)
 
 
-def _writer(retraining: Retraining, home: Path, tracking_uri: str | None) -> RetrainingWriter:
-    """The MLflow writer, on the store that was named, the study's, or the folder's own."""
+def _tracked(retraining: Retraining, home: Path, tracking_uri: str | None) -> tuple[str, bool]:
+    """The MLflow store that was named, the study's, or the folder's own; and whether the study is there."""
     of_study = retraining.study is not None and (home / retraining.study / "study.json").is_file()
     if tracking_uri is None and of_study:
         tracking_uri = Study.open(home, str(retraining.study)).tracking_uri
     check_driver(tracking_uri or "")
     if tracking_uri is None:
         home.mkdir(parents=True, exist_ok=True)
-    return RetrainingWriter(tracking_uri or sqlite_url(home / "mlflow.db"), home, of_study)
+    return tracking_uri or sqlite_url(home / "mlflow.db"), of_study
 
 
-def _log_model(writer: RetrainingWriter, out: Path, register: str | None, console: Console) -> str | None:
+def _log_model(
+    writer: MlflowWriter, tracking_uri: str, out: Path, register: str | None, console: Console
+) -> str | None:
     """Log the model to its run; its URI. Where MLflow takes nothing that is a warning, unless a name was asked for.
 
     Raises KansearchError.
@@ -194,7 +199,7 @@ def _log_model(writer: RetrainingWriter, out: Path, register: str | None, consol
     problem = writer.problem
     if problem is None and writer.run_id is not None:
         try:
-            return log_model(out, writer.run_id, writer.tracking_uri, register)
+            return log_model(out, writer.run_id, tracking_uri, register)
         except KansearchError as error:
             problem = str(error)
     if register is not None:

@@ -109,7 +109,7 @@ def _draw(study: Study, path: Path) -> None:
     if path.suffix.lower() not in _PICTURES:
         raise KansearchError(f"cannot draw {path}: its name must end in {', '.join(_PICTURES)}")
     try:
-        front_png(study.records(), study.objectives, path)
+        front_png(read_study(study).geometry, path)
     except OSError as error:
         raise KansearchError(f"cannot draw {path}: {error.strerror or error}") from error
 
@@ -149,7 +149,7 @@ def run_inspect(source: str, pick: str, output: Path | None, data_dir: Path | No
 def _inspect_trial(study: Study, pick: str, output: Path | None, data_dir: Path | None, as_json: bool) -> None:
     from kansearch.models.pick import pick_trial
     from kansearch.report.inspection import inspect_trial
-    from kansearch.tracking.artifacts import log_to_trial
+    from kansearch.tracking.client import log_to_trial
 
     record = pick_trial(study, pick)
     out = output or study.folder / "pictures" / f"{record.number:05d}"

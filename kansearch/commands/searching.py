@@ -24,8 +24,8 @@ from kansearch.console import (
 )
 from kansearch.engine.warm_start import warm_start
 from kansearch.errors import InputError, KansearchError
+from kansearch.report.sketch import front_sketch
 from kansearch.report.writer import ReportWriter
-from kansearch.sketch import front_sketch
 from kansearch.space import SearchSpace
 from kansearch.space.samplers import SAMPLERS
 from kansearch.study.front import front_of, hypervolume, knee

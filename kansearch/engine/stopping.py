@@ -1,16 +1,18 @@
-"""Why a search stops before its budget is used up: a signal, or the end of its wall time; and who counts that time."""
+"""Why a search stops before its budget is used up: a signal, or the end of its wall time. Who is told of its end."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
+from kansearch.errors import SearchInterrupted
 from kansearch.study.study import Study
 
-__all__ = ["Stop", "Timer"]
+__all__ = ["Stop", "Timer", "telling_the_end"]
 
 _NOTE_SECONDS = 10.0
 
@@ -34,6 +36,12 @@ class Stop:
     def __call__(self) -> bool:
         return self.signal is not None or self.out_of_time
 
+    def check(self, again: str) -> None:
+        """Raise SearchInterrupted where a signal came; `again` is the command that goes on."""
+        if self.signal is not None:
+            name = signal.Signals(self.signal).name
+            raise SearchInterrupted(f"stopped by {name}; go on with `{again}`", 128 + self.signal)
+
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Note SIGINT and SIGTERM instead of dying of them; a second one dies."""
@@ -53,12 +61,39 @@ class Stop:
                 signal.signal(each, handler)
 
 
+class _Ended(Protocol):
+    def ended(self, outcome: str) -> None: ...
+
+
+@contextmanager
+def telling_the_end(
+    observers: Sequence[_Ended], interruption: type[BaseException] = SearchInterrupted
+) -> Iterator[None]:
+    """Tell the observers how the block ended: finished, interrupted (by `interruption`), or failed."""
+    outcome = "failed"
+    try:
+        yield
+        outcome = "finished"
+    except interruption:
+        outcome = "interrupted"
+        raise
+    finally:
+        for observer in observers:
+            observer.ended(outcome)
+
+
 class Timer:
     """Counts wall time against a study's time budget; of a driver that is killed some seconds at most are lost."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
         self._noted = time.monotonic()
+
+    def __enter__(self) -> Timer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.note()
 
     def tick(self) -> None:
         """Note the time now and then; to be called often."""

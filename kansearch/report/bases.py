@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from kansearch.report.data import StudyData, axis_name, value_of
-from kansearch.report.front import continued, extent, staircase, tip
+from kansearch.report.data import StudyData
+from kansearch.report.front import tip
+from kansearch.report.geometry import axis_name, staircase, value_of
 from kansearch.report.palette import basis_of, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.svg import dots, marker, polyline
@@ -61,18 +62,17 @@ def _groups(data: StudyData, quality: str) -> dict[str, list[TrialRecord]]:
 def _plot(
     data: StudyData, quality: str, basis: str, those: Sequence[TrialRecord], plain: Sequence[TrialRecord]
 ) -> Markup:
-    plot = Plot(
-        extent(data, _SIZE), extent(data, quality), axis_name(_SIZE), axis_name(quality).partition(" (")[0], 330, 230
-    )
+    x, y = data.geometry.extent(_SIZE), data.geometry.extent(quality)
+    plot = Plot(x, y, axis_name(_SIZE), axis_name(quality).partition(" (")[0], 330, 230)
     style = series_of({basis})[basis]
     directions: dict[str, Direction] = {quality: data.objectives[quality], _SIZE: "minimize"}
     own, control = _front(those, directions), _front(plain, directions)
     beside = {record.number for record in own}
     rest = [(value_of(r, _SIZE), value_of(r, quality)) for r in those if r.number not in beside]
     body = [
-        polyline(_reach(plot, control, quality, directions), "control"),
+        polyline(plot.points(staircase(control, _SIZE, quality, directions, x)), "control"),
         dots(plot.points(rest), f"small {style.colour}"),
-        polyline(_reach(plot, own, quality, directions), style.colour),
+        polyline(plot.points(staircase(own, _SIZE, quality, directions, x)), style.colour),
     ]
     for record in own:
         at = plot.at(value_of(record, _SIZE), value_of(record, quality))
@@ -86,13 +86,6 @@ def _front(records: Sequence[TrialRecord], directions: dict[str, Direction]) -> 
 
     rows = [replace(record, values={name: value_of(record, name) or 0.0 for name in directions}) for record in records]
     return front_of(rows, directions)
-
-
-def _reach(
-    plot: Plot, front: Sequence[TrialRecord], quality: str, directions: dict[str, Direction]
-) -> list[tuple[float, float]]:
-    corners = plot.points(staircase(front, _SIZE, quality, (directions[_SIZE], directions[quality])))
-    return continued(corners, plot, directions[_SIZE])
 
 
 def basis_table(data: StudyData, quality: str) -> BasisTable:

@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from kansearch.report.data import StudyData, axis_name, is_logarithmic
+from kansearch.report.data import StudyData
 from kansearch.report.front import sample
+from kansearch.report.geometry import axis_name, is_logarithmic
 from kansearch.report.palette import Series, basis_of, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, fitted
@@ -66,7 +67,7 @@ def _published(data: StudyData, rows: list[Confirmed]) -> Iterator[tuple[str, ..
 
 def _plot(data: StudyData, rows: list[Confirmed], knee: int | None) -> Markup:
     """Each trial's mean with its intervals, and faint where it lay at selection."""
-    across, up = data.axes
+    across, up = data.geometry.axes
     names = [METRICS[name].test_label or axis_name(name) for name in (across, up)]
     plot = Plot(_extent(rows, across), _extent(rows, up), names[0], names[1], 640, 380)
     series = series_of({basis_of(row.trial) for row in rows})

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from kansearch.report.geometry import Geometry, Reference
 from kansearch.space import Direction, SearchSpace
 from kansearch.study.confirmed import Confirmed, confirmed
-from kansearch.study.front import front_of, knee
 from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedStore
 from kansearch.study.study import Study
-from trials.metrics import METRICS
 from trials.presets import PRESETS
 
-__all__ = ["Reference", "StudyData", "Trial", "axis_name", "is_logarithmic", "read_study", "value_of"]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A published model, measured on the same data set: what it is called, what it reached, where that is written."""
-
-    name: str
-    values: Mapping[str, float]
-    source: str
+__all__ = ["StudyData", "Trial", "read_study"]
 
 
 @dataclass(frozen=True)
@@ -64,28 +53,24 @@ class StudyData:
         return [trial.record for trial in self.trials]
 
     @cached_property
-    def complete(self) -> list[TrialRecord]:
-        """Records of the trials that have objectives."""
-        return [record for record in self.records if record.state == "complete"]
-
-    @cached_property
-    def front(self) -> list[TrialRecord]:
-        """Records of the front, sorted by the last objective, best first."""
-        return front_of(self.records, self.objectives)
-
-    @cached_property
-    def knee(self) -> TrialRecord | None:
-        """Knee of the front; None where the front is empty."""
-        return knee(self.front, self.objectives) if self.front else None
+    def geometry(self) -> Geometry:
+        """The trials and references as points."""
+        return Geometry(self.records, self.objectives, self.references)
 
     @property
-    def axes(self) -> tuple[str, str]:
-        """Names of the quantities that the front is drawn over: across and up. A single objective is drawn over the
-        parameters."""
-        names = list(self.objectives)
-        if len(names) == 1:
-            return ("parameters" if names[0] != "parameters" else "seconds"), names[0]
-        return names[1], names[0]
+    def complete(self) -> list[TrialRecord]:
+        """Records of the trials that have objectives."""
+        return self.geometry.complete
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """Records of the front, sorted by the last objective, best first."""
+        return self.geometry.front
+
+    @property
+    def knee(self) -> TrialRecord | None:
+        """Knee of the front; None where the front is empty."""
+        return self.geometry.knee
 
 
 def read_study(study: Study) -> StudyData:
@@ -115,19 +100,3 @@ def _published(dataset: str) -> list[Reference]:
         for preset in PRESETS.values()
         if preset.dataset == dataset and {"accuracy", "parameters"} <= preset.published.keys()
     ]
-
-
-def axis_name(objective: str) -> str:
-    """An objective with its unit."""
-    return METRICS[objective].label
-
-
-def is_logarithmic(objective: str) -> bool:
-    """Whether its ratios matter, not its differences."""
-    return METRICS[objective].logarithmic
-
-
-def value_of(record: TrialRecord, name: str) -> float | None:
-    """An objective's value, or for a trial without, its last measurement; None if that is missing or not finite."""
-    value = record.values[name] if name in record.values else record.metrics.get(name)
-    return float(value) if value is not None and math.isfinite(value) else None

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
 
 from markupsafe import Markup
 
-from kansearch.report.data import StudyData, axis_name, is_logarithmic, value_of
+from kansearch.report.data import StudyData
+from kansearch.report.geometry import axis_name, value_of
 from kansearch.report.palette import Series, basis_of, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.progress import spread
-from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.svg import dots, element, marker, polyline, text
-from kansearch.space import Direction
 from kansearch.study.figures import describe, values
-from kansearch.study.front import front_of
 from kansearch.study.records import TrialRecord
 
-__all__ = ["extent", "front_plot", "front_plots", "hidden", "legend", "sample", "staircase", "tip"]
+__all__ = ["front_plot", "front_plots", "legend", "sample", "tip"]
 
 _MOST_LABELS = 12
 _CROWD = 250  # complete trials from which on those behind the front are drawn smaller
@@ -27,89 +24,30 @@ _LABEL_ROOM = 24.0  # between the labels of two points, in units of the drawing
 
 def front_plots(data: StudyData) -> list[Markup]:
     """The first two objectives, then every other pair of them."""
-    pairs = [data.axes, *((second, first) for first, second in list(combinations(data.objectives, 2))[1:])]
+    pairs = [data.geometry.axes, *((second, first) for first, second in list(combinations(data.objectives, 2))[1:])]
     return [front_plot(data, across, up, width=640 if index == 0 else 460) for index, (across, up) in enumerate(pairs)]
 
 
 def front_plot(data: StudyData, across: str, up: str, width: float = 640) -> Markup:
     """Every trial that was measured in both; a point's shape and colour say its basis."""
-    x, y = extent(data, across), extent(data, up)
+    geometry = data.geometry
+    x, y = geometry.extent(across), geometry.extent(up)
     plot = Plot(x, y, axis_name(across), axis_name(up), width, width * 0.62)
     series = series_of({basis_of(record) for record in data.complete})
-    on_front = {record.number for record in data.front}
-    rest = [record for record in data.complete if record.number not in on_front]
-    body = [_pruned(plot, data, across, up), *_staircase(plot, data, across, up)]
-    crowd = len(rest) > _CROWD
-    body += [_point(plot, record, series[basis_of(record)], across, up, "rest", crowd) for record in rest]
+    corners = plot.points(geometry.staircase(across, up))
+    body = [_pruned(plot, data, across, up), *([polyline(corners, "front")] if corners else [])]
+    crowd = len(geometry.rest) > _CROWD
+    body += [_point(plot, record, series[basis_of(record)], across, up, "rest", crowd) for record in geometry.rest]
     body += _references(plot, data, across, up)
     body += [_point(plot, record, series[basis_of(record)], across, up, "best") for record in data.front]
     body += _labels(plot, data, across, up)
     return plot.draw(body, f"The front: {axis_name(up)} against {axis_name(across)}")
 
 
-def extent(data: StudyData, objective: str) -> Linear | Log:
-    """A scale for an objective, on which the whole front lies, and every complete trial that is no outlier.
-
-    A size is known of every trial that was measured once, so that all of them lie on it.
-    """
-    published = [reference.values[objective] for reference in data.references if objective in reference.values]
-    if is_logarithmic(objective):
-        return fitted([*_measured(data.records, objective), *published] or [1.0], log=True)
-    typical = _middle(_measured(data.complete, objective) or [0.0, 1.0])
-    return fitted([*_measured(data.front, objective), *typical, *published])
-
-
-def _measured(records: Sequence[TrialRecord], objective: str) -> list[float]:
-    return [value for record in records if (value := value_of(record, objective)) is not None]
-
-
-def _middle(values: Sequence[float]) -> list[float]:
-    """Between the quartiles, the whiskers of a box plot included."""
-    ordered = sorted(values)
-    low, high = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
-    reach = 1.5 * (high - low)
-    return [value for value in ordered if low - reach <= value <= high + reach]
-
-
-def hidden(data: StudyData, objective: str) -> int:
-    """Complete trials that `extent` puts on its edge."""
-    scale = extent(data, objective)
-    return sum(not scale.low <= value <= scale.high for value in _measured(data.complete, objective))
-
-
 def _pruned(plot: Plot, data: StudyData, across: str, up: str) -> Markup:
     stopped = [record for record in data.records if record.state == "pruned"]
     pairs = [(value_of(record, across), value_of(record, up)) for record in stopped]
     return dots(plot.points((x, y) for x, y in pairs if x is not None and y is not None), "faint")
-
-
-def staircase(
-    front: Sequence[TrialRecord], across: str, up: str, directions: Sequence[Direction]
-) -> list[tuple[float, float]]:
-    """Corners of what the front of two objectives reaches; `directions` of `across` and `up`. A corner is dominated."""
-    points = [(x, y) for r in front if (x := value_of(r, across)) is not None and (y := value_of(r, up)) is not None]
-    points.sort(reverse=directions[0] == "maximize")
-    corners: list[tuple[float, float]] = []
-    for x, y in points:
-        if corners:
-            corners.append((x, corners[-1][1]))
-        corners.append((x, y))
-    return corners
-
-
-def _staircase(plot: Plot, data: StudyData, across: str, up: str) -> list[Markup]:
-    """Draw the staircase of the front of these two objectives alone; empty where `across` is no objective."""
-    directions: dict[str, Direction] = {up: data.objectives[up], across: data.objectives.get(across, "minimize")}
-    if across not in data.objectives:
-        return []
-    front = front_of(data.complete, directions)
-    corners = plot.points(staircase(front, across, up, (directions[across], directions[up])))
-    return [polyline(continued(corners, plot, directions[across]), "front")]
-
-
-def continued(corners: list[tuple[float, float]], plot: Plot, direction: Direction) -> list[tuple[float, float]]:
-    """Continue the corners to the side of the plot where `across` is worse: what is reached there stays reached."""
-    return [*corners, (plot.left if direction == "maximize" else plot.right, corners[-1][1])] if corners else []
 
 
 def _point(

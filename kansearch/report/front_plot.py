@@ -1,95 +1,75 @@
-"""The front as a picture: the first objective against the last, every complete trial faint behind the front."""
+"""The front as a picture in a file: the geometry of the report's page, in the same colours and shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kansearch.space import Direction
-from kansearch.study.front import front_of
-from kansearch.study.records import TrialRecord
-from trials.metrics import METRICS
+from kansearch.report.geometry import Geometry, axis_name, value_of
+from kansearch.report.palette import basis_of, name_of, series_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+from trials.metrics import METRICS
 
-__all__ = ["front_png"]
+__all__ = ["COLOURS", "MARKERS", "front_png"]
 
-_COLOURS = {
-    "none": "#6b6b6b", "spline_activation": "#8f8f8f", "power_mlp": "#b3b3b3",
-    "bspline": "#0b5cad", "rbf": "#c8500a", "gram": "#19764a",
+COLOURS = {
+    "ink": "#1b1f24", "blue": "#0072b2", "red": "#d55e00", "green": "#009e73",
+    "purple": "#b0588f", "orange": "#c98a00", "sky": "#3a9bd0",
 }  # fmt: skip
-"""Colours of the controls, which are greys, and of the common bases."""
-_OTHER_COLOURS = (
-    "#7a3fa0", "#b5123e", "#7d6a00", "#00818a", "#a04b8c", "#4a5d23", "#5a4632", "#2f4b7c", "#d45087"
-)  # fmt: skip
+"""The colours of `palette.Series`, as the page's style sheet has them in light."""
+MARKERS: Mapping[str, Any] = {
+    "cross": "x", "circle": "o", "square": "s", "up": "^", "diamond": "D", "down": "v", "star": "*", "plus": "P",
+    "hexagon": "H", "bar": "|", "bow": "X", "left": "<", "right": ">", "pentagon": "p",
+    "wedge": [(-1, 1), (1, 1), (-1, -1)],
+}  # fmt: skip
+"""Matplotlib's marker for each of `svg.SHAPES` that a basis has."""
 
 
-def front_png(records: Sequence[TrialRecord], objectives: Mapping[str, Direction], path: Path) -> None:
-    """Draw the front of `records` into the PNG (or SVG, PDF, by its ending) file `path`; needs one complete trial.
-
-    With one objective it is drawn over the number of parameters.
-    """
+def front_png(geometry: Geometry, path: Path) -> None:
+    """Draw the front into the PNG (or SVG, PDF, by its ending) file `path`; needs one complete trial."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     figure = Figure(figsize=(7.2, 4.6), dpi=144, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    names = list(objectives)
-    across, up = (names[-1], names[0]) if len(names) > 1 else ("parameters", names[0])
-    front = front_of(records, objectives)
-    _draw(axes, [record for record in records if record.state == "complete"], front, across, up)
-    axes.set_xlabel(across.replace("_", " "))
-    own = METRICS[up].regression
-    axes.set_ylabel(METRICS[up].short if own else ("validation " if METRICS[up].share else "") + up.replace("_", " "))
-    if own and METRICS[up].logarithmic:
-        axes.set_yscale("log")
-    if METRICS[across].size:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.xaxis.set_minor_locator(NullLocator())
+    _draw(axes, geometry, *geometry.axes)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    axes.set_title(f"Front: {len(front)} of {sum(r.state == 'complete' for r in records)} complete trials", loc="left")
+    axes.set_title(f"Front: {len(geometry.front)} of {len(geometry.complete)} complete trials", loc="left")
     figure.savefig(path)
 
 
-def _draw(axes: Axes, complete: Sequence[TrialRecord], front: Sequence[TrialRecord], across: str, up: str) -> None:
-    colours = basis_colours({_basis(record) for record in complete})
-    on_front = {record.number for record in front}
-    axes.step(
-        [_value(r, across) for r in front],
-        [_value(r, up) for r in front],
-        where="post",
-        color="#888888",
-        lw=1,
-        zorder=1,
-    )
-    for basis, colour in colours.items():
-        rest = [r for r in complete if _basis(r) == basis and r.number not in on_front]
-        best = [r for r in front if _basis(r) == basis]
-        axes.scatter([_value(r, across) for r in rest], [_value(r, up) for r in rest], s=14, color=colour, alpha=0.3)
-        plain = "plain network" if METRICS[up].regression else "plain convolution"
-        label = plain if basis == "none" else basis.replace("_", " ")
-        axes.scatter(
-            [_value(r, across) for r in best], [_value(r, up) for r in best], s=44, color=colour, label=label, zorder=2
-        )
+def _draw(axes: Axes, geometry: Geometry, across: str, up: str) -> None:
+    """Draw in shares of the axes, which have the page's ticks."""
+    x, y = geometry.extent(across), geometry.extent(up)
+    for axis, scale, name, count in ((axes.xaxis, x, across, 8), (axes.yaxis, y, up, 7)):
+        ticks = scale.ticks(count)
+        axis.set_ticks([share for share, _ in ticks], [label for _, label in ticks])
+        axis.set_label_text(axis_name(name))
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    corners = [(x(a), y(b)) for a, b in geometry.staircase(across, up)]
+    axes.plot([a for a, _ in corners], [b for _, b in corners], color="#888888", lw=1, zorder=1)
+    for basis, series in series_of({basis_of(record) for record in geometry.complete}).items():
+        look: dict[str, Any] = {"color": COLOURS[series.colour], "marker": MARKERS[series.shape], "clip_on": False}
+        for those, more in (
+            (geometry.rest, {"s": 14, "alpha": 0.3}),
+            (geometry.front, {"s": 44, "label": name_of(basis), "zorder": 2}),
+        ):
+            own = [(value_of(record, across), value_of(record, up)) for record in those if basis_of(record) == basis]
+            places = [(x(a), y(b)) for a, b in own if a is not None and b is not None]
+            axes.scatter([a for a, _ in places], [b for _, b in places], **look, **more)
+    published = [each.values for each in geometry.references if {across, up} <= each.values.keys()]
+    if published:
+        places = [(x(values[across]), y(values[up])) for values in published]
+        rings: dict[str, Any] = {
+            "facecolors": "none",
+            "edgecolors": COLOURS["ink"],
+            "label": "published",
+            "clip_on": False,
+        }
+        axes.scatter([a for a, _ in places], [b for _, b in places], s=18, **rings)
     axes.legend(frameon=False, loc="upper right" if METRICS[up].regression else "lower right")
-
-
-def basis_colours(names: set[str]) -> dict[str, str]:
-    """A colour for each basis, the same in every picture for the common ones."""
-    others = iter(_OTHER_COLOURS * (1 + len(names) // len(_OTHER_COLOURS)))
-    return {name: _COLOURS.get(name) or next(others) for name in sorted(names)}
-
-
-def _basis(record: TrialRecord) -> str:
-    return record.stored.basis
-
-
-def _value(record: TrialRecord, name: str) -> float:
-    return float(record.values[name] if name in record.values else record.metrics[name])

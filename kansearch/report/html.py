@@ -8,9 +8,10 @@ from typing import Any
 from kansearch.errors import KansearchError
 from kansearch.report.bases import basis_plots, basis_table, quality_objective
 from kansearch.report.confirmation import confirmation
-from kansearch.report.data import StudyData, axis_name, is_logarithmic
+from kansearch.report.data import StudyData
 from kansearch.report.failures import failure_groups
-from kansearch.report.front import front_plots, hidden, legend
+from kansearch.report.front import front_plots, legend
+from kansearch.report.geometry import axis_name, is_logarithmic
 from kansearch.report.hyperparameters import panels
 from kansearch.report.importance import MOST_TRIALS, importances
 from kansearch.report.importance_plot import importance_plot, no_importances
@@ -68,7 +69,7 @@ def render(data: StudyData) -> str:
 
 def _front(data: StudyData) -> dict[str, Any]:
     first, *others = front_plots(data)
-    across, up = data.axes
+    across, up = data.geometry.axes
     return {
         "plot": first,
         "others": others,
@@ -85,7 +86,7 @@ def _front(data: StudyData) -> dict[str, Any]:
             for record in data.front
         ],
         "logarithmic": is_logarithmic(across),
-        "outside": hidden(data, up),
+        "outside": data.geometry.hidden(up),
         "references": data.references,
     }
 

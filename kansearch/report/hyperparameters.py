@@ -9,8 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from kansearch.report.data import StudyData, Trial, axis_name, value_of
-from kansearch.report.front import extent
+from kansearch.report.data import StudyData, Trial
+from kansearch.report.geometry import axis_name, value_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, Names, Scale
 from kansearch.report.svg import dots, element
@@ -74,7 +74,7 @@ def scale_of(distribution: Distribution, drawn: Sequence[Any]) -> Scale:
 def _plot(data: StudyData, name: str, distribution: Distribution, having: Sequence[Trial], objective: str) -> Markup:
     x = scale_of(distribution, [trial.hyperparameters[name] for trial in having])
     named = METRICS[objective].short
-    plot = Plot(x, extent(data, objective), name.rpartition(".")[2], named, 300, 190, letters=_LETTERS)
+    plot = Plot(x, data.geometry.extent(objective), name.rpartition(".")[2], named, 300, 190, letters=_LETTERS)
     front = {record.number for record in data.front}
     placed = [
         (trial.record.number in front, (plot.across(_place(x, trial, name)), plot.up(plot.y(value))))

@@ -14,7 +14,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kansearch.report.data import StudyData, Trial, is_logarithmic, value_of
+from kansearch.report.data import StudyData, Trial
+from kansearch.report.geometry import is_logarithmic, value_of
 
 __all__ = ["LEAST_TRIALS", "MOST_TRIALS", "Importance", "importances"]
 

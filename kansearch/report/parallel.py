@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from kansearch.report.data import StudyData, Trial, value_of
-from kansearch.report.front import extent, tip
+from kansearch.report.data import StudyData, Trial
+from kansearch.report.front import tip
+from kansearch.report.geometry import value_of
 from kansearch.report.hyperparameters import scale_of, shown
 from kansearch.report.scales import Names, Scale
 from kansearch.report.svg import drawing, element, polyline, text
@@ -62,7 +63,7 @@ def _scales(data: StudyData, complete: Sequence[Trial], order: Sequence[str]) ->
         drawn = [trial.hyperparameters[name] for trial in complete if name in trial.hyperparameters]
         if len({str(value) for value in drawn}) > 1 and len(scales) < _MOST_AXES:
             scales.append((name, scale_of(ranges[name], drawn)))
-    return [*scales, *((name, extent(data, name)) for name in reversed(list(data.objectives)))]
+    return [*scales, *((name, data.geometry.extent(name)) for name in reversed(list(data.objectives)))]
 
 
 def _shades(data: StudyData, complete: Sequence[Trial]) -> list[int]:

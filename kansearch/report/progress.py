@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from kansearch.report.data import StudyData, axis_name, is_logarithmic
+from kansearch.report.data import StudyData
+from kansearch.report.geometry import axis_name, is_logarithmic
 from kansearch.report.palette import basis_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, fitted

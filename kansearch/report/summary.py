@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from kansearch.report.bases import quality_objective
-from kansearch.report.data import StudyData, value_of
+from kansearch.report.data import StudyData
+from kansearch.report.geometry import value_of
 from kansearch.report.palette import basis_of
 from kansearch.study.figures import describe, duration, number, values
 from kansearch.study.front import hypervolume

@@ -40,7 +40,7 @@ def write_pictures(study: Study) -> None:
     report, *pictures = (study.folder / name for name in PICTURES)
     for path in pictures if data.front else ():
         with replacing(path) as begun:
-            front_png(data.records, data.objectives, begun)
+            front_png(data.geometry, begun)
     write_html(data, report)
 
 

@@ -136,9 +136,9 @@ def _targets(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _words() -> Iterator[tuple[str, str]]:
-    """Names of figures, and how the table writes them."""
+    """Names of figures, and how a table of the test split writes them."""
     for name, on_test in ON_TEST.items():
-        yield on_test.removeprefix(TEST_PREFIX), str(METRICS[name].test_label)
+        yield on_test.removeprefix(TEST_PREFIX), str(METRICS[name].test_label).removeprefix("test ")
     yield from _OTHERS.items()
     for name, validated in ON_VALIDATION.items():
         yield validated, METRICS[name].label

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ __all__ = ["claim", "versions"]
 _HEADER = "# Trained by `kansearch retrain`, which can read this file as well as one of `kansearch export`.\n"
 
 
-def claim(retraining: Retraining) -> str:
-    """Make the folder this retraining's, or find that it is; its identity, which stays.
+def claim(retraining: Retraining) -> Retraining:
+    """Make the folder this retraining's, or find that it is; the retraining with its identity, which stays.
 
     Raises:
         InputError: it holds a model of another configuration, or one that was trained in another way.
@@ -32,12 +33,12 @@ def claim(retraining: Retraining) -> str:
     try:
         retraining.out.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            return _same(path, retraining)
+            return replace(retraining, identity=_same(path, retraining))
         identity = uuid.uuid4().hex
         write_whole(path, _HEADER + yaml.safe_dump(_document(retraining, identity), sort_keys=False))
     except OSError as error:
         raise KansearchError(f"cannot write {retraining.out}: {error.strerror}") from error
-    return identity
+    return replace(retraining, identity=identity)
 
 
 def versions() -> dict[str, str]:

@@ -7,21 +7,14 @@ What is done is never done again: the same command goes on after a stop, and mor
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Sequence
 
-from kansearch.cluster.cluster import ray_cluster
-from kansearch.cluster.execution import execute
-from kansearch.cluster.gpu_sharing import packed
-from kansearch.cluster.growth import NodesMps
+from kansearch.cluster.execution import execute, working_cluster
 from kansearch.cluster.interruptions import resumable
 from kansearch.cluster.launch import Observer, SearchOptions, check_data, request_maker, scratch_of
-from kansearch.cluster.mps import Mps
-from kansearch.cluster.node_mps import ClusterMps
 from kansearch.cluster.trainable import Request
-from kansearch.engine.stopping import Stop
+from kansearch.engine.stopping import Stop, telling_the_end
 from kansearch.engine.work import Assignment
-from kansearch.errors import SearchInterrupted
 from kansearch.models.pick import pick_trials
 from kansearch.seeds.seed_runs import SeedRuns, unfinished
 from kansearch.study.lock import driver_lock
@@ -76,20 +69,13 @@ def _confirm(
 ) -> None:
     """Train what is left; the observers are told of it even when that is nothing."""
     known = {record.key: record for record in [*SeedStore(study.folder).records(), *left]}
-    stop, outcome = Stop(None), "failed"
+    stop = Stop(None)
     for observer in observers:
         observer.started(study, list(known.values()))
-    try:
+    with telling_the_end(observers):
         if left:
             _train(study, left, options, observers, stop)
-        if stop.signal is not None:
-            outcome = "interrupted"
-            caught = signal.Signals(stop.signal).name
-            raise SearchInterrupted(f"stopped by {caught}; go on with `{again}`", 128 + stop.signal)
-        outcome = "finished"
-    finally:
-        for observer in observers:
-            observer.ended(outcome)
+        stop.check(again)
 
 
 def _train(
@@ -99,8 +85,7 @@ def _train(
     observers: Sequence[Observer[SeedRecord]],
     stop: Stop,
 ) -> None:
-    settings, place = study.space.search, study.confirm_checkpoints
-    at_once = min(len(left), options.max_concurrent or len(left))  # so that few spread over all devices
+    settings = study.space.search
 
     def changed(record: SeedRecord) -> None:
         for observer in observers:
@@ -114,13 +99,8 @@ def _train(
         for observer in observers:
             observer.told(line)
 
-    with (
-        Mps(study.folder) as mps,  # outlives the workers, which Ray ends
-        ray_cluster(settings, options.address, at_once, place) as found,
-        ClusterMps() as daemons,
-        stop.on_signals(),
-    ):
-        cluster = packed(study, found, NodesMps(daemons) if options.address else mps, stop)
+    at_once = min(len(left), options.max_concurrent or len(left))  # so that few spread over all devices
+    with working_cluster(study, options.address, at_once, study.confirm_checkpoints, stop) as (cluster, _):
         for observer in observers:
             observer.running(cluster)
         runs = SeedRuns(study, SeedStore(study.folder), left, cluster.max_concurrent, stop, changed)

@@ -11,17 +11,16 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.cluster.cluster import Cluster, ray_cluster
 from kansearch.errors import InputError, KansearchError
 from kansearch.seeds.retraining import Retraining
-from kansearch.seeds.seed import CHECKPOINT, FILES, train_seed
 from kansearch.space import SearchSettings
-from trials.config import TrialConfig
 from trials.files import first_line, one_line, write_whole
+from trials.results import CHECKPOINT, FILES, TEST
 
 if TYPE_CHECKING:
     from ray.util.queue import Queue
@@ -49,24 +48,17 @@ class ClusterJob:
 class _Job:
     """The job that each process is given."""
 
-    config: dict[str, Any]
-    """Configuration of the first seed."""
+    retraining: Retraining
     checkpoints: dict[int, bytes | None]
     """Checkpoint of each seed to train, from which it goes on; None where it has none."""
-    hold_out: bool
-    data_dir: str | None
     threads: int
-    trusted: tuple[str, ...]
 
 
-def train_on_cluster(
-    job: ClusterJob, epoch: Callable[[int, Mapping[str, Any]], None], trained: Callable[[int], None]
-) -> None:
+def train_on_cluster(job: ClusterJob, tell: Callable[[int, Mapping[str, Any]], None]) -> None:
     """Train the seeds, each into its folder, which exists.
 
     Args:
-        epoch: called after each epoch with the seed and the epoch's measurements.
-        trained: called with each seed when its folder is complete.
+        tell: called with the seed and each result of `trials.training.train_seed`.
 
     Raises:
         InputError: there are fewer GPUs than processes that train one model.
@@ -85,14 +77,11 @@ def train_on_cluster(
         else:
             train = _together(told, queue, retraining.processes, cluster, Path(scratch))
         for seed, message in _messages(queue, train):
-            for name in (CHECKPOINT, *FILES):
-                if name in message["files"]:
-                    write_whole(folders[seed] / name, message["files"][name])
-            if message["result"] is not None:
-                epoch(seed, message["result"])
-            else:
+            for name, content in message["files"].items():  # metrics.json is the last
+                write_whole(folders[seed] / name, content)
+            if TEST in message["result"]:
                 (folders[seed] / CHECKPOINT).unlink(missing_ok=True)
-                trained(seed)
+            tell(seed, message["result"])
 
 
 def _job(retraining: Retraining, folders: dict[int, Path], cluster: Cluster) -> _Job:
@@ -103,12 +92,9 @@ def _job(retraining: Retraining, folders: dict[int, Path], cluster: Cluster) -> 
         at_once = min(len(folders), int(cluster.gpus or cluster.cpus))
     checkpoints = {seed: folder / CHECKPOINT for seed, folder in folders.items()}
     return _Job(
-        config=retraining.config.model_dump(mode="json"),
-        checkpoints={seed: path.read_bytes() if path.exists() else None for seed, path in checkpoints.items()},
-        hold_out=retraining.hold_out,
-        data_dir=str(retraining.data_dir.absolute()) if retraining.data_dir else None,
-        threads=max(1, int(cluster.cpus // at_once)),
-        trusted=retraining.trusted,
+        replace(retraining, data_dir=retraining.data_dir.absolute() if retraining.data_dir else None),
+        {seed: path.read_bytes() if path.exists() else None for seed, path in checkpoints.items()},
+        max(1, int(cluster.cpus // at_once)),
     )
 
 
@@ -119,16 +105,15 @@ def _side_by_side(job: _Job, queue: Queue, cluster: Cluster) -> Callable[[], Non
     task = ray.remote(num_cpus=1, num_gpus=1 if cluster.gpus else 0, max_retries=0)(_train_alone)
 
     def train() -> None:
-        ray.get([task.remote(asdict(job), seed, queue, cluster.gpus > 0) for seed in job.checkpoints])
+        ray.get([task.remote(job, seed, queue, cluster.gpus > 0) for seed in job.checkpoints])
 
     return train
 
 
-def _train_alone(job: dict[str, Any], seed: int, queue: Queue, on_gpu: bool) -> None:
+def _train_alone(job: _Job, seed: int, queue: Queue, on_gpu: bool) -> None:
     from trials.training import ALONE
 
-    told = _Job(**job)
-    _train_seeds(replace(told, checkpoints={seed: told.checkpoints[seed]}), ALONE, "cuda" if on_gpu else "cpu", queue)
+    _train_seeds(replace(job, checkpoints={seed: job.checkpoints[seed]}), ALONE, "cuda" if on_gpu else "cpu", queue)
 
 
 def _together(job: _Job, queue: Queue, processes: int, cluster: Cluster, scratch: Path) -> Callable[[], None]:
@@ -140,7 +125,7 @@ def _together(job: _Job, queue: Queue, processes: int, cluster: Cluster, scratch
     resources = {"CPU": min(1.0, cluster.cpus / processes), **({"GPU": 1.0} if cluster.gpus else {})}
     trainer = TorchTrainer(
         _train,
-        train_loop_config={"job": asdict(job), "queue": queue},
+        train_loop_config={"job": job, "queue": queue},
         torch_config=TorchConfig("nccl" if cluster.gpus else "gloo"),
         scaling_config=ScalingConfig(num_workers=processes, use_gpu=cluster.gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(name=f"retrain-{uuid.uuid4().hex[:8]}", storage_path=str(scratch)),
@@ -198,7 +183,7 @@ def _train(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     processes = Processes(context.get_world_rank(), context.get_world_size())
-    _train_seeds(_Job(**config["job"]), processes, str(get_device()), config["queue"])
+    _train_seeds(config["job"], processes, str(get_device()), config["queue"])
 
 
 def _train_seeds(job: _Job, processes: Any, device: str, queue: Queue) -> None:
@@ -206,33 +191,22 @@ def _train_seeds(job: _Job, processes: Any, device: str, queue: Queue) -> None:
     from trials.training import use_threads
 
     use_threads(job.threads)
-    trust_data(*job.trusted)
-    first = TrialConfig.model_validate(job.config)
-    for seed, checkpoint in job.checkpoints.items():
+    trust_data(*job.retraining.trusted)
+    for seed in job.checkpoints:
         try:
-            _train_one(first.model_copy(update={"seed": seed}), job, checkpoint, processes, device, queue)
+            _train_one(job, seed, processes, device, queue)
         except Exception as error:
             queue.put((seed, {"failure": first_line(error)}))
             raise  # the other processes wait for this one: Ray ends them
 
 
-def _train_one(
-    config: TrialConfig, job: _Job, checkpoint: bytes | None, processes: Any, device: str, queue: Queue
-) -> None:
-    data_dir = Path(job.data_dir) if job.data_dir else None
+def _train_one(job: _Job, seed: int, processes: Any, device: str, queue: Queue) -> None:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder, checkpoint = Path(name), job.checkpoints[seed]
         if checkpoint is not None:
             (folder / CHECKPOINT).write_bytes(checkpoint)
-        results = train_seed(
-            config, folder, hold_out=job.hold_out, data_dir=data_dir, device=device, processes=processes
-        )
-        for result in results:
+        for result in job.retraining.train(seed, folder, device=device, processes=processes):
             if processes.rank == 0:
-                queue.put((config.seed, {"result": result, "files": _contents(folder, [CHECKPOINT])}))
-        if processes.rank == 0:
-            queue.put((config.seed, {"result": None, "files": _contents(folder, FILES)}))
-
-
-def _contents(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in names}
+                names = FILES if TEST in result else [CHECKPOINT]
+                files = {name: (folder / name).read_bytes() for name in names}
+                queue.put((seed, {"result": result, "files": files}))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kansearch.seeds.retraining import Retraining
+from kansearch.study.seeds import SeedRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,17 +26,16 @@ _SLANTED: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anc
 _WIDE = 20  # times the smallest loss: then the axis is logarithmic
 
 
-def write_pictures(out: Path, retraining: Retraining, metrics: dict[str, Any]) -> None:
+def write_pictures(out: Path, runs: Sequence[SeedRecord]) -> None:
     """Draw both into the folder of a retraining; of a regression the curves alone.
 
     Raises OSError, and ValueError where a file there is damaged.
     """
-    folders = [out / f"seed-{seed}" for seed in retraining.numbers]
-    curves = [json.loads((folder / "curve.json").read_text()) for folder in folders]
-    figures = {"curves.png": curves_figure(curves, _loss_label(retraining))}
-    if "confusion_matrix" in metrics["runs"][0]:
-        classes = json.loads((folders[0] / "model.json").read_text())["classes"]
-        matrices = np.array([run["confusion_matrix"] for run in metrics["runs"]])
+    loss = "loss of targets of deviation 1" if "nrmse" in runs[0].test else "loss (nats)"
+    figures = {"curves.png": curves_figure([run.curve for run in runs], loss)}
+    if "confusion_matrix" in runs[0].test:
+        classes = json.loads((out / f"seed-{runs[0].seed}" / "model.json").read_text())["classes"]
+        matrices = np.array([run.test["confusion_matrix"] for run in runs])
         figures["confusion.png"] = confusion_figure(matrices.sum(0), classes, len(matrices))
     for name, figure in figures.items():
         unfinished = out / f".{name}"
@@ -44,13 +43,7 @@ def write_pictures(out: Path, retraining: Retraining, metrics: dict[str, Any]) -
         unfinished.replace(out / name)
 
 
-def _loss_label(retraining: Retraining) -> str:
-    """The loss with its unit."""
-    config = retraining.config
-    return f"{config.loss.name}, target of deviation 1" if config.data.regression else "loss (nats)"
-
-
-def curves_figure(curves: Sequence[Sequence[dict[str, Any]]], loss_label: str = "loss (nats)") -> Figure:
+def curves_figure(curves: Sequence[Sequence[Mapping[str, Any]]], loss_label: str = "loss (nats)") -> Figure:
     """Loss over the epochs, a thin line for each seed and a thick one for their mean; the validation part's loss and
     accuracy, or nRMSE, beside it where they were measured."""
     regression = curves[0][0].get("nrmse") is not None
@@ -89,7 +82,7 @@ def _logarithmic(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _lines(axes: Axes, curves: Sequence[Sequence[dict[str, Any]]], name: str, label: str, colour: str) -> None:
+def _lines(axes: Axes, curves: Sequence[Sequence[Mapping[str, Any]]], name: str, label: str, colour: str) -> None:
     epochs = [row["epoch"] for row in curves[0]]
     rows = np.array([[row[name] for row in curve] for curve in curves], dtype=float)  # (seeds, epochs)
     marker = "o" if len(epochs) == 1 else None

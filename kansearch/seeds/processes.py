@@ -24,8 +24,8 @@ from typing import Any
 from kansearch.errors import InputError, KansearchError
 from kansearch.seeds.devices import ClusterJob
 from kansearch.seeds.retraining import Retraining
-from kansearch.seeds.seed import CHECKPOINT
 from kansearch.seeds.worker import Job, Message
+from trials.results import CHECKPOINT, TEST
 
 __all__ = ["train_in_processes"]
 
@@ -35,16 +35,12 @@ _WORK = "from kansearch.seeds.worker import main; main()"
 
 
 def train_in_processes(
-    retraining: Retraining,
-    seeds: Sequence[int],
-    epoch: Callable[[int, Mapping[str, Any]], None],
-    trained: Callable[[int], None],
+    retraining: Retraining, seeds: Sequence[int], tell: Callable[[int, Mapping[str, Any]], None]
 ) -> None:
     """Train the seeds, each into its folder, which exists.
 
     Args:
-        epoch: called after each epoch with the seed and the epoch's measurements.
-        trained: called with each seed when its folder is complete.
+        tell: called with the seed and each result of `trials.training.train_seed`.
 
     Raises:
         InputError: there are fewer GPUs than processes that train one model.
@@ -64,12 +60,10 @@ def train_in_processes(
                     if message.failure is not None:
                         _find_lost(workers)  # one that is lost makes others fail
                         raise message.failure
-                    if message.result is not None:
-                        epoch(message.seed, message.result)
-                        continue
-                    left -= 1
-                    trained(message.seed)
-                    _hand(workers, worker.group, waiting)
+                    tell(message.seed, message.result)
+                    if TEST in message.result:
+                        left -= 1
+                        _hand(workers, worker.group, waiting)
         finally:
             for worker in workers:
                 worker.end()

@@ -19,18 +19,19 @@ of curve.json, which are measured.
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kansearch.engine.stopping import telling_the_end
 from kansearch.errors import KansearchError
 from kansearch.seeds.card import write_card
 from kansearch.seeds.claim import claim
 from kansearch.seeds.pictures import write_pictures
 from kansearch.seeds.processes import train_in_processes
 from kansearch.seeds.retraining import Observer, Retraining
-from kansearch.seeds.seed import train_seed
+from kansearch.seeds.seed_runs import after
+from kansearch.study.seeds import SeedRecord
 from kansearch.study.spread import LEAST_SEEDS
 from kansearch.study.statistics import half_width, sampling_half_width
 from trials.files import as_json, first_line, write_whole
@@ -53,24 +54,20 @@ def retrain(retraining: Retraining, observers: Sequence[Observer] = ()) -> dict[
     from trials.data.errors import DataError
     from trials.training import TrialDiverged
 
-    out, metrics = retraining.out, None
     _check_data(retraining)
-    identity = claim(retraining)
-    for observer in observers:
-        observer.started(retraining, identity)
+    retraining = claim(retraining)
+    out = retraining.out
     try:
-        runs = _train(retraining, observers)
-        metrics = _summary(runs, retraining.numbers)
-        write_whole(out / "metrics.json", as_json(metrics))
-        write_pictures(out, retraining, metrics)
-        write_card(out, retraining, metrics)
+        with telling_the_end(observers, KeyboardInterrupt):
+            runs = _train(retraining, observers)
+            metrics = _summary([run.test for run in runs], retraining.numbers)
+            write_whole(out / "metrics.json", as_json(metrics))
+            write_pictures(out, runs)
+            write_card(out, retraining, metrics)
     except OSError as error:
         raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
     except (TrialDiverged, DataError, RuntimeError, ValueError) as error:  # CheckpointError, a damaged JSON file
         raise KansearchError(f"cannot train in {out}: {first_line(error)}") from error
-    finally:
-        for observer in observers:
-            observer.ended(metrics)
     return metrics
 
 
@@ -88,43 +85,35 @@ def _check_data(retraining: Retraining) -> None:
         raise KansearchError(str(error)) from error
 
 
-def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[dict[str, Any]]:
-    """The metrics of each seed, those that are trained already included.
+def _train(retraining: Retraining, observers: Sequence[Observer]) -> list[SeedRecord]:
+    """The record of each seed, those that are trained already included.
 
     Several seeds are trained side by side where there are several GPUs, else one after the other.
     """
     from trials.training import gpus
 
-    folders = {seed: retraining.folder(seed) for seed in retraining.numbers}
-    missing = {seed: folder for seed, folder in folders.items() if not (folder / "metrics.json").exists()}
+    records = {seed: retraining.record(seed) for seed in retraining.numbers}
+    missing = [seed for seed, record in records.items() if record.state == "running"]
 
-    def epoch(seed: int, result: Mapping[str, Any]) -> None:
+    def tell(seed: int, result: Mapping[str, Any]) -> None:
+        records[seed] = after(records[seed], [result])
         for observer in observers:
-            observer.epoch(seed, result)
+            observer.changed(records[seed])
 
-    def trained(seed: int) -> None:
-        metrics = json.loads((folders[seed] / "metrics.json").read_text())
-        for observer in observers:
-            observer.trained(seed, metrics)
-
-    for seed in folders.keys() - missing.keys():
-        for result in json.loads((folders[seed] / "curve.json").read_text()):
-            epoch(seed, result)
-        trained(seed)
-    for folder in missing.values():
-        folder.mkdir(exist_ok=True)
+    for observer in observers:
+        observer.started(retraining, list(records.values()))
+    for seed in missing:
+        retraining.folder(seed).mkdir(exist_ok=True)
     if missing and (retraining.address is not None or retraining.processes > 1 or min(len(missing), gpus()) > 1):
-        train_in_processes(retraining, list(missing), epoch, trained)
+        train_in_processes(retraining, missing, tell)
     else:
-        for seed, folder in missing.items():
-            config = retraining.config.model_copy(update={"seed": seed})
-            for result in train_seed(config, folder, hold_out=retraining.hold_out, data_dir=retraining.data_dir):
-                epoch(seed, result)
-            trained(seed)
-    return [json.loads((folder / "metrics.json").read_text()) for folder in folders.values()]
+        for seed in missing:
+            for result in retraining.train(seed, retraining.folder(seed)):
+                tell(seed, result)
+    return list(records.values())
 
 
-def _summary(runs: Sequence[dict[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
+def _summary(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
     """The mean of each scalar figure, its standard deviation and half of the mean's 95 % interval over the seeds; the
     rest as each seed has it, under `runs`. Fewer than `LEAST_SEEDS` seeds have no interval.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from kansearch.study.seeds import SeedRecord
+from kansearch.study.stored_config import StoredConfig
 from trials.config import TrialConfig
 
 __all__ = ["Observer", "Retraining"]
@@ -34,15 +37,37 @@ class Retraining:
     """Where the configuration comes from, as `kansearch export` wrote it."""
     trusted: tuple[str, ...] = ()
     """Functions that `data.function` may name."""
+    identity: str = ""
+    """The folder's own, which stays; `kansearch.seeds.claim.claim` gives it."""
 
     @property
     def numbers(self) -> range:
         """The seeds."""
         return range(self.config.seed, self.config.seed + self.seeds)
 
+    def config_of(self, seed: int) -> TrialConfig:
+        """The configuration that names the seed."""
+        return self.config.model_copy(update={"seed": seed})
+
     def folder(self, seed: int) -> Path:
         """Where a seed's model is written."""
         return self.out / f"seed-{seed}"
+
+    def record(self, seed: int) -> SeedRecord:
+        """Return what the folder knows of a seed. Raises OSError, and ValueError where a file there is damaged."""
+        record = SeedRecord(0, "running", stored=StoredConfig.of(self.config_of(seed)), seed=seed)
+        if not (self.folder(seed) / "metrics.json").exists():
+            return record
+        curve, test = (json.loads((self.folder(seed) / name).read_text()) for name in ("curve.json", "metrics.json"))
+        return replace(record, state="complete", curve=curve, test=test)
+
+    def train(self, seed: int, folder: Path, **where: Any) -> Iterator[dict[str, Any]]:
+        """Train a seed in `folder` and keep it there; its results and more arguments: `train_seed`."""
+        from trials.training import train_seed
+
+        return train_seed(
+            self.config_of(seed), folder, keep=True, hold_out=self.hold_out, data_dir=self.data_dir, **where
+        )
 
     @property
     def study(self) -> str | None:
@@ -52,16 +77,13 @@ class Retraining:
 
 
 class Observer(Protocol):
-    """Is told what happens."""
+    """Is told how a retraining goes."""
 
-    def started(self, retraining: Retraining, identity: str) -> None:
-        """It begins, or goes on; `identity` is the same then."""
+    def started(self, retraining: Retraining, records: Sequence[SeedRecord]) -> None:
+        """It begins, or goes on: with these seeds, those that are trained already as they are."""
 
-    def epoch(self, seed: int, result: Mapping[str, Any]) -> None:
-        """An epoch was trained, or was found trained: the row of an `EpochResult`."""
+    def changed(self, record: SeedRecord) -> None:
+        """An epoch was trained; with the last one the seed was measured, and is complete."""
 
-    def trained(self, seed: int, metrics: Mapping[str, Any]) -> None:
-        """A seed is trained and measured, or was found so: what its metrics.json holds."""
-
-    def ended(self, metrics: Mapping[str, Any] | None) -> None:
-        """The folder is complete, with these metrics; None: it was interrupted, or something went wrong."""
+    def ended(self, outcome: str) -> None:
+        """The folder is complete (finished), a signal stopped it (interrupted), or something went wrong (failed)."""

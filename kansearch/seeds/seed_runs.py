@@ -6,14 +6,12 @@ list is fixed: nothing is proposed, nothing is stopped early.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from kansearch.cluster.checkpoints import checkpoints_at
-from kansearch.cluster.trainable import TEST
 from kansearch.engine.retries import enlarged, given_up_for_memory, given_up_lost, noted_for_memory
 from kansearch.engine.work import Assignment, epoch_of
 from kansearch.space import SearchSettings
@@ -21,8 +19,9 @@ from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedRecord, SeedStore
 from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
+from trials.results import TEST
 
-__all__ = ["SeedRuns", "unfinished"]
+__all__ = ["SeedRuns", "after", "unfinished"]
 
 
 def unfinished(trials: Sequence[TrialRecord], seeds: int, kept: Sequence[SeedRecord]) -> list[SeedRecord]:
@@ -46,6 +45,14 @@ def _new(trial: TrialRecord, offset: int) -> SeedRecord:
     seed = trial.config.seed + offset
     config = StoredConfig.of(trial.config.model_copy(update={"seed": seed}))
     return SeedRecord(trial.number, "running", stored=config, seed=seed)
+
+
+def after(record: SeedRecord, results: Sequence[Mapping[str, Any]]) -> SeedRecord:
+    """Return what is known of a training after more results of `train_seed`; those that are known are skipped."""
+    new = [epoch_of(result) for result in results if result["epoch"] > record.epochs]
+    record = replace(record, curve=[*record.curve, *new])
+    test = results[-1].get(TEST)
+    return record if test is None else replace(record, state="complete", test=test)
 
 
 class SeedRuns:
@@ -121,14 +128,11 @@ class SeedRuns:
 
     def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float) -> bool:
         """Commit epochs, and with the last one the test split's figures. No training is ever stopped early."""
-        record = self._runs[number]
-        new = [epoch_of(result) for result in results if result["epoch"] > record.epochs]
-        record = replace(record, curve=[*record.curve, *new])
-        test = results[-1].get(TEST)
-        if test is not None:
-            record = replace(record, state="complete", test=json.loads(test))
+        before = self._runs[number]
+        record = after(before, results)
+        if record.state == "complete":
             self._end(number, replace(record, values=record.confirmed(self._study.objectives)))
-        elif new:
+        elif record.epochs > before.epochs:
             self._commit(number, record)
         return False
 

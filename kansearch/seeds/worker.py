@@ -1,7 +1,7 @@
 """A process that trains for `retrain` on this machine, each seed into its folder.
 
-It reads a `Job` and then seeds from a socket, and writes a `Message` for each epoch, for each trained seed and for its
-failure. It ends when its driver does.
+It reads a `Job` and then seeds from a socket, and writes a `Message` for each epoch and for its failure. It ends when
+its driver does.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import queue
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
 from kansearch.errors import KansearchError
 from kansearch.seeds.devices import ClusterJob, train_on_cluster
 from kansearch.seeds.retraining import Retraining
-from kansearch.seeds.seed import train_seed
 from trials.files import first_line
 
 __all__ = ["Job", "Message", "main"]
@@ -39,10 +38,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Message:
-    """A message of a process: an epoch's result, that a seed is trained (neither), or why it can't be trained."""
+    """A message of a process: an epoch's result, as `train_seed` yields it, or why it can't be trained."""
 
     seed: int = 0
-    result: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
     failure: KansearchError | None = None
 
 
@@ -54,9 +53,7 @@ def main() -> None:
     threading.Thread(target=_receive, args=(connection, seeds), daemon=True).start()
     try:
         if isinstance(job, ClusterJob):
-            train_on_cluster(
-                job, lambda *epoch: connection.send(Message(*epoch)), lambda s: connection.send(Message(s))
-            )
+            train_on_cluster(job, lambda seed, result: connection.send(Message(seed, result)))
         else:
             _train_here(job, seeds, connection)
     except KansearchError as error:
@@ -81,27 +78,13 @@ def _train_here(job: Job, seeds: queue.SimpleQueue[int], connection: Connection[
     from trials.data.functions import trust_data
     from trials.training import Processes, join, use_threads
 
+    told = job.retraining
     use_threads(job.threads)
-    trust_data(*job.retraining.trusted)
-    processes = Processes(job.rank, job.retraining.processes)
+    trust_data(*told.trusted)
+    processes = Processes(job.rank, told.processes)
     join(processes, job.device, job.meeting)
     while True:
-        _train(job, seeds.get(), processes, connection)
-
-
-def _train(job: Job, seed: int, processes: Any, connection: Connection[Any, Any]) -> None:
-    told = job.retraining
-    config = told.config.model_copy(update={"seed": seed})
-    results = train_seed(
-        config,
-        told.folder(seed),
-        hold_out=told.hold_out,
-        data_dir=told.data_dir,
-        device=job.device,
-        processes=processes,
-    )
-    for result in results:
-        if job.rank == 0:
-            connection.send(Message(seed, result))
-    if job.rank == 0:
-        connection.send(Message(seed))
+        seed = seeds.get()
+        for result in told.train(seed, told.folder(seed), device=job.device, processes=processes):
+            if job.rank == 0:
+                connection.send(Message(seed, result))

@@ -1,4 +1,4 @@
-"""`SeedRecord`: one more training of a trial, for its confirmation; `SeedStore`: where a study keeps them.
+"""`SeedRecord`: one training of a configuration to the end; `SeedStore`: where a study keeps those of its trials.
 
     <study>/confirm/<trial>/seed-<n>.json       one training: its state, curve, and figures on the test split
 
@@ -18,24 +18,26 @@ from kansearch.errors import KansearchError, ObstacleError
 from kansearch.study.records import TrialRecord
 from kansearch.study.stored_config import StoredConfig
 from trials.files import write_whole
-from trials.metrics import ON_TEST, TEST_PREFIX
+from trials.metrics import EXACT, ON_TEST, ON_VALIDATION, TEST_PREFIX
 
 __all__ = ["SeedRecord", "SeedStore"]
 
-_NO_MEASUREMENT = frozenset({"images"})
+_NO_MEASUREMENT = frozenset({"images", "epochs", *EXACT})
+"""Entries among the figures of the test split that were not measured on it."""
+_VALIDATION = frozenset(ON_VALIDATION.values())
+"""Figures of the validation part, where there is one, which keep their names."""
 
 
 @dataclass(frozen=True)
 class SeedRecord(TrialRecord):
-    """The configuration of trial `number`, trained with `seed` on the whole training split, and measured on the test
-    split.
+    """A configuration, trained with `seed` on the whole training split, and measured on the test split.
 
-    `config` names that seed, `curve` has no validation, `values` are the objectives as confirmed.
+    `config` names that seed. In a confirmation `number` is the trial's, and `values` are the objectives as confirmed.
     """
 
     seed: int = 0
     test: Mapping[str, Any] = field(default_factory=dict)
-    """Measurements of `trials.training.evaluate`; empty unless complete."""
+    """The test split's figures, as `trials.training.train_seed` tells them; empty unless complete."""
 
     @property
     def key(self) -> Hashable:
@@ -48,15 +50,22 @@ class SeedRecord(TrialRecord):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The last epoch's measurements, and as `test_accuracy` and so on every figure of the test split."""
+        """The last epoch's measurements, and as `test_accuracy` and so on every figure of the test split.
+
+        The validation part's figures, where there is one, keep their names.
+        """
         measured = {name: value for name, value in self.test.items() if name not in _NO_MEASUREMENT}
         scalars = {name: value for name, value in measured.items() if isinstance(value, (int, float))}
-        return super().metrics | {f"{TEST_PREFIX}{name}": float(value) for name, value in scalars.items()}
+        return super().metrics | {_named(name): float(value) for name, value in scalars.items()}
 
     def confirmed(self, objectives: Mapping[str, Any]) -> dict[str, float]:
         """Objectives: those of quality on the test split, the others as this training was."""
         metrics = self.metrics
         return {name: float(metrics[ON_TEST.get(name, name)]) for name in objectives}
+
+
+def _named(figure: str) -> str:
+    return figure if figure in _VALIDATION else f"{TEST_PREFIX}{figure}"
 
 
 class SeedStore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sqlite3
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,6 +62,13 @@ class Opened(NamedTuple):
         from kansearch.study.steady import SteadyStorage
 
         return self.storage if isinstance(self.storage, SteadyStorage) else None
+
+    def write(self, writer: Callable[[], None]) -> None:
+        """Commit what `writer` writes through Optuna's methods: all, or none, unless the study is in memory."""
+        if self.database is None:
+            writer()
+        else:
+            self.database.write(writer)
 
 
 def sqlite_url(path: Path) -> str:

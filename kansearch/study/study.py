@@ -271,7 +271,7 @@ class Study:
             StudyBusyError: another process holds it.
         """
         with database_lock(self._opened, self.folder, self.storage_url):
-            name_objectives(self._optuna, list(self.objectives))
+            self._opened.write(lambda: name_objectives(self._optuna, list(self.objectives)))
             yield
 
     def start(self, proposal: Proposal) -> TrialRecord:

@@ -34,6 +34,7 @@ class Trials:
 
     def __init__(self, study: Opened, objectives: Callable[[], Sequence[str]]) -> None:
         self._objectives = objectives
+        self._opened = study
         self._storage = study.storage
         self._database = study.database
         self._study_id = study.id
@@ -111,7 +112,7 @@ class Trials:
             for key, value in attributes.items():
                 self._storage.set_study_user_attr(self._study_id, key, value)
 
-        self._commit(write)
+        self._opened.write(write)
 
     def add_ended(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
         """Commit trials of other studies that have ended, in this order, to a study without any: all, or none."""
@@ -155,16 +156,10 @@ class Trials:
                 self._storage.set_trial_state_values(trial_id, state, values)
 
         try:
-            self._commit(write)
+            self._opened.write(write)
         except UpdateFinishedTrialError:
             if state is None or self._storage.get_trial(trial_id).state != state:
                 raise  # else an attempt before succeeded, whose answer was lost
-
-    def _commit(self, write: Callable[[], None]) -> None:
-        if self._database is None:
-            write()
-        else:
-            self._database.write(write)
 
 
 def _stored(attributes: Mapping[str, Any], before: TrialRecord) -> dict[str, Any]:

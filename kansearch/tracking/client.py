@@ -11,15 +11,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kansearch.errors import KansearchError
 from kansearch.study.private import private_file, private_folder
 from kansearch.study.storage import allow_reading_while_writing, sqlite_path, sqlite_url
+from kansearch.study.study import Study
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-__all__ = ["artifact_location", "entities", "find_runs", "flatten", "last_step", "log_table", "metric", "quiet_client"]
+__all__ = [
+    "SEED_TAG",
+    "STUDY_TAG",
+    "TRIAL_TAG",
+    "entities",
+    "experiment_name",
+    "experiment_of",
+    "find_runs",
+    "flatten",
+    "last_step",
+    "log_table",
+    "log_to_trial",
+    "metric",
+    "quiet_client",
+    "study_runs",
+]
 
+STUDY_TAG, TRIAL_TAG, SEED_TAG = "kansearch.study", "kansearch.trial", "kansearch.seed"
+"""A run's study, a trial's number in it, and the seed of one more training."""
 _SERVERS = ("http:", "https:", "databricks")
 _TABLES = "mlflow.loggedArtifacts"
 """The tag by which MLflow's pages find the tables of a run."""
@@ -66,13 +85,48 @@ def _make_database(path: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def artifact_location(home: Path, name: str, tracking_uri: str) -> str | None:
-    """URL of a new experiment's artifacts: a folder of `home`, which is made. None where a server has a place."""
-    if tracking_uri.startswith(_SERVERS):
-        return None
-    folder = (home / "artifacts" / name).absolute()
-    private_folder(folder)
-    return folder.as_uri()
+def experiment_name(study: str) -> str:
+    """MLflow's experiment of a study."""
+    return f"kansearch/{study}"
+
+
+def experiment_of(client: MlflowClient, study: str, home: Path, tracking_uri: str) -> str:
+    """The experiment of a study, made if missing. Its artifacts are kept in `home`, unless a server keeps them."""
+    found = client.get_experiment_by_name(experiment_name(study))
+    if found is not None:
+        return str(found.experiment_id)
+    place = None
+    if not tracking_uri.startswith(_SERVERS):
+        folder = (home / "artifacts" / study).absolute()
+        private_folder(folder)
+        place = folder.as_uri()
+    return str(client.create_experiment(experiment_name(study), artifact_location=place))
+
+
+def study_runs(client: MlflowClient, experiment: str, study: str) -> tuple[Run | None, dict[int, Run]]:
+    """The run of a study, the last where there are several, and those of its trials by number."""
+    found = find_runs(client, experiment, f"tags.`{STUDY_TAG}` = '{study}'")
+    own = [run for run in found if TRIAL_TAG not in run.data.tags]
+    trials = {int(run.data.tags[TRIAL_TAG]): run for run in found if TRIAL_TAG in run.data.tags}
+    return (own[-1] if own else None), trials
+
+
+def log_to_trial(study: Study, number: int, folder: Path, name: str) -> None:
+    """Add the files of `folder` to the trial's run in MLflow, under `name`; what is there under that name is replaced.
+
+    Raises KansearchError where the run isn't there, or MLflow doesn't take them.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = quiet_client(study.tracking_uri)
+    try:
+        experiment = client.get_experiment_by_name(experiment_name(study.name))
+        trials = {} if experiment is None else study_runs(client, experiment.experiment_id, study.name)[1]
+        if number not in trials:
+            raise KansearchError(f"MLflow has no run of trial {number} of study {study.name}")
+        client.log_artifacts(trials[number].info.run_id, str(folder), name)
+    except MlflowException as error:
+        raise KansearchError(f"MLflow did not take the files of trial {number}: {error}") from error
 
 
 def find_runs(client: MlflowClient, experiment: str, wanted: str) -> list[Run]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kansearch.study.confirmed import Confirmed, confirmed, knee_of
 from kansearch.study.confirmed_table import caveats, cells, headings
@@ -15,18 +15,15 @@ from kansearch.study.figures import describe
 from kansearch.study.seeds import SeedRecord
 from kansearch.study.selection import selection_bias
 from kansearch.study.study import Study
-from kansearch.tracking.client import find_runs, log_table, quiet_client
+from kansearch.tracking.client import SEED_TAG, experiment_of, find_runs, log_table, quiet_client, study_runs
 from kansearch.tracking.runs import ChildRuns
-from kansearch.tracking.store import STUDY_TAG, TRIAL_TAG, MlflowStore, experiment_name
+from kansearch.tracking.store import MlflowStore
 from trials.metrics import COUNTED
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
+__all__ = ["CONFIRMATION_TAG", "CONFIRMED_TAG", "ConfirmationStore"]
 
-__all__ = ["CONFIRMATION_TAG", "CONFIRMED_TAG", "SEED_TAG", "ConfirmationStore"]
-
-CONFIRMATION_TAG, CONFIRMED_TAG, SEED_TAG = "kansearch.confirmation", "kansearch.confirmed_trial", "kansearch.seed"
-"""The study, the trial's number, and the seed."""
+CONFIRMATION_TAG, CONFIRMED_TAG = "kansearch.confirmation", "kansearch.confirmed_trial"
+"""The study, and the trial's number."""
 
 
 class ConfirmationStore:
@@ -35,28 +32,24 @@ class ConfirmationStore:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._client = quiet_client(study.tracking_uri)
-        self._experiment, self._parent = self._find_parent()
-        self._runs = ChildRuns(self._client, self._experiment, self._parent, self._describe)
+        self._experiment, self.run_id = self._find_parent()
+        self._runs = ChildRuns(self._client, self._experiment, self.run_id, self._describe)
         for run in find_runs(self._client, self._experiment, f"tags.`{CONFIRMATION_TAG}` = '{study.name}'"):
             self._runs.adopt((int(run.data.tags[CONFIRMED_TAG]), int(run.data.tags[SEED_TAG])), run)
 
     def _find_parent(self) -> tuple[str, str]:
         """The study's experiment and its own run. Where MLflow was down during the search, that is written first."""
-        if not self._own_runs():
-            self._write_search()
-        run = self._own_runs()[-1]
-        return str(run.info.experiment_id), str(run.info.run_id)
+        study = self._study
+        experiment = experiment_of(self._client, study.name, study.folder.parent, study.tracking_uri)
+        own, _ = study_runs(self._client, experiment, study.name)
+        return experiment, self._write_search() if own is None else str(own.info.run_id)
 
-    def _own_runs(self) -> list[Run]:
-        experiment = self._client.get_experiment_by_name(experiment_name(self._study.name))
-        wanted = f"tags.`{STUDY_TAG}` = '{self._study.name}' and tags.`{TRIAL_TAG}` IS NULL"
-        return [] if experiment is None else find_runs(self._client, experiment.experiment_id, wanted)
-
-    def _write_search(self) -> None:
+    def _write_search(self) -> str:
         store, records = MlflowStore(self._study), self._study.records()
         store.write(records, records)
         unfinished = any(record.state == "running" for record in records)
         store.close(records, "interrupted" if unfinished else "finished")
+        return store.run_id
 
     def write(self, changed: Sequence[SeedRecord], records: Sequence[SeedRecord]) -> None:
         """Bring the runs of trainings that changed up to date."""
@@ -74,10 +67,10 @@ class ConfirmationStore:
             "probability_on_front",
             "config",
         ]
-        log_table(self._client, self._parent, "confirm.json", columns, [self._row(row) for row in rows])
-        self._client.log_text(self._parent, self._text(rows), "confirm.md")
+        log_table(self._client, self.run_id, "confirm.json", columns, [self._row(row) for row in rows])
+        self._client.log_text(self.run_id, self._text(rows), "confirm.md")
         for path in self._study.pictures():
-            self._client.log_artifact(self._parent, str(path))
+            self._client.log_artifact(self.run_id, str(path))
 
     def _describe(self, record: SeedRecord) -> tuple[str, dict[str, str]]:
         tags = {CONFIRMATION_TAG: self._study.name, CONFIRMED_TAG: str(record.number), SEED_TAG: str(record.seed)}

@@ -18,7 +18,7 @@ from pathlib import Path
 from kansearch.errors import KansearchError
 from kansearch.study.storage import sqlite_url
 from kansearch.study.study import Study
-from kansearch.tracking.store import experiment_name
+from kansearch.tracking.client import experiment_name
 
 __all__ = ["dashboard"]
 

@@ -1,7 +1,7 @@
 """The process that writes to MLflow: `python -m kansearch.tracking.process`, started by `MlflowWriter`, its driver.
 
-    stdin     pickled: the study's address and the store, then (records that changed, outcome of the search or None)
-    stdout    a line for each attempt to write: [records dealt with so far, why it failed or null]
+    stdin     pickled: what opens the store, then (records that changed, outcome or None while the driver works)
+    stdout    a line for each attempt to write: [records dealt with so far, why it failed or null, run above or null]
 
 It ends when it was told the outcome and has written it, or failed to; and at once when its driver dies, which closes
 its stdin. Signals that are meant for the driver are ignored.
@@ -36,6 +36,9 @@ _Message = tuple[Sequence[TrialRecord], str | None]
 class RunStore(Protocol):
     """MLflow's copy of records. Any method may raise MLflow's errors; all may be called again."""
 
+    run_id: str
+    """Identifier of the run above those of the records."""
+
     def write(self, changed: Sequence[Any], records: Sequence[Any]) -> None:
         """Bring the runs of records that changed up to date; `records` are all there are."""
 
@@ -56,26 +59,23 @@ class StudyAddress:
         """The address of an opened study."""
         return cls(study.folder, study.storage_url, study.tracking_uri)
 
-    def open(self) -> Study:
-        """Open the study. Raises KansearchError."""
-        return Study(self.folder, self.storage_url, self.tracking_uri)
+    def store(self, open_store: Callable[[Study], RunStore]) -> RunStore:
+        """Open the study, and its runs. Raises KansearchError, and MLflow's errors."""
+        return open_store(Study(self.folder, self.storage_url, self.tracking_uri))
 
 
 def write_runs(
-    address: StudyAddress,
-    open_store: Callable[[Study], RunStore],
+    open_store: Callable[[], RunStore],
     inbox: queue.SimpleQueue[_Message],
-    report: Callable[[int, str | None], None],
+    report: Callable[[int, str | None, str | None], None],
 ) -> None:
-    """Write what comes in, until the outcome of the search has come in as well.
+    """Write what comes in, until the outcome has come in as well.
 
     Args:
-        address: of the study.
         open_store: makes the store; called again after an error.
         inbox: what the driver sends.
-        report: told, after each attempt, how many records are dealt with, and why it failed.
+        report: told, after each attempt, how many records are dealt with, why it failed, and the run above.
     """
-    study: Study | None = None
     store: RunStore | None = None
     records: dict[Hashable, TrialRecord] = {}
     dirty: dict[Hashable, None] = {}  # in the order in which they changed
@@ -88,16 +88,15 @@ def write_runs(
             records |= {record.key: record for record in changed}
             dirty |= dict.fromkeys(record.key for record in changed)
         try:
-            study = study or address.open()
-            store = store or open_store(study)
+            store = store or open_store()
             store.write([records[key] for key in dirty], list(records.values()))
             if outcome is not None:
                 store.close(list(records.values()), outcome)
             dirty.clear()
-            report(received, None)
+            report(received, None, store.run_id)
         except Exception as error:  # the search must go on without its tracking server; the driver tells the user
             store = None  # what it did write is looked up again: an answer may have been lost
-            report(received - len(dirty), typed_line(error))
+            report(received - len(dirty), typed_line(error), None)
 
 
 def _arrived(inbox: queue.SimpleQueue[_Message], patient: bool) -> list[_Message]:
@@ -118,7 +117,7 @@ def _receive(pipe: IO[bytes], inbox: queue.SimpleQueue[Any]) -> None:
         while outcome is None:
             message = pickle.load(pipe)
             inbox.put(message)
-            outcome = message[1] if isinstance(message[1], str) else None
+            outcome = message[1] if isinstance(message, tuple) else None
     except (EOFError, pickle.UnpicklingError):  # the latter of a message that the driver died in
         os._exit(_DRIVER_GONE)
 
@@ -131,12 +130,11 @@ def main() -> None:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, inbox), name="driver", daemon=True).start()
 
-    def report(written: int, problem: str | None) -> None:
-        reports.write(json.dumps([written, problem]).encode() + b"\n")
+    def report(written: int, problem: str | None, run_id: str | None) -> None:
+        reports.write(json.dumps([written, problem, run_id]).encode() + b"\n")
         reports.flush()
 
-    address, open_store = inbox.get()
-    write_runs(address, open_store, inbox, report)
+    write_runs(inbox.get(), inbox, report)
 
 
 if __name__ == "__main__":

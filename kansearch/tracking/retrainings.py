@@ -8,92 +8,84 @@ experiment kansearch/<study>, or kansearch/retrain where no study is known
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.figures import describe
-from kansearch.tracking.client import artifact_location, entities, find_runs, flatten, last_step, metric, quiet_client
-from kansearch.tracking.store import STUDY_TAG, TRIAL_TAG, experiment_name
-from trials.metrics import EPOCH_METRICS, ON_VALIDATION, OWN_METRICS
+from kansearch.study.seeds import SeedRecord
+from kansearch.tracking.client import (
+    SEED_TAG,
+    entities,
+    experiment_of,
+    find_runs,
+    flatten,
+    metric,
+    quiet_client,
+    study_runs,
+)
+from kansearch.tracking.runs import ChildRuns
+from kansearch.tracking.store import OUTCOME_STATUS
+from trials.metrics import ON_VALIDATION, OWN_METRICS
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
     from kansearch.seeds.retraining import Retraining
 
-__all__ = ["RETRAIN_TAG", "SEED_TAG", "RetrainingStore"]
+__all__ = ["RETRAIN_TAG", "RetrainingStore"]
 
-RETRAIN_TAG, SEED_TAG, SOURCE_TAG = "kansearch.retrain", "kansearch.seed", "kansearch.source_study"
-_EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
+RETRAIN_TAG, SOURCE_TAG = "kansearch.retrain", "kansearch.source_study"
 _ARTIFACTS = ("README.md", "config.yaml", "metrics.json", "curves.png", "confusion.png")
 
 
 class RetrainingStore:
-    """The runs of one retraining, through MLflow's client. Any method may raise MLflow's errors; all may be called
-    again."""
+    """The runs of one retraining (`kansearch.tracking.process.RunStore`).
 
-    def __init__(self, tracking_uri: str, home: Path, retraining: Retraining, identity: str, of_study: bool) -> None:
+    Args:
+        tracking_uri: of MLflow's store.
+        home: folder of studies, where artifacts go unless a server keeps them.
+        of_study: whether the configuration's study is one of those, so that the run is linked to its run.
+        retraining: with its identity.
+    """
+
+    def __init__(self, tracking_uri: str, home: Path, of_study: bool, retraining: Retraining) -> None:
         self._client = quiet_client(tracking_uri)
-        self._retraining, self._identity = retraining, identity
+        self._retraining = retraining
         self._study = retraining.study if of_study else None
-        self._experiment = self._find_experiment(tracking_uri, home)
-        self._runs: dict[int | None, str] = {}  # by seed; None: the one above
-        for run in find_runs(self._client, self._experiment, f"tags.`{RETRAIN_TAG}` = '{identity}'"):
-            seed = run.data.tags.get(SEED_TAG)
-            self._runs[None if seed is None else int(seed)] = run.info.run_id
-        if None not in self._runs:
-            self._runs[None] = self._make(f"retrain {self._name()}", self._study_tags())
+        self._experiment = experiment_of(self._client, self._study or "retrain", home, tracking_uri)
+        found = find_runs(self._client, self._experiment, f"tags.`{RETRAIN_TAG}` = '{retraining.identity}'")
+        above = [run.info.run_id for run in found if SEED_TAG not in run.data.tags]
+        self.run_id = str(above[0]) if above else self._make()
         self._client.update_run(self.run_id, status="RUNNING")
-        self._epochs: dict[int, int] = {}
+        self._runs = ChildRuns(self._client, self._experiment, self.run_id, self._describe)
+        for key, run in self._known(found):
+            self._runs.adopt(key, run)
 
-    @property
-    def run_id(self) -> str:
-        """Identifier of the run of the whole retraining."""
-        return self._runs[None]
+    def write(self, changed: Sequence[SeedRecord], records: Sequence[SeedRecord]) -> None:
+        """Bring the runs of seeds that changed up to date."""
+        for record in changed:
+            self._runs.write(record)
 
-    def write_epochs(self, seed: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add the epochs that the seed's run lacks."""
-        run_id = self._run_of(seed)
-        if seed not in self._epochs:
-            self._epochs[seed] = last_step(self._client, run_id, "train_loss")
-        new = [row for row in rows if row["epoch"] > self._epochs[seed]]
-        for start in range(0, len(new), _EPOCHS_IN_A_BATCH):
-            batch = new[start : start + _EPOCHS_IN_A_BATCH]
-            metrics = [
-                metric(name, row[name], row["epoch"])
-                for row in batch
-                for name in EPOCH_METRICS
-                if row.get(name) is not None
-            ]
-            self._client.log_batch(run_id, metrics)
-            self._epochs[seed] = int(batch[-1]["epoch"])
-
-    def write_figures(self, seed: int, metrics: Mapping[str, Any]) -> None:
-        """The seed's figures on the test split."""
-        if self._retraining.seeds > 1:
-            run_id = self._run_of(seed)
-            self._client.log_batch(run_id, _figures(metrics, int(metrics["epochs"])))
-            self._client.set_terminated(run_id, status="FINISHED")
-
-    def close(self, metrics: Mapping[str, Any] | None) -> None:
-        """The figures and what is in the folder; and the run closed. metrics: None where it was interrupted."""
-        if metrics is not None:
+    def close(self, records: Sequence[SeedRecord], outcome: str) -> None:
+        """Write the figures and what is in the folder, if that is complete; and close the run."""
+        out = self._retraining.out
+        if outcome == "finished":
+            metrics = json.loads((out / "metrics.json").read_text())
             self._client.log_batch(self.run_id, _figures(metrics, int(metrics["epochs"])))
             for name in _ARTIFACTS:
-                if (self._retraining.out / name).exists():  # a regression has no confusion
-                    self._client.log_artifact(self.run_id, str(self._retraining.out / name))
-        self._client.set_terminated(self.run_id, status="KILLED" if metrics is None else "FINISHED")
+                if (out / name).exists():  # a regression has no confusion
+                    self._client.log_artifact(self.run_id, str(out / name))
+        self._client.set_terminated(self.run_id, status=OUTCOME_STATUS[outcome])
 
     # -- finding and making -------------------------------------------------------------------------------------------
 
-    def _find_experiment(self, tracking_uri: str, home: Path) -> str:
-        name = experiment_name(self._study or "retrain")
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        artifacts = artifact_location(home, self._study or "retrain", tracking_uri)
-        return str(self._client.create_experiment(name, artifact_location=artifacts))
+    def _known(self, found: Sequence[Run]) -> list[tuple[tuple[int, int], Run]]:
+        """The runs of seeds, each with its record's key. One seed alone has the run above."""
+        if self._retraining.seeds == 1:
+            return [((0, self._retraining.config.seed), self._client.get_run(self.run_id))]
+        return [((0, int(run.data.tags[SEED_TAG])), run) for run in found if SEED_TAG in run.data.tags]
 
     def _study_tags(self) -> dict[str, str]:
         """Where the configuration comes from; and the study's run as the parent, where it is here."""
@@ -101,32 +93,22 @@ class RetrainingStore:
             return {}
         tags = {SOURCE_TAG: self._retraining.study}
         if self._study is not None:
-            found = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{self._study}'")
-            parents = [run.info.run_id for run in found if TRIAL_TAG not in run.data.tags]
-            tags |= {"mlflow.parentRunId": parents[0]} if parents else {}
+            own, _ = study_runs(self._client, self._experiment, self._study)
+            tags |= {} if own is None else {"mlflow.parentRunId": own.info.run_id}
         return tags
 
-    def _run_of(self, seed: int) -> str:
-        if self._retraining.seeds == 1:
-            return self.run_id
-        if seed not in self._runs:
-            tags = {SEED_TAG: str(seed), "mlflow.parentRunId": self.run_id}
-            self._runs[seed] = self._make(f"seed {seed}", tags)
-        return self._runs[seed]
+    def _describe(self, record: SeedRecord) -> tuple[str, dict[str, str]]:
+        return f"seed {record.seed}", {RETRAIN_TAG: self._retraining.identity, SEED_TAG: str(record.seed)}
 
-    def _make(self, name: str, tags: Mapping[str, str]) -> str:
-        run = self._client.create_run(self._experiment, run_name=name, tags={RETRAIN_TAG: self._identity, **tags})
+    def _make(self) -> str:
         told = self._retraining
+        tags = {RETRAIN_TAG: told.identity, **self._study_tags()}
+        name = f"retrain {told.config.data.dataset} {describe(told.config)}"
+        run = self._client.create_run(self._experiment, run_name=name, tags=tags)
         params = flatten(told.config.model_dump(mode="json"))
-        if SEED_TAG in tags:
-            params["seed"] = tags[SEED_TAG]
         params |= {"retrain.data": "training" if told.hold_out else "all", "retrain.processes": str(told.processes)}
         self._client.log_batch(run.info.run_id, params=entities("Param", params))
         return str(run.info.run_id)
-
-    def _name(self) -> str:
-        config = self._retraining.config
-        return f"{config.data.dataset} {describe(config)}"
 
 
 def _figures(metrics: Mapping[str, Any], step: int) -> list[Metric]:

@@ -1,4 +1,4 @@
-"""`ChildRuns`: the runs below a study's own, one a record, each brought up to what is known of it. Idempotent."""
+"""`ChildRuns`: the runs below another, one a record, each brought up to what is known of it. Idempotent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kansearch.study.records import BEST, State, TrialRecord
 from kansearch.tracking.client import entities, flatten, last_step, metric
-from trials.metrics import EPOCH_METRICS, OWN_METRICS, TEST_PREFIX
+from trials.metrics import EPOCH_METRICS, ON_VALIDATION, OWN_METRICS, TEST_PREFIX
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,7 +26,7 @@ class ChildRuns:
     Args:
         client: MLflow's.
         experiment: where they are.
-        parent: the study's run.
+        parent: the run above, a study's or a retraining's.
         describe: name and own tags of the run of a record that has none yet.
     """
 
@@ -123,7 +123,8 @@ class ChildRuns:
 
 
 def _is_own(name: str) -> bool:
-    return name in OWN_METRICS or name in BEST or name.startswith(TEST_PREFIX)
+    measured_once = name.startswith(TEST_PREFIX) or (name in ON_VALIDATION.values() and name not in EPOCH_METRICS)
+    return name in OWN_METRICS or name in BEST or measured_once
 
 
 def basis_of(record: TrialRecord) -> str:

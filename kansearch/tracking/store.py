@@ -11,30 +11,26 @@ from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study
 from kansearch.tracking.client import (
-    artifact_location,
+    STUDY_TAG,
+    TRIAL_TAG,
     entities,
-    find_runs,
+    experiment_of,
     flatten,
     last_step,
     log_table,
     metric,
     quiet_client,
+    study_runs,
 )
 from kansearch.tracking.runs import ChildRuns, basis_of, optimizer_of
 from trials.metrics import METRICS
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric
 
-__all__ = ["STUDY_TAG", "TRIAL_TAG", "MlflowStore", "experiment_name"]
+__all__ = ["OUTCOME_STATUS", "MlflowStore"]
 
-STUDY_TAG, TRIAL_TAG = "kansearch.study", "kansearch.trial"
-_OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
-
-
-def experiment_name(study: str) -> str:
-    """MLflow's experiment of a study."""
-    return f"kansearch/{study}"
+OUTCOME_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
 class MlflowStore:
@@ -43,31 +39,15 @@ class MlflowStore:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._client = quiet_client(study.tracking_uri)
-        self._experiment = self._find_experiment()
+        self._experiment = experiment_of(self._client, study.name, study.folder.parent, study.tracking_uri)
         self._pictures: dict[str, int] = {}  # logged, and when each was drawn
-        found = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{study.name}'")
-        self._parent = self._find_parent(found)
-        self._trials = ChildRuns(self._client, self._experiment, self._parent, self._new_run)
-        for run in found:
-            if TRIAL_TAG in run.data.tags:
-                self._trials.adopt(int(run.data.tags[TRIAL_TAG]), run)
-        self._steps = last_step(self._client, self._parent, "hypervolume")
-
-    # -- finding ------------------------------------------------------------------------------------------------------
-
-    def _find_experiment(self) -> str:
-        name = experiment_name(self._study.name)
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        artifacts = artifact_location(self._study.folder.parent, self._study.name, self._study.tracking_uri)
-        return str(self._client.create_experiment(name, artifact_location=artifacts))
-
-    def _find_parent(self, runs: Sequence[Run]) -> str:
-        found = [run.info.run_id for run in runs if TRIAL_TAG not in run.data.tags]
-        parent = str(found[-1]) if found else self._make_parent()
-        self._describe_parent(parent)
-        return parent
+        own, trials = study_runs(self._client, self._experiment, study.name)
+        self.run_id = self._make_parent() if own is None else str(own.info.run_id)
+        self._describe_parent(self.run_id)
+        self._trials = ChildRuns(self._client, self._experiment, self.run_id, self._new_run)
+        for trial, run in trials.items():
+            self._trials.adopt(trial, run)
+        self._steps = last_step(self._client, self.run_id, "hypervolume")
 
     def _make_parent(self) -> str:
         run = self._client.create_run(self._experiment, run_name=self._study.name, tags={STUDY_TAG: self._study.name})
@@ -121,7 +101,7 @@ class MlflowStore:
         for name in self._study.objectives:
             if METRICS[name].share and front:
                 figures[f"best_{name}"] = max(record.values[name] for record in front)
-        self._client.log_batch(self._parent, metrics=[metric(name, value, finished) for name, value in figures.items()])
+        self._client.log_batch(self.run_id, metrics=[metric(name, value, finished) for name, value in figures.items()])
         self._steps = finished
 
     def write_pictures(self) -> None:
@@ -129,7 +109,7 @@ class MlflowStore:
         for path in self._study.pictures():
             drawn = path.stat().st_mtime_ns
             if self._pictures.get(path.name) != drawn:
-                self._client.log_artifact(self._parent, str(path))
+                self._client.log_artifact(self.run_id, str(path))
                 self._pictures[path.name] = drawn
 
     def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
@@ -141,12 +121,12 @@ class MlflowStore:
         front = front_of(records, self._study.objectives)
         columns = ["trial", *self._study.objectives, "basis", "optimizer", "config"]
         rows = [_front_row(record, list(self._study.objectives)) for record in front]
-        log_table(self._client, self._parent, "front.json", columns, rows)
-        self._client.set_tag(self._parent, "mlflow.note.content", self._description(front))
-        self._client.log_batch(self._parent, metrics=self._usage())
-        self._client.log_text(self._parent, json.dumps(self._study.sessions, indent=2), "environment.json")
+        log_table(self._client, self.run_id, "front.json", columns, rows)
+        self._client.set_tag(self.run_id, "mlflow.note.content", self._description(front))
+        self._client.log_batch(self.run_id, metrics=self._usage())
+        self._client.log_text(self.run_id, json.dumps(self._study.sessions, indent=2), "environment.json")
         self.write_pictures()
-        self._client.set_terminated(self._parent, status=_OUTCOME_STATUS[outcome])
+        self._client.set_terminated(self.run_id, status=OUTCOME_STATUS[outcome])
 
     def _description(self, front: Sequence[TrialRecord]) -> str:
         """The front in Markdown, its knee first, which is all that is seen of it at once; trials are links to runs."""

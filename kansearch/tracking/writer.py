@@ -1,4 +1,4 @@
-"""The one MLflow writer: a process of its own that keeps MLflow a copy of the study.
+"""The one MLflow writer: a process of its own that keeps MLflow a copy of a study, a confirmation or a retraining.
 
     experiment kansearch/<study>
     └── run <study>                     the front, its hypervolume as trials finish, the report, the space file
@@ -6,9 +6,10 @@
         ├── run confirm 00000 seed 1    one a training of `kansearch confirm`
         └── ...
 
-The search hands over trial records and never waits. Once a second a thread sends what changed to the process
+Who trains hands over records and never waits. Once a second a thread sends what changed to the process
 (`kansearch.tracking.process`), which imports MLflow, writes, and ends with its driver. A record that could not be
-written stays to be written; a run is found again by its tag, so a resumed search goes on with the same runs.
+written stays to be written; a run is found again by its tag, so what is resumed goes on with the same runs.
+A retraining's runs: `kansearch.tracking.retrainings`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import sys
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
 
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
@@ -30,6 +32,7 @@ from kansearch.tracking.store import MlflowStore
 
 if TYPE_CHECKING:
     from kansearch.cluster.cluster import Cluster
+    from kansearch.seeds.retraining import Retraining
 
 __all__ = ["MlflowWriter"]
 
@@ -41,16 +44,19 @@ _SECONDS_A_RECORD = 0.2  # and more for records that MLflow never saw: SQLite ta
 
 
 class MlflowWriter:
-    """Observes a search (`kansearch.cluster.launch.Observer`).
+    """Observes a search or a confirmation (`kansearch.cluster.launch.Observer`), or a retraining
+    (`kansearch.seeds.retraining.Observer`).
 
     Args:
-        open_store: makes the store that is written to; a class or function of a module, called in the other process,
-            and again after an error.
+        open_store: makes the store of the study or retraining that is written; what pickle can send. It is called in
+            the other process, and again after an error.
     """
 
-    def __init__(self, open_store: Callable[[Study], RunStore] = MlflowStore) -> None:
+    def __init__(self, open_store: Callable[[Any], RunStore] = MlflowStore) -> None:
         self.problem: str | None = None
         """Why the last attempt to write failed; None when MLflow is up to date."""
+        self.run_id: str | None = None
+        """Identifier of the run of the whole, once something was written to it."""
         self._open_store = open_store
         self._dirty: dict[Hashable, TrialRecord] = {}  # in the order in which they changed
         self._sent = self._written = 0
@@ -61,14 +67,18 @@ class MlflowWriter:
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
 
-    def started(self, study: Study, records: Sequence[TrialRecord]) -> None:
-        """Begin, with everything that the study holds to be compared with MLflow.
+    def started(self, subject: Study | Retraining, records: Sequence[TrialRecord]) -> None:
+        """Begin, with everything that is known to be compared with MLflow.
 
         The process starts with the first epoch, or after ten seconds: what it imports would delay the workers.
         """
         self._dirty = {record.key: record for record in records}
-        address = StudyAddress.of(study)
-        self._thread = threading.Thread(target=self._run, args=(address,), name="mlflow-writer", daemon=True)
+        opener = (
+            partial(StudyAddress.of(subject).store, self._open_store)
+            if isinstance(subject, Study)
+            else partial(self._open_store, subject)
+        )
+        self._thread = threading.Thread(target=self._run, args=(opener,), name="mlflow-writer", daemon=True)
         self._thread.start()
 
     def running(self, cluster: Cluster) -> None:
@@ -88,8 +98,10 @@ class MlflowWriter:
         """The thread keeps its own time."""
 
     def ended(self, outcome: str) -> None:
-        """Write what is left, close the study's run, and wait for it: at most a minute, less after an error, and longer
-        where a finished search leaves many records to be written."""
+        """Write what is left, close the run of the whole, and wait for it.
+
+        It waits a minute at most, less after an error, and longer where a finished search leaves many records.
+        """
         if self._thread is None:
             return
         self._outcome = outcome
@@ -108,7 +120,7 @@ class MlflowWriter:
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
-    def _run(self, address: StudyAddress) -> None:
+    def _run(self, open_store: Callable[[], RunStore]) -> None:
         self._begin.wait(_LATEST_START_SECONDS)
         try:
             self._process = process = _started()
@@ -120,12 +132,12 @@ class MlflowWriter:
         listener = threading.Thread(target=self._listen, args=(process,), name="mlflow-problems", daemon=True)
         listener.start()
         with suppress(BrokenPipeError), process.stdin as pipe:  # of a process that has died: whoever listens says so
-            self._send(pipe, address)
+            self._send(pipe, open_store)
         listener.join()
 
-    def _send(self, pipe: IO[bytes], address: StudyAddress) -> None:
-        """Send what changed, as long as the search goes on."""
-        pickle.dump((address, self._open_store), pipe)
+    def _send(self, pipe: IO[bytes], open_store: Callable[[], RunStore]) -> None:
+        """Send what changed, as long as the driver goes on."""
+        pickle.dump(open_store, pipe)
         last = False
         while not last:
             last = self._outcome is not None
@@ -144,7 +156,8 @@ class MlflowWriter:
         assert process.stdout is not None
         with process.stdout as reports:
             for line in reports:
-                self._written, self.problem = json.loads(line)
+                self._written, self.problem, run_id = json.loads(line)
+                self.run_id = run_id or self.run_id
         code = process.wait()
         if code and not self._gave_up:
             self.problem = f"the process that writes to it ended with exit code {code}"

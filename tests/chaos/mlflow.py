@@ -8,8 +8,7 @@ from mlflow import MlflowClient
 
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
-from kansearch.tracking.client import flatten
-from kansearch.tracking.store import experiment_name
+from kansearch.tracking.client import experiment_name, flatten
 from trials.metrics import EPOCH_METRICS
 
 __all__ = ["disagreements"]

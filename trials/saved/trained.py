@@ -30,6 +30,7 @@ from trials.data.shape import DataShape
 from trials.data.splits import load_statistics, load_targets
 from trials.files import as_json, write_whole
 from trials.models import build_network
+from trials.results import MANIFEST, WEIGHTS
 from trials.saved.compress.quantize import dequantize
 from trials.saved.compress.stored import COMPRESSED, accelerate, restore_widths
 from trials.saved.weights import WeightsError, check_shapes, parse_weights
@@ -51,7 +52,6 @@ __all__ = [
 PLAIN, FORMAT = 3, 4
 """Format of the manifest: of a network as its configuration says, and of a compressed one, the newest that is read
 here. A reader refuses newer ones, and 1 and 2: a configuration meant a network of other blocks then."""
-MANIFEST, WEIGHTS = "model.json", "model.safetensors"
 _PUZZLING = "not a model that kansearch wrote"
 
 

@@ -4,9 +4,10 @@
         report(result)
     evaluate(config, Path("checkpoint.pt"))["accuracy"]  # on the test split
 
-`run` starts and resumes a trial; `loop` goes through its epochs. `epoch` and `validation` take one, by steps or from
-CUDA graphs (`capture`). `step` holds a step's arithmetic; `losses` and `edges` are what it makes small. `optim`, `lion`
-and `lbfgs*` are optimizers. `grids` changes grids between epochs; `distributed` spreads a batch over devices.
+`run` starts and resumes a trial; `seed` trains one to the end and measures it on the test split; `loop` goes through
+the epochs. `epoch` and `validation` take one, by steps or from CUDA graphs (`capture`). `step` holds a step's
+arithmetic; `losses` and `edges` are what it makes small. `optim`, `lion` and `lbfgs*` are optimizers. `grids` changes
+grids between epochs; `distributed` spreads a batch over devices.
 Each name below is imported when it is first used: importing this package loads no torch.
 """
 
@@ -36,6 +37,7 @@ __all__ = [
     "start_gpu",
     "time_inference",
     "time_step",
+    "train_seed",
     "use_memory",
     "use_threads",
 ]
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         use_memory,
         use_threads,
     )
+    from trials.training.seed import train_seed
 else:
     __getattr__ = lazily(
         __name__,
@@ -69,5 +72,6 @@ else:
             "trials.training.loop": "TrialDiverged",
             "trials.training.run": "accelerators evaluate gpus run_trial start_gpu time_inference "
             "use_memory use_threads",
+            "trials.training.seed": "train_seed",
         },
     )
