@@ -126,6 +126,7 @@ class SearchDisplay:
         front = front_of(self._records.values(), self._objectives)
         best = main_metric(self._objectives)
         found = [record.metrics[best] for record in front if best in record.metrics]
+        most = max if METRICS[best].maximize else min
         table = plain_table()
         headings = ("done", "running", "failed", f"best {best.replace('_', ' ')}", "front", "hypervolume", "elapsed")
         for heading in (*headings, "left"):
@@ -134,7 +135,7 @@ class SearchDisplay:
             f"{self._count(*FINISHED)}/{self._study.space.search.trials}",
             str(self._count("running")),
             str(self._count("fail")),
-            f"{(max if METRICS[best].maximize else min)(found):.4f}" if found else "-",
+            number(best, most(found)) if found else "-",
             str(len(front)),
             f"{hypervolume(front, self._objectives):.4f}",
             duration(time.monotonic() - self._began),

@@ -92,7 +92,7 @@ def size_of(network: nn.Module) -> int:
 
 
 def test_every_family_is_compared_or_a_published_form() -> None:
-    assert FIELDS.keys() == MODELS.keys() > PUBLISHED
+    assert FIELDS.keys() == MODELS.keys() - {"mlp"} > PUBLISHED
 
 
 @pytest.mark.parametrize("family", sorted(FIELDS.keys() - PUBLISHED))

@@ -14,6 +14,7 @@ from kansearch.space import ConstraintName, ObjectiveName
 from kansearch.study.records import TrialRecord
 from tests.helpers import ROOT
 from trials.config import TrialConfig
+from trials.measure.regression import SCORES
 from trials.measure.scores import PIXEL_SCORES, SAMPLE_SCORES
 from trials.measure.sizes import COUNTS, SIZES, count_sizes, measure
 from trials.metrics import EXACT, METRICS, ON_TEST, ON_VALIDATION, TEST_PREFIX, is_dense, main_metric
@@ -32,6 +33,7 @@ CONFIG = TrialConfig.model_validate(
 TABLES = {
     "trials/metrics.py": "the table",
     "trials/measure/scores.py": "how scores are computed",
+    "trials/measure/regression.py": "how scores of numbers are computed",
     "trials/measure/sizes.py": "how sizes are counted",
     "trials/measure/quality.py": "figures of the test split, most of which are no metrics",
     "trials/training/loop.py": "what an epoch measures",
@@ -90,13 +92,16 @@ def test_the_schema_has_the_names_of_the_table() -> None:
 def test_trials_measure_every_metric(trained: tuple[EpochResult, dict[str, object]]) -> None:
     row = trained[0].row()
     assert tuple(row) == EPOCH_FIELDS
-    assert {name for name in METRICS if row[name] is None} == {name for name in METRICS if METRICS[name].per_pixel}
+    others = {name for name, metric in METRICS.items() if metric.per_pixel or metric.regression}
+    assert {name for name in METRICS if row[name] is None} == others
 
 
 def test_scores_are_the_metrics_of_held_out_samples() -> None:
-    scored = {*SAMPLE_SCORES, *PIXEL_SCORES}
+    scored = {*SAMPLE_SCORES, *PIXEL_SCORES, *SCORES}
     assert scored == set(ON_TEST)
-    assert scored - SAMPLE_SCORES.keys() == {name for name, metric in METRICS.items() if metric.per_pixel}
+    others = {name for name, metric in METRICS.items() if metric.per_pixel or metric.regression}
+    assert scored - SAMPLE_SCORES.keys() == others
+    assert set(SCORES) == {"validation_loss", *(name for name, metric in METRICS.items() if metric.regression)}
 
 
 def test_the_test_split_has_each_score_under_its_name(trained: tuple[EpochResult, dict[str, object]]) -> None:

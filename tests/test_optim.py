@@ -55,7 +55,8 @@ def test_every_optimizer_of_the_schema_has_one_record() -> None:
         get_args(each.model_fields["name"].annotation)[0]: each for each in get_args(get_args(OptimizerConfig)[0])
     }
     assert {name: record.config for name, record in OPTIMIZERS.items()} == schema
-    assert {config["name"] for config in CONFIGS} == set(schema), "and passes this suite"
+    assert {config["name"] for config in CONFIGS} == set(schema) - {"adamw_lbfgs"}, "and passes this suite"
+    assert OPTIMIZERS["adamw_lbfgs"].epoch == "eager", "it is two of the others, each with its own: test_phases.py"
 
 
 def test_an_optimizer_without_a_record_is_refused() -> None:

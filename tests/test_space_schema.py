@@ -9,7 +9,15 @@ import pytest
 from kansearch.errors import SpaceError
 from kansearch.space import ConstraintName, ObjectiveName, SearchSettings, json_schema, parse_space, shipped_spaces
 from kansearch.space.nodes import Issues, ListNode, MapNode, Node, ScalarNode, compose
-from trials.config import BasisConfig, DatasetConfig, ModelConfig, OptimizerConfig, PlainModelConfig, TrialConfig
+from trials.config import (
+    BasisConfig,
+    DatasetConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PlainModelConfig,
+    TrialConfig,
+)
 from trials.data.datasets import DATASETS
 from trials.models import MODELS
 
@@ -17,6 +25,7 @@ jsonschema = pytest.importorskip("jsonschema")
 
 # What only the loader can see: how the text is written, how values relate, and rules beyond type and range.
 LOADER_ONLY = {
+    "accuracy_of_a_regression",
     "branch_twice",
     "deterministic_by_the_clock",
     "enqueue_fixed_value",
@@ -30,12 +39,19 @@ LOADER_ONLY = {
     "even_kernel_can_be_drawn",
     "family_for_another_task",
     "float_low_above_high",
+    "formula_is_code",
+    "formula_without_a_range",
+    "images_for_a_table",
     "log_from_zero",
     "log_with_step",
     "low_above_high",
     "mean_iou_of_whole_images",
     "step_too_small",
+    "table_that_is_not_there",
+    "table_with_a_missing_value",
+    "table_without_its_target",
     "unet_for_whole_images",
+    "unknown_equation",
     "time_budget_zero",
 }
 
@@ -129,7 +145,7 @@ def test_good_bodies_are_valid_in_both(body: str) -> None:
 
 def test_its_names_are_the_models_names() -> None:
     schema = json_schema()
-    assert names_in(schema, "name") == names_of(BasisConfig) | names_of(OptimizerConfig)
+    assert names_in(schema, "name") == names_of(BasisConfig) | names_of(OptimizerConfig) | names_of(LossConfig)
     assert names_in(schema, "family") == names_of(ModelConfig, "family") == set(MODELS)
     plain = schema["$defs"]["PlainModelConfig.plain"]
     assert set(plain["properties"]) == set(PlainModelConfig.model_fields) and "required" not in plain

@@ -61,6 +61,8 @@ class Metric:
     """Whether it changes from epoch to epoch; the others are the trial's own."""
     per_pixel: bool = False
     """Whether it is measured only where a class is asked of each pixel."""
+    regression: bool | None = None
+    """True: it is measured only where numbers are predicted; False: only where classes are; None: in both, alike."""
     on_test: str | None = None
     """The name of the same figure on the test split, with `TEST_PREFIX`; None where it is not of held-out samples."""
     test_label: str | None = None
@@ -79,6 +81,11 @@ def _ratio(value: float) -> float:
     return value / (1.0 + value)
 
 
+def _decades(value: float) -> float:
+    """0 for 1e-8 and less, 1 for 1 and more."""
+    return (math.log10(max(value, 1e-8)) + 8.0) / 8.0
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         meaning="Share of the held-out samples, or of their labelled pixels, that are classified rightly, in [0, 1].",
@@ -88,6 +95,7 @@ METRICS: dict[str, Metric] = {
         cost=_error,
         share=True,
         counted=True,
+        regression=False,
         per_epoch=True,
         on_test="test_accuracy",
         test_label="test accuracy (share of images)",
@@ -102,6 +110,7 @@ METRICS: dict[str, Metric] = {
         maximize=True,
         cost=_error,
         share=True,
+        regression=False,
         per_epoch=True,
         per_pixel=True,
         on_test="test_mean_iou",
@@ -113,6 +122,7 @@ METRICS: dict[str, Metric] = {
         short="validation loss (nats)",
         maximize=False,
         cost=_ratio,
+        regression=False,
         per_epoch=True,
         on_test="test_loss",
         test_label="test loss (nats)",
@@ -126,6 +136,7 @@ METRICS: dict[str, Metric] = {
         short="training loss (nats)",
         maximize=False,
         cost=_ratio,
+        regression=False,
         per_epoch=True,
     ),
     "parameters": Metric(
@@ -178,6 +189,54 @@ METRICS: dict[str, Metric] = {
         logarithmic=True,
         varies=True,
         per_epoch=True,
+    ),
+    "nrmse": Metric(
+        meaning="RMSE over the target's standard deviation in the part that is trained on: 1 is the error of the mean.",
+        label="validation RMSE / standard deviation of the target",
+        short="validation nRMSE",
+        maximize=False,
+        cost=_decades,
+        logarithmic=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_nrmse",
+        test_label="test RMSE / standard deviation of the target",
+    ),
+    "rmse": Metric(
+        meaning="Root of the mean squared error on the held-out rows, in the target's units.",
+        label="validation RMSE (units of the target)",
+        short="validation RMSE",
+        maximize=False,
+        cost=_ratio,
+        logarithmic=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_rmse",
+        test_label="test RMSE (units of the target)",
+    ),
+    "mae": Metric(
+        meaning="Mean absolute error on the held-out rows, in the target's units.",
+        label="validation mean absolute error (units of the target)",
+        short="validation MAE",
+        maximize=False,
+        cost=_ratio,
+        logarithmic=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_mae",
+        test_label="test mean absolute error (units of the target)",
+    ),
+    "r2": Metric(
+        meaning="Share of the target's variance on the held-out rows that is explained, at most 1.",
+        label="validation R² (share of the variance)",
+        short="validation R²",
+        maximize=True,
+        cost=_error,
+        share=True,
+        regression=True,
+        per_epoch=True,
+        on_test="test_r2",
+        test_label="test R² (share of the variance)",
     ),
 }
 """Each metric by its name, which studies, MLflow and search spaces write: each can be an objective."""

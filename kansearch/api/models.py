@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ def load_model(folder: str | Path, device: str | torch.device | None = None) -> 
 
 
 class Model:
-    """A trained model that takes arrays. Its arguments and errors are those of `load_model`."""
+    """A trained model that takes arrays, or a table's rows. Its arguments and errors are those of `load_model`."""
 
     def __init__(self, folder: str | Path, device: str | torch.device | None = None) -> None:
         from trials.saved import ModelError, Predictor
@@ -106,10 +106,11 @@ class Model:
 
     @property
     def module(self) -> torch.nn.Module:
-        """The torch module, in eval mode: samples (N, C, *size) -> logits (N, classes), float32."""
+        """The torch module, in eval mode: samples (N, C, *size) -> logits (N, classes), float32; rows (N, F) -> numbers
+        (N, outputs), float64, of a regression."""
         return self._predictor.model
 
-    def probabilities(self, samples: ArrayLike, batch: int = 256) -> NDArray[Any]:
+    def probabilities(self, samples: ArrayLike | Mapping[str, Any], batch: int = 256) -> NDArray[Any]:
         """Compute the probability of each class.
 
         Args:
@@ -123,32 +124,47 @@ class Model:
         Raises:
             InputError: the samples are not of the model's shape or not numbers, or `batch` is below 1.
         """
+        if self._predictor.shape.regression:
+            raise InputError("probabilities: the model predicts numbers, not classes; call predict")
+        return self._computed(self._predictor.probabilities, samples, batch)
+
+    def predict(self, samples: ArrayLike | Mapping[str, Any], batch: int = 256) -> NDArray[Any]:
+        """Compute the likeliest class, or a regression's numbers. Arguments and errors are those of `probabilities`.
+
+        A model of a table takes a pandas DataFrame, or columns by name, too: they are encoded as its file was.
+
+        Returns:
+            Labels (N,), which index `classes`; (N, *size) where the model has a class for each pixel. Of a regression
+            numbers (N, outputs), float64, in the targets' units.
+        """
+        if self._predictor.shape.regression:
+            return self._computed(self._predictor.numbers, samples, batch)
+        labels: NDArray[Any] = self.probabilities(samples, batch).argmax(1)
+        return labels
+
+    def _computed(self, compute: Callable[[NDArray[Any]], NDArray[Any]], samples: Any, batch: int) -> NDArray[Any]:
+        """The outputs of all samples, `batch` at once. Raises InputError."""
         import numpy as np
 
         if batch < 1:
             raise InputError(f"batch={batch}: must be at least 1")
         given, shape = self._samples(samples), self._predictor.shape
         if not len(given):
-            return np.zeros((0, shape.classes, *(shape.size if shape.dense else ())), np.float32)
+            return np.zeros(
+                (0, shape.classes, *(shape.size if shape.dense else ())), np.float64 if shape.regression else np.float32
+            )
         parts = [given[start : start + batch] for start in range(0, len(given), batch)]
-        return np.concatenate([self._predictor.probabilities(part) for part in parts])
+        return np.concatenate([compute(part) for part in parts])
 
-    def predict(self, samples: ArrayLike, batch: int = 256) -> NDArray[Any]:
-        """Compute the likeliest class. Arguments and errors are those of `probabilities`.
-
-        Returns:
-            Labels (N,), which index `classes`; (N, *size) where the model has a class for each pixel.
-        """
-        labels: NDArray[Any] = self.probabilities(samples, batch).argmax(1)
-        return labels
-
-    def _samples(self, samples: ArrayLike) -> NDArray[Any]:
-        """Samples (N, C, *size), float32. Raises InputError."""
+    def _samples(self, samples: Any) -> NDArray[Any]:
+        """Samples (N, C, *size), float32, or rows (N, F), float64. Raises InputError."""
         import numpy as np
 
         shape = self._predictor.shape
+        if not shape.size and (isinstance(samples, Mapping) or hasattr(samples, "columns")):
+            return self._encoded(samples)
         try:
-            given = np.asarray(samples, np.float32)
+            given = np.asarray(samples, np.float32 if shape.size else np.float64)
         except (TypeError, ValueError) as error:
             raise InputError(f"samples: not an array of real numbers: {error}") from error
         if shape.channels == 1 and given.shape[1:] == shape.size:
@@ -157,3 +173,13 @@ class Model:
             wanted = ", ".join(map(str, ("N", shape.channels, *shape.size)))
             raise InputError(f"samples: have shape {given.shape}, but the model takes ({wanted})")
         return given
+
+    def _encoded(self, columns: Any) -> NDArray[Any]:
+        """Columns by name as the network takes them, (N, F). Raises InputError."""
+        from trials.data.errors import DataError
+        from trials.data.tables.given import rows_of
+
+        try:
+            return rows_of(columns, self.config.data).inputs
+        except DataError as error:
+            raise InputError(str(error)) from error

@@ -132,9 +132,9 @@ def predict(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IMAGES",
-            help="Image files, folders of them, or .npy and .npz files of numbers (N, C, *size). Colours are made grey "
-            "for a model of one channel.",
+            metavar="FILES",
+            help="Image files, folders of them, or .npy and .npz files of numbers (N, C, *size); of a model of a table "
+            ".csv, .parquet or .npz files. Colours are made grey for a model of one channel.",
         ),
     ],
     top: Annotated[int | None, typer.Option(min=1, help="Name so many of the likeliest classes. Default: 1.")] = None,
@@ -144,11 +144,11 @@ def predict(
     batch: Annotated[int, typer.Option(min=1, help="Samples at once.")] = 64,
     masks: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Write masks there, if each pixel has a class."),
+        typer.Option("-o", "--output", metavar="DIR|CSV", help="Folder for masks of pixels, file for a table's rows."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Classify images, or signals, with a trained model: a class and its probability for each."""
+    """Classify images or signals with a trained model, or predict the rows of a CSV."""
     from kansearch.commands import using
 
     using.run_predict(model, inputs, top, resize, batch, masks, as_json)

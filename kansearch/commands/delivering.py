@@ -21,15 +21,17 @@ from kansearch.models.presets import preset_config
 from kansearch.seeds.card import no_interval
 from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, load_source
+from kansearch.study.figures import number as written
 from kansearch.study.storage import check_driver, sqlite_url
 from kansearch.study.study import Study
 from kansearch.tracking.retrainings import RetrainingStore
 from kansearch.tracking.writer import MlflowWriter
 from trials.config import TrialConfig
-from trials.metrics import is_dense
+from trials.metrics import METRICS, is_dense
 
 __all__ = ["config_of", "retraining_of", "run_export", "run_retrain", "source_of"]
 
+_NUMBERS = {name: each.short.removeprefix("validation ") for name, each in METRICS.items() if each.regression}
 _PARTS, _FREEZES = ("all", "training"), ("none", "features")
 
 
@@ -145,6 +147,9 @@ def _one_line_on_signals(way_on: str) -> Iterator[None]:
 
 
 def _tell(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) -> None:
+    if "nrmse" in metrics:
+        _tell_numbers(console, retraining, metrics)
+        return
     dense, seeds = is_dense(metrics), retraining.seeds
     second = f"mean IoU {metrics['mean_iou']:.4f}" if dense else f"macro F1 {metrics['f1']:.4f}"
     spread = f" ± {metrics['interval']['accuracy']:.4f} (95 %)" if metrics["interval"] else ""
@@ -158,6 +163,17 @@ def _tell(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) 
     console.print(
         f"{'IoU' if dense else 'accuracy'} of each class: {per_class(metrics['runs'])}", highlight=False, soft_wrap=True
     )
+
+
+def _tell_numbers(console: Console, retraining: Retraining, metrics: Mapping[str, Any]) -> None:
+    seeds, interval = retraining.seeds, metrics["interval"] or {}
+    spread = {name: f" ± {written(name, interval[name])} (95 %)" if name in interval else "" for name in _NUMBERS}
+    known = [name for name in _NUMBERS if name in metrics]
+    figures = ", ".join(f"{_NUMBERS[name]} {written(name, metrics[name])}{spread[name]}" for name in known)
+    counted = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+    console.print(f"test split, {counted}: {figures}, {metrics['parameters']:,} parameters", highlight=False)
+    if not interval:
+        console.print(no_interval(seeds), highlight=False)
 
 
 def _tracked(retraining: Retraining, home: Path, tracking_uri: str | None) -> tuple[str, bool]:

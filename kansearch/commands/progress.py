@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from kansearch.seeds.retraining import Retraining
-from kansearch.study.figures import values
+from kansearch.study.figures import number, values
 from kansearch.study.seeds import SeedRecord
 from kansearch.study.study import Study
 
@@ -108,10 +108,13 @@ def _figures(record: SeedRecord) -> str:
     """The last epoch in words."""
     last = record.curve[-1]
     text = f"train loss {last['train_loss']:.4f}, {last['images_per_second']:,.0f} images/s"
+    if last.get("nrmse") is not None:
+        return f"{text}, validation nRMSE {number('nrmse', last['nrmse'])}"
     return text if last.get("accuracy") is None else f"{text}, validation accuracy {last['accuracy']:.4f}"
 
 
 def _outcome(record: SeedRecord) -> str:
     if record.state != "complete":
         return str(record.reason)
-    return f"on the test split {values(record.values or {'accuracy': record.test['accuracy']})}"
+    name = "accuracy" if "accuracy" in record.test else "nrmse"
+    return f"on the test split {values(record.values or {name: record.test[name]})}"

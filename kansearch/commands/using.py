@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kansearch.commands.common import print_json
+from kansearch.errors import InputError
 from kansearch.models.compare import compare
 from kansearch.models.predict import predict
+from kansearch.models.predict_rows import predict_rows, takes_rows
 from kansearch.study.spread import LEAST_SEEDS
 
 __all__ = ["run_compare", "run_predict"]
@@ -23,12 +26,36 @@ def run_predict(
     masks: Path | None,
     as_json: bool,
 ) -> None:
+    if takes_rows(model):
+        _predict_rows(model, inputs, top, resize, masks, as_json)
+        return
     rows = predict(model, inputs, top=top, resize=resize, batch=batch, masks=masks)
     if as_json:
         print_json(rows)
         return
     for row in rows:
         print(f"{_place(row)}: {_shares(row) if 'shares' in row else _classes(row)}")
+
+
+def _predict_rows(
+    model: Path, inputs: Sequence[Path], top: int | None, resize: bool, output: Path | None, as_json: bool
+) -> None:
+    """Write the rows with their predictions to `output`, or print them."""
+    if top is not None or resize:
+        raise InputError(f"{'--top' if top is not None else '--resize'}: is for images, and this model takes rows")
+    if output is not None and output.resolve() in {path.resolve() for path in inputs}:
+        raise InputError(f"-o: {output} is an input, and would be written over; name another file")
+    predicted = predict_rows(model, inputs)
+    for note in predicted.notes:
+        print(note, file=sys.stderr)
+    if output is not None:
+        predicted.write(output)
+    if as_json:
+        print_json(predicted.document())
+    elif output is None:
+        print(predicted.text(), end="")
+    else:
+        print(f"{len(predicted.rows):,} rows written to {output}")
 
 
 def _place(row: dict[str, Any]) -> str:

@@ -108,6 +108,8 @@ def _within(
             have = f"the smallest has {number('parameters', least)}"
             raise KansearchError(f"no complete trial has at most {max_parameters:,} parameters: {have}")
     if min_accuracy is not None:
+        if not all("accuracy" in record.metrics for record in kept):
+            raise InputError("--min-accuracy: the study's trials predict numbers, and have no accuracy")
         most = max(record.metrics["accuracy"] for record in kept)
         kept = [record for record in kept if record.metrics["accuracy"] >= min_accuracy]
         if not kept:

@@ -11,6 +11,7 @@ from kansearch.report.palette import basis_of, name_of, series_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+from trials.metrics import METRICS
 
 __all__ = ["COLOURS", "MARKERS", "front_png"]
 
@@ -71,4 +72,4 @@ def _draw(axes: Axes, geometry: Geometry, across: str, up: str) -> None:
             "clip_on": False,
         }
         axes.scatter([a for a, _ in places], [b for _, b in places], s=18, **rings)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper right" if METRICS[up].regression else "lower right")

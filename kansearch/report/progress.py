@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from kansearch.report.data import StudyData
-from kansearch.report.geometry import axis_name
+from kansearch.report.geometry import axis_name, is_logarithmic
 from kansearch.report.palette import basis_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, fitted
@@ -81,7 +81,8 @@ def curves_plot(data: StudyData) -> Markup:
     chosen = {record.number for record in data.front}
     others = spread([r for r in data.records if r.number not in chosen and _curve(r, metric)], _MOST_FAINT)
     epochs = max((record.epochs for record in data.records), default=1)
-    y = fitted([value for record in front or others for _, value in _curve(record, metric)] or [0.0, 1.0])
+    log = is_logarithmic(metric)
+    y = fitted([value for record in front or others for _, value in _curve(record, metric)] or [0.1, 1.0], log=log)
     plot = Plot(Linear(min(1, epochs - 1), epochs), y, "epoch", axis_name(metric), 640, 380, margin=40)
     body = [polyline(plot.points(_curve(record, metric)), "faint") for record in others]
     return plot.draw([*body, *_front_curves(plot, front, metric)], f"Learning curves: {axis_name(metric)} by epoch")

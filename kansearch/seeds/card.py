@@ -15,6 +15,7 @@ from kansearch.seeds.claim import versions
 from kansearch.seeds.retraining import Retraining
 from kansearch.study.figures import describe
 from kansearch.study.spread import LEAST_SEEDS
+from trials.config import RowsConfig
 from trials.config.basis import is_control
 from trials.files import write_whole
 from trials.metrics import METRICS, ON_TEST, ON_VALIDATION, TEST_PREFIX, is_dense
@@ -56,11 +57,11 @@ def no_interval(seeds: int) -> str:
 
 def card(retraining: Retraining, metrics: Mapping[str, Any], classes: Sequence[str]) -> str:
     """The text, in Markdown."""
-    config = retraining.config
+    config, regression = retraining.config, "nrmse" in metrics
     sections = {
         f"{config.data.dataset}: {describe(config)}": _what(retraining, metrics),
         "Figures": _figures(metrics),
-        "Classes": _classes(metrics["runs"], classes),
+        **({"Targets": _targets(metrics["runs"])} if regression else {"Classes": _classes(metrics["runs"], classes)}),
         "Speed and hardware": _speed(metrics["runs"]),
         "Use": _use(retraining),
         "Train it again": _again(retraining),
@@ -81,6 +82,8 @@ def _what(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]:
     basis = config.model.basis.name
     kind = _CONTROLS[basis] if is_control(basis) else f"a KAN of basis `{basis}`"
     task = "classifies each pixel" if is_dense(metrics) else "classifies samples"
+    if "nrmse" in metrics:
+        task = "predicts numbers from rows"
     yield (
         f"A network that {task} of `{config.data.dataset}`: {kind} of family `{config.model.family}`, "
         f"{metrics['parameters']:,} trainable parameters, {metrics['flops']:,} FLOPs a sample, "
@@ -96,18 +99,20 @@ def _what(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
     """A row for each figure, with its interval where there are seeds enough."""
-    seeds, interval = len(metrics["seeds"]), metrics["interval"]
+    seeds, interval, regression = len(metrics["seeds"]), metrics["interval"], "nrmse" in metrics
+    shown = "{:.4g}".format if regression else "{:.4f}".format
     yield f"On the test split, {metrics['images']:,} samples that no training has seen; {_plural(seeds, 'seed')}."
     yield "" if interval else f"{no_interval(seeds)}\n"
     columns = ["figure", *(["mean"] if seeds > 1 else ["value"]), *(["95 % interval"] if interval else [])]
     columns += ["seeds"] if seeds > 1 else []
     yield f"| {' | '.join(columns)} |"
     yield "|---" * len(columns) + "|"
-    for name, words in _words():
+    for name, label in _words():
         if metrics.get(name) is None:
             continue
-        row = [words, f"{metrics[name]:.4f}", *([f"± {interval[name]:.4f}"] if interval else [])]
-        row += [", ".join(f"{run[name]:.4f}" for run in metrics["runs"])] if seeds > 1 else []
+        words = label.replace(" (nats)", "") if regression else label
+        row = [words, shown(metrics[name]), *([f"± {shown(interval[name])}"] if interval else [])]
+        row += [", ".join(shown(run[name]) for run in metrics["runs"])] if seeds > 1 else []
         yield f"| {' | '.join(row)} |"
     if interval:
         yield "\nThe interval is that of the mean, by Student's t; the seeds vary weights, batches and augmentation."
@@ -116,7 +121,18 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"\nOther test samples may move the accuracy by ± {metrics['accuracy_sampling']:.4f} (95 %, Wilson's "
             f"interval of {metrics['images']:,} samples), which an interval over seeds does not hold."
         )
-    yield "\n![training curves](curves.png)\n![confusion matrix](confusion.png)"
+    yield "\n![training curves](curves.png)" + ("" if regression else "\n![confusion matrix](confusion.png)")
+
+
+def _targets(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A row for each target, in its own units."""
+    names = [name for name, metric in METRICS.items() if metric.regression]
+    titles = [METRICS[name].short.removeprefix("validation ") for name in names]
+    yield f"| target | {' | '.join(titles)} |\n|---{'|---' * len(names)}|"
+    for rows in zip(*(run["per_target"] for run in runs), strict=True):
+        known = [[row[name] for row in rows] for name in names]
+        cells = ["-" if None in values else f"{statistics.fmean(values):.4g}" for values in known]
+        yield f"| {_cell(rows[0]['target'])} | {' | '.join(cells)} |"
 
 
 def _words() -> Iterator[tuple[str, str]]:
@@ -158,6 +174,8 @@ def _speed(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _use(retraining: Retraining) -> list[str]:
+    if isinstance(retraining.config.data, RowsConfig):
+        return ["```sh", "kansearch predict DIR ROWS.csv -o PREDICTED.csv", "```"]
     return [
         "```python",
         "from trials import load_model",
@@ -198,8 +216,11 @@ def _data(retraining: Retraining, run: Mapping[str, Any]) -> Iterator[str]:
 def _limits(retraining: Retraining, metrics: Mapping[str, Any]) -> Iterator[str]:
     shape = "samples of that size and kind"
     yield f"- It was measured on `{retraining.config.data.dataset}` alone: {shape}, and no others, are what it is for."
-    yield "- Its probabilities are not calibrated beyond what the calibration error above says."
-    yield "- A sample of none of its classes is given one of them all the same."
+    if "nrmse" in metrics:
+        yield "- Rows outside the range of the inputs that it has seen are given a number all the same."
+    else:
+        yield "- Its probabilities are not calibrated beyond what the calibration error above says."
+        yield "- A sample of none of its classes is given one of them all the same."
     if retraining.study is not None:
         seed = retraining.config.seed
         yield (

@@ -27,30 +27,38 @@ _WIDE = 20  # times the smallest loss: then the axis is logarithmic
 
 
 def write_pictures(out: Path, runs: Sequence[SeedRecord]) -> None:
-    """Draw both into the folder of a retraining. Raises OSError, and ValueError where a file there is damaged."""
-    classes = json.loads((out / f"seed-{runs[0].seed}" / "model.json").read_text())["classes"]
-    matrices = np.array([run.test["confusion_matrix"] for run in runs])
-    for name, figure in (
-        ("curves.png", curves_figure([run.curve for run in runs])),
-        ("confusion.png", confusion_figure(matrices.sum(0), classes, len(matrices))),
-    ):
+    """Draw both into the folder of a retraining; of a regression the curves alone.
+
+    Raises OSError, and ValueError where a file there is damaged.
+    """
+    loss = "loss of targets of deviation 1" if "nrmse" in runs[0].test else "loss (nats)"
+    figures = {"curves.png": curves_figure([run.curve for run in runs], loss)}
+    if "confusion_matrix" in runs[0].test:
+        classes = json.loads((out / f"seed-{runs[0].seed}" / "model.json").read_text())["classes"]
+        matrices = np.array([run.test["confusion_matrix"] for run in runs])
+        figures["confusion.png"] = confusion_figure(matrices.sum(0), classes, len(matrices))
+    for name, figure in figures.items():
         unfinished = out / f".{name}"
         figure.savefig(unfinished, format="png")
         unfinished.replace(out / name)
 
 
-def curves_figure(curves: Sequence[Sequence[Mapping[str, Any]]]) -> Figure:
+def curves_figure(curves: Sequence[Sequence[Mapping[str, Any]]], loss_label: str = "loss (nats)") -> Figure:
     """Loss over the epochs, a thin line for each seed and a thick one for their mean; the validation part's loss and
-    accuracy beside it where they were measured."""
-    measured = curves[0][0]["accuracy"] is not None
+    accuracy, or nRMSE, beside it where they were measured."""
+    regression = curves[0][0].get("nrmse") is not None
+    quality = "nrmse" if regression else "accuracy"
+    measured = curves[0][0][quality] is not None
     figure = _figure(10.4 if measured else 6.4, 4.2)
     loss, *rest = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
     _lines(loss, curves, "train_loss", "training", BLUE)
     if measured:
         _lines(loss, curves, "validation_loss", "validation", ORANGE)
-        _lines(rest[0], curves, "accuracy", "validation", ORANGE)
-        rest[0].set(xlabel="epoch", ylabel="validation accuracy")
-    loss.set(xlabel="epoch", ylabel="loss (nats)")
+        _lines(rest[0], curves, quality, "validation", ORANGE)
+        rest[0].set(xlabel="epoch", ylabel="validation nRMSE" if regression else "validation accuracy")
+        if regression:
+            rest[0].set_yscale("log")
+    loss.set(xlabel="epoch", ylabel=loss_label)
     losses = [row["train_loss"] for curve in curves for row in curve]
     if 0 < min(losses) < max(losses) / _WIDE:
         _logarithmic(loss)

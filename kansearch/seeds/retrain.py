@@ -5,7 +5,7 @@ DIR/
 ├── config.yaml             what was trained, on which part of the data, and where the configuration comes from
 ├── metrics.json            the test split's figures: means over the seeds, their deviations, and each seed's own
 ├── curves.png              loss over the epochs, and validation accuracy where it was measured
-├── confusion.png           which classes are taken for which, of all seeds
+├── confusion.png           which classes are taken for which, of all seeds; not of a regression
 └── seed-<n>/
     ├── model.safetensors   weights
     ├── model.json          what `trials.load_model` needs beside them
@@ -127,12 +127,13 @@ def _summary(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[st
     deviation = {name: statistics.stdev(run[name] for run in runs) for name in scalars} if len(runs) > 1 else None
     told = len(runs) >= LEAST_SEEDS
     interval = {name: half_width([run[name] for run in runs]) for name in scalars} if told else None
+    whole = "accuracy" in mean and not is_dense(mean)
     return {
         **mean,
         "split": "test",
         "seeds": list(seeds),
         "standard_deviation": deviation,
         "interval": interval,
-        "accuracy_sampling": None if is_dense(mean) else sampling_half_width(mean["accuracy"], mean["images"]),
+        "accuracy_sampling": sampling_half_width(mean["accuracy"], mean["images"]) if whole else None,
         "runs": list(runs),
     }

@@ -14,6 +14,7 @@ from kansearch.space.files import read_text
 from kansearch.space.grammar import config_grammar
 from kansearch.space.nodes import Issues, MapNode, Mark, compose
 from kansearch.space.presets import expand_presets
+from kansearch.space.tables import describe_tables
 from kansearch.space.weights import pin_weights, plain
 from trials.config import TrialConfig
 
@@ -54,6 +55,7 @@ def parse_config(text: str, file: str) -> TrialConfig:
             issues.add(Mark(file), "", "must be a mapping with `config`; `kansearch export` writes such a file")
         raise SpaceError(issues.found)
     root, _ = pin_weights(expand_presets(root, issues), issues)
+    root, _ = describe_tables(root, issues)
     grammar = config_grammar()
     entries = {key: entry for key, entry in root.entries.items() if key not in _UNREAD}
     tree = Checker(issues, grammar).check(grammar, MapNode(root.mark, entries), "")

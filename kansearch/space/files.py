@@ -8,7 +8,6 @@ from pathlib import Path
 
 import kansearch
 from kansearch.errors import InputError, SpaceError, SpaceIssue
-from kansearch.space.wording import listed
 
 __all__ = ["MAX_BYTES", "find_space", "read_text", "shipped_spaces"]
 
@@ -25,7 +24,7 @@ def find_space(name_or_path: str) -> Path:
         return shipped[name_or_path]
     hint = _did_you_mean(name_or_path, shipped)
     raise InputError(
-        f"no search space is named '{name_or_path[:100]}'{hint or ';'} kansearch comes with {listed(shipped)}, "
+        f"no search space is named '{name_or_path[:100]}'{hint or ';'} kansearch comes with {', '.join(shipped)}, "
         "and a file of your own is given by its path, ending in .yaml or .yml"
     )
 

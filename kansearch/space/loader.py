@@ -24,7 +24,8 @@ from kansearch.space.overrides import apply_override
 from kansearch.space.presets import expand_presets
 from kansearch.space.samplers import sampler_problem
 from kansearch.space.search_space import GivenSuggest, RandomSuggest, SearchSpace, Suggest
-from kansearch.space.settings import DEFAULT_OBJECTIVES, SearchSettings
+from kansearch.space.settings import DEFAULT_OBJECTIVES, REGRESSION_OBJECTIVES, SearchSettings
+from kansearch.space.tables import describe_tables
 from kansearch.space.weights import pin_weights
 from kansearch.space.wording import describe
 from trials.config import TrialConfig
@@ -54,16 +55,19 @@ def parse_space(text: str, file: str, overrides: Sequence[str] = ()) -> SearchSp
         for override in overrides:
             root = apply_override(root, override, grammar, issues)
         root, pins = pin_weights(expand_presets(root, issues), issues)
+        root, described = describe_tables(root, issues)
         tree = Checker(issues, grammar).check(grammar, root, "")
         if isinstance(tree, dict):
             _check_objectives(tree, root, issues)
             enqueued = _enqueued(tree, root, issues)
         if isinstance(tree, dict) and not issues.found:
-            space = replace(_space(tree, root, text, file, (*overrides, *pins)), enqueued=enqueued)
+            space = replace(_space(tree, root, text, file, (*overrides, *pins, *described)), enqueued=enqueued)
             _check_sampler(space, root, issues)
             _check_deterministic(space, root, issues)
             _check_together(space, root, issues)
-            _check_task(space, root, issues)
+            if not issues.found:
+                space = _with_objectives(space, tree)
+                _check_task(space, root, issues)
             if not issues.found:
                 return space
     raise SpaceError(issues.found)
@@ -131,23 +135,36 @@ def _check_deterministic(space: SearchSpace, root: MapNode, issues: Issues) -> N
             issues.add(*place(root, ("objectives", name)), reason)
 
 
+def _with_objectives(space: SearchSpace, tree: Mapping[str, Any]) -> SearchSpace:
+    """The space with the objectives of a regression, where the file names none and the targets are numbers."""
+    if "objectives" in tree or not space.data.regression:
+        return space
+    return replace(space, objectives=REGRESSION_OBJECTIVES)
+
+
 def _check_task(space: SearchSpace, root: MapNode, issues: Issues) -> None:
-    """Networks and objectives must be made for what the data set asks: a class for each sample, or for each pixel."""
+    """Networks and objectives must be made for what the data set asks: a class for each sample, or for each pixel, or
+    numbers."""
     from trials.data.datasets import data_shape
 
-    if issues.found:
-        return
     try:
-        dense = data_shape(space.data).dense
+        shape = data_shape(space.data)
     except ValueError as error:
         issues.add(*place(root, ("data", "classes")), str(error))
         return
     for name in space.objectives:
-        if METRICS[name].per_pixel and not dense:
+        metric = METRICS[name]
+        reason = None
+        if metric.regression is not None and metric.regression != shape.regression:
+            numbers = "numbers, not classes; minimize nrmse instead"
+            classes = "classes, not numbers; maximize accuracy instead"
+            reason = f"{space.dataset} asks for {numbers if shape.regression else classes}"
+        elif metric.per_pixel and not shape.dense:
             reason = f"{space.dataset} has a class for each sample, not for each pixel; maximize accuracy instead"
+        if reason is not None:
             issues.add(*place(root, ("objectives", name)), reason)
     for family in _families(space.tree.get("model", {})):
-        problem = task_problem(family, dense)
+        problem = task_problem(family, shape.dense, rows=not shape.size)
         if problem is not None:
             issues.add(*place(root, ("model", "family")), problem)
 

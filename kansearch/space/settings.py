@@ -11,6 +11,7 @@ from trials.metrics import METRICS
 
 __all__ = [
     "DEFAULT_OBJECTIVES",
+    "REGRESSION_OBJECTIVES",
     "ConstraintName",
     "Direction",
     "ObjectiveName",
@@ -34,6 +35,8 @@ SamplerName: TypeAlias = Literal["tpe", "front", "random", "nsga2", "nsga3", "gp
 StartName: TypeAlias = Literal["none", "portfolio"]
 SchedulerName: TypeAlias = Literal["none", "halving", "asha"]
 DEFAULT_OBJECTIVES: dict[ObjectiveName, Direction] = {"accuracy": "maximize", "parameters": "minimize"}
+REGRESSION_OBJECTIVES: dict[ObjectiveName, Direction] = {"nrmse": "minimize", "parameters": "minimize"}
+"""Objectives of a file that names none, where classes are asked, and where numbers are."""
 
 STUDY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _DURATION = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?", re.ASCII)

@@ -14,7 +14,7 @@ from kansearch.space.nodes import Broken, ListNode, Node, ScalarNode
 
 __all__ = ["describe", "expects", "listed", "show", "suggest", "why_refused"]
 
-_KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+_KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "text", tuple: "a list", NoneType: "null"}
 _NOT_BOOLEANS = ("yes", "on", "true", "no", "off", "false")
 _BOUNDS = {
     "greater_than_equal": ("ge", ">="),

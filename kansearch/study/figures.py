@@ -14,8 +14,11 @@ __all__ = ["describe", "duration", "number", "values"]
 
 
 def number(name: str, value: float) -> str:
-    """An objective's or metric's value: `0.9861`, `17,882`."""
-    return f"{value:,.0f}" if name in METRICS and METRICS[name].exact else f"{value:.4f}"
+    """An objective's or metric's value: `0.9861`, `17,882`; of a regression `1.234e-05`, as it may be of any size."""
+    metric = METRICS.get(name.removeprefix("test_"))
+    if metric is not None and metric.regression and not metric.share:
+        return f"{value:.4g}"
+    return f"{value:,.0f}" if metric is not None and metric.exact else f"{value:.4f}"
 
 
 def values(measured: Mapping[str, float]) -> str:
@@ -32,7 +35,10 @@ def duration(seconds: float) -> str:
 
 
 def describe(config: TrialConfig | StoredConfig) -> str:
-    """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer."""
+    """A configuration in a few words: family unless it is plain, basis with its sizes, depth and width, optimizer.
+
+    `2x8*2`: with two product nodes in each of two layers.
+    """
     if isinstance(config, StoredConfig):
         if not config.document:
             return ""
@@ -43,6 +49,8 @@ def describe(config: TrialConfig | StoredConfig) -> str:
     model = config.model.model_dump(mode="json")
     family = "" if model["family"] == "plain" else f"{model['family']} "
     shape = "x".join(str(model[size]) for size in ("depth", "width") if size in model)
+    shape = "-".join(map(str, model["widths"])) if model.get("widths") else shape
+    shape += f"*{model['multiply']}" if model.get("multiply") else ""
     shape += f"-{model['width'] * model['growth']}" if model["family"] == "kanc" else ""
     bottleneck = f" /{model['bottleneck']}" if model["bottleneck"] else ""
     return f"{family}{_bases(model)} {shape}{bottleneck} {config.optimizer.name}"

@@ -4,7 +4,9 @@ Hypervolume needs one reference point. Every objective is mapped to a cost in [0
 means the same in every study, at any time of a search, whatever its trials found:
 
     accuracy, IoU      1 - a
-    losses             v / (1 + v)
+    R²                 1 - r, at most 1
+    losses, RMSE, MAE  v / (1 + v)
+    nRMSE              (log10(v) + 8) / 8: eight decades, 1 is the error of the mean
     counts and sizes   log10(v) / log10(largest), largest = 1e9 parameters, 1e13 FLOPs, 1e6 MiB, 1e7 s
     images a second    1 - log10(1 + v) / 8
 """

@@ -29,7 +29,7 @@ def _of_trials(rows: Sequence[Confirmed], name: str, direction: Direction) -> It
             continue
         scores = f"{name.replace('_', ' ')} {number(name, row.trial.values[name])} at selection"
         confirmed = f"{row.written(name)} confirmed"
-        beyond = f"{_worse(difference, direction)}, beyond another seed and other images"
+        beyond = f"{_worse(name, difference, direction)}, beyond another seed and other images"
         yield f"trial {row.trial.number}: {scores}, {confirmed}: {beyond}"
 
 
@@ -45,7 +45,8 @@ def _of_all(rows: Sequence[Confirmed], name: str, direction: Direction) -> Itera
         verdict = "selection bias, so go by the confirmed figures"
     else:
         verdict = "what the validation images added to training, or an easier test split, outweighs selection bias"
-    found = f"{len(differences)} trials: {name.replace('_', ' ')} {_worse(mean, direction)} on average (± {half:.4f})"
+    average = f"{_worse(name, mean, direction)} on average (± {number(name, half)})"
+    found = f"{len(differences)} trials: {name.replace('_', ' ')} {average}"
     yield f"{found}: {verdict}"
 
 
@@ -53,6 +54,7 @@ def _flattered(difference: float, direction: Direction) -> bool:
     return difference > 0 if direction == "maximize" else difference < 0
 
 
-def _worse(difference: float, direction: Direction) -> str:
+def _worse(name: str, difference: float, direction: Direction) -> str:
     """`0.0123 worse than at selection`."""
-    return f"{abs(difference):.4f} {'worse' if _flattered(difference, direction) else 'better'} than at selection"
+    way = "worse" if _flattered(difference, direction) else "better"
+    return f"{number(name, abs(difference))} {way} than at selection"

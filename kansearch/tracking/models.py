@@ -35,7 +35,8 @@ _NAME = "model"  # of the logged model within its run
 def log_model(folder: Path, run_id: str, tracking_uri: str, register: str | None) -> str:
     """Log the model in `folder` to a run, as MLflow's python_function.
 
-    It takes float32 (N, C, *size) with the values that the data set has, and gives probabilities:
+    It takes float32 (N, C, *size) with the values that the data set has, or float64 rows (N, F), and gives
+    probabilities, or a regression's numbers:
     `kansearch.tracking.serving`. Nothing is pickled; where it is loaded kansearch must be installed.
 
     Args:
@@ -118,11 +119,13 @@ def _signature(model: TrainedModel) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    shape, number = model.shape, np.dtype(np.float32)
+    shape = model.shape
+    number = np.dtype(np.float32 if shape.size else np.float64)
     inputs = TensorSpec(number, (-1, shape.channels, *shape.size))
     if shape.dense:
         return ModelSignature(Schema([inputs]), Schema([TensorSpec(number, (-1, shape.classes, *shape.size))]))
-    return ModelSignature(Schema([inputs]), Schema([ColSpec(DataType.float, name) for name in model.classes]))
+    kind = DataType.double if shape.regression else DataType.float
+    return ModelSignature(Schema([inputs]), Schema([ColSpec(kind, name) for name in model.classes]))
 
 
 def _version(package: str) -> str:

@@ -75,7 +75,8 @@ class RetrainingStore:
             metrics = json.loads((out / "metrics.json").read_text())
             self._client.log_batch(self.run_id, _figures(metrics, int(metrics["epochs"])))
             for name in _ARTIFACTS:
-                self._client.log_artifact(self.run_id, str(out / name))
+                if (out / name).exists():  # a regression has no confusion
+                    self._client.log_artifact(self.run_id, str(out / name))
         self._client.set_terminated(self.run_id, status=OUTCOME_STATUS[outcome])
 
     # -- finding and making -------------------------------------------------------------------------------------------

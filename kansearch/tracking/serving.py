@@ -32,13 +32,13 @@ class ServedModel:
         self, samples: NDArray[Any], params: dict[str, Any] | None = None
     ) -> pandas.DataFrame | NDArray[np.float32]:
         """Samples (N, C, *size) -> a probability for each class: N rows with a column for each class, which has its
-        name; (N, classes, *size) where the model has a class for each pixel. `params` is MLflow's; there are none."""
+        name; (N, classes, *size) where the model has a class for each pixel; a column for each target of a regression.
+        `params` is MLflow's; there are none."""
         import pandas
 
-        parts = [
-            self._predictor.probabilities(samples[start : start + _AT_ONCE])
-            for start in range(0, max(len(samples), 1), _AT_ONCE)
-        ]
+        regression = self._predictor.shape.regression
+        compute = self._predictor.numbers if regression else self._predictor.probabilities
+        parts = [compute(samples[start : start + _AT_ONCE]) for start in range(0, max(len(samples), 1), _AT_ONCE)]
         probabilities = np.concatenate(parts)
         if self._predictor.shape.dense:
             return probabilities

@@ -26,7 +26,6 @@ from trials.config.basis import BasisConfig, BSplineConfig
 from trials.config.data import (
     ArraysDataConfig,
     DataConfig,
-    DatasetConfig,
     EMNISTDataConfig,
     FolderDataConfig,
     FunctionDataConfig,
@@ -35,14 +34,25 @@ from trials.config.data import (
     SegmentationDataConfig,
     SyntheticDataConfig,
 )
+from trials.config.datasets import DatasetConfig
 from trials.config.grids import AdaptGridConfig, GridScheduleConfig, check_grids
 from trials.config.kanc import KancConfig
 from trials.config.layer import LayerConfig
+from trials.config.loss import LossConfig, MSEConfig
+from trials.config.mlp import MLPConfig
 from trials.config.model import ModelConfig, PlainModelConfig, VGGConfig
 from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig, RegularizationConfig
 from trials.config.residual import DenseNetConfig, ResNetConfig
 from trials.config.simple import SimpleConfig
 from trials.config.start import StartConfig
+from trials.config.tables import (
+    FeynmanDataConfig,
+    FormulaDataConfig,
+    KnownTableConfig,
+    RowsConfig,
+    SpecialDataConfig,
+    TableDataConfig,
+)
 from trials.config.unet import DENSE_FAMILIES, U2NetConfig, UNetConfig
 
 __all__ = [
@@ -57,24 +67,33 @@ __all__ = [
     "DatasetConfig",
     "DenseNetConfig",
     "EMNISTDataConfig",
+    "FeynmanDataConfig",
     "FolderDataConfig",
+    "FormulaDataConfig",
     "FunctionDataConfig",
     "GridScheduleConfig",
     "ImageNetDataConfig",
     "KancConfig",
     "KnownDataConfig",
+    "KnownTableConfig",
     "LBFGSConfig",
     "LayerConfig",
     "LionConfig",
+    "LossConfig",
+    "MLPConfig",
+    "MSEConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PlainModelConfig",
     "RegularizationConfig",
     "ResNetConfig",
+    "RowsConfig",
     "SegmentationDataConfig",
     "SimpleConfig",
+    "SpecialDataConfig",
     "StartConfig",
     "SyntheticDataConfig",
+    "TableDataConfig",
     "TrialConfig",
     "U2NetConfig",
     "UNetConfig",
@@ -89,6 +108,9 @@ class TrialConfig(Config):
     model: ModelConfig = Field(default=PlainModelConfig(), description="the network")
     regularization: RegularizationConfig = Field(default=RegularizationConfig(), description="penalties in the loss")
     optimizer: OptimizerConfig = Field(default=AdamWConfig(name="adamw"), description="how weights are updated")
+    loss: LossConfig = Field(
+        default=MSEConfig(name="mse"), description="what a regression makes small; no effect on classes"
+    )
     schedule: Literal["constant", "cosine", "one_cycle", "polynomial"] = Field(
         default="cosine", description="learning rate over the steps; all but constant end near zero"
     )
@@ -111,9 +133,10 @@ class TrialConfig(Config):
     adapt_grid: AdaptGridConfig = Field(
         default=AdaptGridConfig(), description="grids that move to where their inputs lie while training"
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "float64"] = Field(
         default="auto",
-        description="of convolutions and products; bfloat16: mixed, weights stay float32; auto: bfloat16 on CUDA",
+        description="of convolutions and products; bfloat16: mixed, weights stay float32; auto: bfloat16 on CUDA, but "
+        "float32 in a regression; float64: weights too, of the family mlp",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="of weights, batch order, augmentation and dropout")
     start: StartConfig = Field(default=StartConfig(), description="what training starts from")
@@ -122,6 +145,19 @@ class TrialConfig(Config):
     def images_per_step(self) -> int:
         """Images of one step of the optimizer: `accumulate` batches."""
         return self.data.batch_size * self.accumulate
+
+    @property
+    def numbers(self) -> str:
+        """`precision`, with what auto means in a regression."""
+        return "float32" if self.precision == "auto" and self.data.regression else self.precision
+
+    @model_validator(mode="after")
+    def _precise(self) -> TrialConfig:
+        if self.precision == "bfloat16" and self.data.regression:
+            raise ValueError("precision: bfloat16 has two digits, too few for a regression; use float32 or float64")
+        if self.precision == "float64" and not isinstance(self.model, MLPConfig):
+            raise ValueError(f"precision: float64 is for the family mlp, not {self.model.family}; use float32")
+        return self
 
     @model_validator(mode="after")
     def _grids(self) -> TrialConfig:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from trials.config.base import Config
 
 __all__ = [
     "ArraysDataConfig",
     "DataConfig",
-    "DatasetConfig",
     "EMNISTDataConfig",
     "FolderDataConfig",
     "FunctionDataConfig",
@@ -43,6 +42,30 @@ def _tuple(value: Any) -> Any:
 
 
 _Size = Annotated[tuple[Annotated[int, Field(ge=1, le=2**20)], ...], BeforeValidator(_tuple)]
+MOST_AT_ONCE = 65536
+"""Images a step, at most, but for all of them at once."""
+_ALL = 2**24
+
+
+def _all(value: Any) -> Any:
+    """`all` is a number that no training split reaches: a batch larger than the split is the split."""
+    return _ALL if value == "all" else value
+
+
+def _bounded(value: int) -> int:
+    if value != _ALL and not 1 <= value <= MOST_AT_ONCE:
+        raise ValueError(f"must be >= 1 and <= {MOST_AT_ONCE}, or all")
+    return value
+
+
+_Batch = Annotated[
+    int,
+    BeforeValidator(_all),
+    AfterValidator(_bounded),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE}, {"const": _ALL}, {"const": "all"}]}
+    ),
+]
 _Classes = Annotated[int, Field(ge=2, le=100_000)]
 
 
@@ -59,7 +82,7 @@ class DataConfig(Config):
     limit: int | None = Field(
         default=None, ge=20, description="use this many images of the training split, drawn by split_seed; null: all"
     )
-    batch_size: int = Field(default=128, ge=1, le=65536, description="images a step")
+    batch_size: _Batch = Field(default=128, description="images a step; all: one step an epoch, of all of them")
     augment: _Augment = Field(
         default="none",
         description="how training samples are varied; crop_flip: random shift by up to 1/8 of the side, and horizontal "
@@ -78,6 +101,11 @@ class DataConfig(Config):
     def source(self) -> str:
         """The name under which `trials.data.files` knows its files."""
         return self.dataset
+
+    @property
+    def regression(self) -> bool:
+        """Whether a sample has numbers for targets, not classes."""
+        return False
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -188,16 +216,3 @@ class FunctionDataConfig(DataConfig):
     classes: _Classes = Field(description="number of classes; labels are 0 to classes - 1")
     dense: bool = Field(default=False, description="y is (N, *size): a class for each pixel, 255 = not labelled")
     samples: int = Field(ge=1, description="of the training split, for estimates before the function is called")
-
-
-DatasetConfig = Annotated[
-    KnownDataConfig
-    | EMNISTDataConfig
-    | SyntheticDataConfig
-    | FolderDataConfig
-    | ImageNetDataConfig
-    | SegmentationDataConfig
-    | ArraysDataConfig
-    | FunctionDataConfig,
-    Field(discriminator="dataset"),
-]

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from trials.config.alexnet import AlexNetConfig
 from trials.config.kanc import KancConfig
 from trials.config.layer import LayerConfig
+from trials.config.mlp import MLPConfig
 from trials.config.residual import DenseNetConfig, ResNetConfig
 from trials.config.simple import SimpleConfig
 from trials.config.unet import U2NetConfig, UNetConfig
@@ -84,7 +85,8 @@ ModelConfig = Annotated[
         | ResNetConfig
         | DenseNetConfig
         | UNetConfig
-        | U2NetConfig,
+        | U2NetConfig
+        | MLPConfig,
         Field(discriminator="family"),
     ],
     BeforeValidator(_named),

@@ -8,7 +8,14 @@ from pydantic import Field
 
 from trials.config.base import Config
 
-__all__ = ["AdamWConfig", "LBFGSConfig", "LionConfig", "OptimizerConfig", "RegularizationConfig"]
+__all__ = [
+    "AdamWConfig",
+    "AdamWThenLBFGSConfig",
+    "LBFGSConfig",
+    "LionConfig",
+    "OptimizerConfig",
+    "RegularizationConfig",
+]
 
 
 class RegularizationConfig(Config):
@@ -80,4 +87,15 @@ class LBFGSConfig(Config):
     max_iter: int = Field(default=4, ge=1, le=100, description="iterations on each batch")
 
 
-OptimizerConfig = Annotated[AdamWConfig | LionConfig | LBFGSConfig, Field(discriminator="name")]
+class AdamWThenLBFGSConfig(Config):
+    """AdamW, and after a share of the epochs L-BFGS, with first step length 1: for full batches of rows."""
+
+    name: Literal["adamw_lbfgs"]
+    lr: float = Field(default=1e-2, gt=0, le=10, description="learning rate of AdamW; its schedule ends at the switch")
+    weight_decay: float = Field(default=0.0, ge=0, le=10, description="decoupled weight decay of AdamW alone")
+    switch: float = Field(default=0.5, gt=0, lt=1, description="share of the epochs that are AdamW's, at least one")
+    history_size: int = Field(default=20, ge=1, le=1000, description="curvature pairs kept by L-BFGS")
+    max_iter: int = Field(default=20, ge=1, le=100, description="iterations of L-BFGS on each batch")
+
+
+OptimizerConfig = Annotated[AdamWConfig | LionConfig | LBFGSConfig | AdamWThenLBFGSConfig, Field(discriminator="name")]

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trials.config import DataConfig, EMNISTDataConfig, FunctionDataConfig
+from trials.config import (
+    DataConfig,
+    EMNISTDataConfig,
+    FunctionDataConfig,
+    KnownTableConfig,
+    RowsConfig,
+    TableDataConfig,
+)
 from trials.data.arrays import header, read_arrays
 from trials.data.cifar import read_cifar, read_svhn
 from trials.data.errors import DataMissingError
@@ -24,6 +31,9 @@ from trials.data.images import Images
 from trials.data.mnist import EMNIST, read_digits, read_emnist, read_mnist
 from trials.data.shape import DataShape
 from trials.data.synthetic import read_synthetic
+from trials.data.tables.generated import function_shape, read_function_values
+from trials.data.tables.known import KNOWN, known_shape, read_known, training_rows
+from trials.data.tables.table import read_table, table_shape
 
 __all__ = [
     "DATASETS",
@@ -71,6 +81,8 @@ def _stated(config: Any) -> DataShape:
 
 
 _MNIST = _known(DataShape(1, (28, 28), 10), 60_000, read_mnist)
+_KNOWN_TABLE = Dataset(known_shape, lambda config, folder: read_known(config))
+_VALUES = Dataset(function_shape, lambda config, folder: read_function_values(config))
 _FOLDER = Dataset(_square, read_folder, count=count_folder)
 DATASETS: dict[str, Dataset] = {
     "digits": _known(DataShape(1, (8, 8), 10), 1_437, lambda folder: read_digits()),
@@ -92,6 +104,9 @@ DATASETS: dict[str, Dataset] = {
     ),
     "synthetic": Dataset(_stated, lambda config, folder: read_synthetic(config)),
     "function": Dataset(_stated, lambda config, folder: read_function(config, _stated(config), folder)),
+    "table": Dataset(table_shape, read_table),
+    **dict.fromkeys(KNOWN, _KNOWN_TABLE),
+    **dict.fromkeys(("special", "feynman", "formula"), _VALUES),
 }
 
 
@@ -106,7 +121,8 @@ def read(config: DataConfig, folder: Path | None) -> tuple[Images, Images]:
 
 
 def data_folder(config: DataConfig, data_dir: Path | None) -> Path | None:
-    """Where the files are, by `locate`, which may download them; what a function is given is the folder named."""
+    """Where the files are, by `locate`, which may download them; a table's file itself; what a function is given is the
+    folder named."""
     return data_dir if isinstance(config, FunctionDataConfig) else locate(config.source, data_dir)
 
 
@@ -114,7 +130,7 @@ def check_files(config: DataConfig, data_dir: Path | None) -> None:
     """Raises DataError where the files are missing, or, of a data set that the configuration describes, are not what it
     says. They are read for that, and image files decoded, which the trials then find done."""
     folder = data_folder(config, data_dir)
-    if DATASETS[config.dataset].count is not None or isinstance(config, FunctionDataConfig):
+    if DATASETS[config.dataset].count is not None or isinstance(config, (FunctionDataConfig, TableDataConfig)):
         read(config, folder)
 
 
@@ -143,6 +159,10 @@ def _samples(config: Any, data_dir: Path | None) -> int | None:
     dataset = DATASETS[config.dataset]
     if isinstance(config, EMNISTDataConfig):
         return EMNIST[config.split][1]
+    if isinstance(config, KnownTableConfig):
+        return training_rows(config)
+    if isinstance(config, TableDataConfig):
+        return config.samples
     if dataset.count is None:
         return dataset.samples or int(config.samples)
     try:
@@ -154,7 +174,10 @@ def _samples(config: Any, data_dir: Path | None) -> int | None:
 
 
 def value_bytes(config: DataConfig, data_dir: Path | None = None) -> int:
-    """Bytes of a value of the samples as they lie in memory: 1, or 4 of floats; 4 where that is not known."""
+    """Bytes of a value of the samples as they lie in memory: 1, or 4 of floats; 4 where that is not known; 8 of rows of
+    numbers."""
+    if isinstance(config, RowsConfig):
+        return 8
     if config.dataset == "function":
         return 4
     if config.dataset != "arrays":

@@ -77,6 +77,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "arrays": Layout((("train.npz", "test.npz"),), ("arrays",)),
 }
+_ONE_FILE = "file:"
 _SYSTEM = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 _PACKAGES = {"fashion_mnist": "dataset-fashion-mnist"}
 _TINY_IMAGENET = ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de")  # its MD5
@@ -84,13 +85,16 @@ _TINY_IMAGENET = ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca
 
 def locate(dataset: str, data_dir: Path | None = None, *, download: bool = True) -> Path | None:
     """The folder that holds the files of `dataset`, a `DataConfig.source`; None for one that has no files, such as
-    `digits`, which comes with scikit-learn.
+    `digits`, which comes with scikit-learn. Of `file:PATH` it is the file: there, or by its name in `data_dir` or
+    $KANSEARCH_DATA.
 
     Looked in, in this order: `data_dir`, $KANSEARCH_DATA, ~/.cache/kansearch, and for fashion_mnist the folder of the
     Debian package; in each the files may lie directly, in `<dataset>/`, or as torchvision lays them out, in
     `FashionMNIST/raw/`. At last, if `download`, torchvision fetches them into ~/.cache/kansearch and checks them.
     Raises DataMissingError where that fails too.
     """
+    if dataset.startswith(_ONE_FILE):
+        return _one_file(Path(dataset.removeprefix(_ONE_FILE)), data_dir)
     if dataset not in LAYOUTS:
         return None
     places, layout = _places(dataset, data_dir), LAYOUTS[dataset]
@@ -104,6 +108,16 @@ def locate(dataset: str, data_dir: Path | None = None, *, download: bool = True)
     elif download and (failure := _download(dataset) or "") == "":
         return cache_folder() / layout.fetched
     raise DataMissingError(_message(dataset, places, failure))
+
+
+def _one_file(file: Path, data_dir: Path | None) -> Path:
+    places = [file, *(root / file.name for root in _places("", data_dir)[:-1])]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise DataMissingError(
+            f"{file}: no such file, and no {file.name} in the folder named by --data-dir or $KANSEARCH_DATA"
+        )
+    return found
 
 
 def idx_file(folder: Path, name: str) -> Path | None:

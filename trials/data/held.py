@@ -26,7 +26,7 @@ def held_bytes(config: DataConfig, images: int, device: torch.device, data_dir: 
     streamed it is the batches being read, which on a GPU wait on the host but for two."""
     shape = data_shape(config)
     sample = shape.channels * math.prod(shape.size) * value_bytes(config, data_dir)
-    label = math.prod(shape.size) if shape.dense else 8
+    label = math.prod(shape.size) if shape.dense else 8 * (shape.classes if shape.regression else 1)
     if not does_not_fit(images * (sample + label), device):
         return images * (sample + label + 8)
     under_way = (2 if device.type == "cuda" else AHEAD) * min(config.batch_size, images) * (sample + label)

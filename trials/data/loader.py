@@ -63,8 +63,8 @@ def training_order(images: int, batch_size: int, generator: torch.Generator) -> 
 def training_batch(
     split: Split, samples: Tensor, labels: Tensor, augment: Augmentation, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Raw samples (B, C, *size) and labels of a batch, augmented and normalised; the labels int64."""
-    if labels.dim() == 1:
+    """Raw samples (B, C, *size) and labels of a batch, augmented and normalised; classes int64."""
+    if not split.dense:
         return split.normalised(augment(samples, None, generator)[0]), labels
     samples, masks = augment(samples, labels, generator)
     assert masks is not None
@@ -77,8 +77,13 @@ def evaluation_batches(split: Split, batch_size: int) -> Iterator[tuple[Tensor, 
     if split.rows is None:
         for start in starts:
             chosen = slice(start, start + batch_size)
-            yield split.normalised(split.images[chosen]), split.labels[chosen].long()
+            yield split.normalised(split.images[chosen]), _classes(split.labels[chosen])
         return
     places = torch.arange(len(split), device=split.device)
     for samples, labels in split.batches([places[start : start + batch_size] for start in starts]):
-        yield split.normalised(samples), labels.long()
+        yield split.normalised(samples), _classes(labels)
+
+
+def _classes(labels: Tensor) -> Tensor:
+    """Classes as int64; the targets of a regression as they are."""
+    return labels if labels.is_floating_point() else labels.long()

@@ -79,6 +79,8 @@ def _image(file: Path, config: DataConfig, shape: DataShape, resize: bool) -> ND
 
 def _no_images(config: DataConfig, shape: DataShape) -> str | None:
     """Why a model cannot be given image files."""
+    if not shape.size:
+        return "the model takes rows of numbers"
     if len(shape.size) == 1:
         return "the model takes signals"
     if shape.channels not in (1, 3):

@@ -13,7 +13,10 @@ class DataShape:
 
     channels: int
     size: tuple[int, ...]
-    """(height, width) of an image in pixels, or (length,) of a signal."""
+    """(height, width) of an image in pixels, (length,) of a signal, () of a row of numbers."""
     classes: int
+    """Outputs of a network: classes, or the targets of a regression."""
     dense: bool = False
     """Whether there is one class for each pixel, (N, H, W), rather than one for each sample, (N,)."""
+    regression: bool = False
+    """Whether a sample has numbers for targets, (N, outputs), rather than a class."""

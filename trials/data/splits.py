@@ -16,12 +16,31 @@ from trials.config import DataConfig
 from trials.data import stream
 from trials.data.datasets import data_folder, read
 from trials.data.images import IGNORED, Images
+from trials.data.names import class_names
+from trials.data.parts import part_indices
 from trials.data.shape import DataShape
-from trials.data.statistics import Statistics
-from trials.data.stratified import train_test_split
+from trials.data.statistics import Statistics, channel_statistics
 from trials.data.stream import does_not_fit
 
-__all__ = ["IGNORED", "Split", "load_statistics", "load_test", "load_training", "random_split"]
+__all__ = [
+    "IGNORED",
+    "Split",
+    "Targets",
+    "load_statistics",
+    "load_targets",
+    "load_test",
+    "load_training",
+    "random_split",
+]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Mean and standard deviation of each target of a regression over what is trained on, (outputs,), float64."""
+
+    mean: Tensor
+    std: Tensor
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,6 +50,7 @@ class Split:
     mean, std: (C,), what is subtracted from a sample and what divides it before the network.
 
     labels: (N,), int64; or a mask for each sample, (N, *size), bytes, where `IGNORED` is no class: int64 in a batch.
+    Those of a regression are its targets, (N, outputs), float64, standardised by `targets`.
     A split that is streamed has `rows`, (N,), on the host. Its samples are those rows of `images`, which is on the host
     too, and so are its masks of `labels`. Labels without masks are its own, on the device.
     """
@@ -40,6 +60,12 @@ class Split:
     mean: Tensor
     std: Tensor
     rows: Tensor | None = None
+    targets: Targets | None = None
+
+    @property
+    def dense(self) -> bool:
+        """Whether there is a class for each pixel."""
+        return self.labels.dim() > 1 and self.targets is None
 
     def __len__(self) -> int:
         return len(self.labels if self.rows is None else self.rows)
@@ -57,7 +83,7 @@ class Split:
             return
         host = order.cpu() if isinstance(order, Tensor) else [chosen.cpu() for chosen in order]
         rows = [self.rows[chosen] for chosen in host]
-        if self.labels.dim() > 1:
+        if self.dense:
             for images, labels in stream.batches((self.images, self.labels), rows, self.device):
                 yield images, labels
         else:
@@ -65,10 +91,14 @@ class Split:
                 yield images, self.labels[chosen]
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Samples (N, C, *size) -> (samples - mean) / std, floats, images on CUDA with the channels last in memory."""
+        """Samples (N, C, *size) -> (samples - mean) / std, floats, images on CUDA with the channels last in memory.
+
+        Rows of numbers stay float64: a network takes the precision that it has.
+        """
         shape = (1, -1, *(1 for _ in images.shape[2:]))
         layout = torch.channels_last if images.is_cuda and images.dim() == 4 else torch.preserve_format
-        return (images.to(torch.float32, memory_format=layout) - self.mean.view(shape)) / self.std.view(shape)
+        number = torch.float64 if images.dtype == torch.float64 else torch.float32
+        return (images.to(number, memory_format=layout) - self.mean.view(shape)) / self.std.view(shape)
 
 
 def load_training(
@@ -80,7 +110,8 @@ def load_training(
 ) -> tuple[Split, Split | None]:
     """The training split, less the held-out part, and that part: stratified, drawn by `split_seed`.
 
-    Mean and std are `load_statistics`, which do not depend on what is held out.
+    Mean and std are `load_statistics`. For images they do not depend on what is held out. For rows of numbers, and for
+    their targets, they are those of the part that is trained on.
     Without `hold_out` all is trained on and the second is None. `streamed` leaves the samples where they are and reads
     them batch by batch, with the same numbers; None: where they do not fit. Raises DataError, and ValueError where a
     split would leave a class without an image or `pixels` needs bytes.
@@ -97,42 +128,70 @@ def load_training(
         if images is everything and made == wanted:
             return splits
     _KEPT.clear()  # before the next one needs memory
-    train, held_out = _indices(everything.labels, config, hold_out)
-    statistics = _statistics(config, everything)
+    train, held_out = part_indices(everything.labels, config, hold_out)
+    statistics, targets = _statistics(config, everything, train), _targets(config, everything, train, device)
     splits = (
-        _split(everything, train, statistics, device, streamed),
-        _split(everything, held_out, statistics, device, streamed) if held_out is not None else None,
+        _split(everything, train, statistics, device, streamed, targets),
+        _split(everything, held_out, statistics, device, streamed, targets) if held_out is not None else None,
     )
     _KEPT.append((everything, wanted, splits))
     return splits
 
 
 def load_test(
-    config: DataConfig, device: torch.device, data_dir: Path | None = None, streamed: bool | None = None
+    config: DataConfig,
+    device: torch.device,
+    data_dir: Path | None = None,
+    streamed: bool | None = None,
+    hold_out: bool = False,
 ) -> Split:
-    """The test split, normalised as the training split is. Arguments and errors are those of `load_training`."""
+    """The test split, normalised as the training split is. Arguments and errors are those of `load_training`.
+
+    hold_out: how the network was trained, which matters for rows of numbers alone.
+    """
     everything, test = _read(config, data_dir)
     if streamed is None:
         streamed = does_not_fit(test.size(len(test)), device)
-    return _split(test, np.arange(len(test)), _statistics(config, everything), device, streamed)
+    train = _trained_on(config, everything, hold_out)
+    statistics, targets = _statistics(config, everything, train), _targets(config, everything, train, device)
+    return _split(test, np.arange(len(test)), statistics, device, streamed, targets)
 
 
-def load_statistics(config: DataConfig, data_dir: Path | None = None) -> Statistics:
+def load_statistics(config: DataConfig, data_dir: Path | None = None, hold_out: bool = False) -> Statistics:
     """The numbers that `config.pixels` subtracts from each channel, and those that divide it, (C,) each.
 
-    "standard": mean and standard deviation of the whole training split. Raises DataError, and ValueError where bytes
-    are needed.
+    "standard": mean and standard deviation of the whole training split; of rows of numbers, of the part that is trained
+    on. Raises DataError, and ValueError where bytes are needed.
     """
     everything, _ = _read(config, data_dir)
-    return _statistics(config, everything)
+    return _statistics(config, everything, _trained_on(config, everything, hold_out))
+
+
+def load_targets(config: DataConfig, data_dir: Path | None = None, hold_out: bool = False) -> Targets | None:
+    """The statistics of a regression's targets, on the CPU; None where classes are asked. Raises DataError."""
+    everything, _ = _read(config, data_dir)
+    return _targets(config, everything, _trained_on(config, everything, hold_out), torch.device("cpu"))
 
 
 def random_split(shape: DataShape, count: int, device: torch.device, dtype: torch.dtype = torch.uint8) -> Split:
-    """Random samples of a shape, 0 to 255, and labels: what a step takes can be measured on them."""
+    """Random samples of a shape, 0 to 255, or normal numbers in rows, and labels: what a step takes can be measured on
+    them."""
+    if not shape.size:
+        return _random_rows(shape, count, device)
     middle = torch.full((shape.channels,), 127.5, device=device)
     pixels = torch.randint(256, (count, shape.channels, *shape.size), dtype=dtype, device=device)
     labels = torch.randint(shape.classes, (count, *shape.size) if shape.dense else (count,), device=device)
     return Split(pixels, labels.to(torch.uint8) if shape.dense else labels, middle, middle / 3**0.5)
+
+
+def _random_rows(shape: DataShape, count: int, device: torch.device) -> Split:
+    numbers: dict[str, Any] = {"dtype": torch.float64, "device": device}
+    rows = torch.randn(count, shape.channels, **numbers)
+    mean, std = torch.zeros(shape.channels, **numbers), torch.ones(shape.channels, **numbers)
+    if not shape.regression:
+        return Split(rows, torch.randint(shape.classes, (count,), device=device), mean, std)
+    targets = Targets(torch.zeros(shape.classes, **numbers), torch.ones(shape.classes, **numbers))
+    return Split(rows, torch.randn(count, shape.classes, **numbers), mean, std, targets=targets)
 
 
 _KEPT: list[tuple[Images, tuple[Any, ...], tuple[Split, Split | None]]] = []  # one at most: see `load_training`
@@ -148,7 +207,9 @@ def _read(config: DataConfig, data_dir: Path | None) -> tuple[Images, Images]:
     return _READ[key]
 
 
-def _statistics(config: DataConfig, everything: Images) -> Statistics:
+def _statistics(config: DataConfig, everything: Images, train: NDArray[np.int64]) -> Statistics:
+    if _has_rows(everything):
+        return channel_statistics(everything.images[train])
     if config.pixels == "standard":
         return everything.statistics
     if everything.images.dtype != np.uint8:
@@ -158,45 +219,50 @@ def _statistics(config: DataConfig, everything: Images) -> Statistics:
     return np.full(channels, centre, np.float32), np.full(channels, half, np.float32)
 
 
+def _targets(config: DataConfig, everything: Images, train: NDArray[np.int64], device: torch.device) -> Targets | None:
+    """The statistics of the targets that are trained on; None where labels are classes."""
+    if everything.labels.dtype != np.float64:
+        return None
+    mean, std = channel_statistics(everything.labels[train])
+    names = tuple(class_names(config))
+    return Targets(torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device), names)
+
+
+def _trained_on(config: DataConfig, everything: Images, hold_out: bool) -> NDArray[np.int64]:
+    """The rows that are trained on; of images, whose statistics do not depend on it, all."""
+    if not _has_rows(everything):
+        return np.arange(len(everything))
+    return part_indices(everything.labels, config, hold_out)[0]
+
+
+def _has_rows(everything: Images) -> bool:
+    """Whether samples are rows of numbers."""
+    return everything.images.ndim == 2
+
+
 def _identity(config: DataConfig) -> str:
     """The data set's name, and its own fields where it has some."""
     own = config.model_dump(mode="json", exclude=set(DataConfig.model_fields))
     return f"{config.dataset} {own}" if own else config.dataset
 
 
-def _indices(
-    labels: NDArray[np.int64], config: DataConfig, hold_out: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Masks are not stratified."""
-    chosen, dense = np.arange(len(labels)), labels.ndim > 1
-    try:
-        if config.limit is not None and config.limit < len(labels):
-            chosen, _ = train_test_split(
-                chosen, train_size=config.limit, random_state=config.split_seed, stratify=None if dense else labels
-            )
-        if not hold_out:
-            return np.sort(chosen), None
-        train, held_out = train_test_split(
-            chosen,
-            test_size=config.validation,
-            random_state=config.split_seed,
-            stratify=None if dense else labels[chosen],
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"data.validation={config.validation}, data.limit={config.limit}: {len(chosen)} images cannot be split "
-            f"by class: {error}"
-        ) from error
-    return np.sort(train), np.sort(held_out)
-
-
 def _split(
-    images: Images, chosen: NDArray[np.int64], statistics: Statistics, device: torch.device, streamed: bool
+    images: Images,
+    chosen: NDArray[np.int64],
+    statistics: Statistics,
+    device: torch.device,
+    streamed: bool,
+    targets: Targets | None,
 ) -> Split:
     mean, std = (torch.from_numpy(each).to(device) for each in statistics)
     if not streamed:
         samples, labels = (torch.from_numpy(each[chosen]).to(device) for each in (images.images, images.labels))
-        return Split(samples, labels, mean, std)
-    masks = images.labels.ndim > 1
+        return Split(samples, _standardised(labels, targets), mean, std, targets=targets)
+    masks = images.labels.ndim > 1 and targets is None
     labels = torch.from_numpy(images.labels) if masks else torch.from_numpy(images.labels[chosen]).to(device)
-    return Split(torch.from_numpy(images.images), labels, mean, std, torch.from_numpy(chosen))
+    labels = _standardised(labels, targets)
+    return Split(torch.from_numpy(images.images), labels, mean, std, torch.from_numpy(chosen), targets)
+
+
+def _standardised(labels: Tensor, targets: Targets | None) -> Tensor:
+    return labels if targets is None else (labels - targets.mean) / targets.std

@@ -13,14 +13,17 @@ from trials.files import write_whole
 
 __all__ = ["Statistics", "channel_statistics", "kept_statistics"]
 
-Statistics: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+Statistics: TypeAlias = tuple[NDArray[np.floating], NDArray[np.floating]]
 _AT_ONCE = 2**26  # values, so that a memory map is not read whole
 
 
 def channel_statistics(samples: NDArray[Any]) -> Statistics:
     """Mean and standard deviation (C,) of samples (N, C, *size): of bytes exactly, from their histogram, of floats in
-    double precision. A deviation of bytes is at least 1, and that of a constant channel of floats is 1."""
+    double precision. A deviation of bytes is at least 1, and that of a constant channel of floats is 1. Float32, of
+    samples in float64 float64."""
     mean, std = _of_bytes(samples) if samples.dtype == np.uint8 else _of_floats(samples)
+    if samples.dtype == np.float64:
+        return mean, std
     return mean.astype(np.float32), std.astype(np.float32)
 
 

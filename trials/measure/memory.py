@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from trials.config import BasisConfig, OptimizerConfig, RegularizationConfig, TrialConfig
 from trials.data.datasets import data_shape, training_images
 from trials.data.held import augmentation_bytes, held_bytes
+from trials.data.shape import DataShape
 from trials.kan import Basis, GroupRational, SplineActivation, build_basis
 from trials.kan.activation import ChannelActivation
 from trials.kan.basis.basis import MOMENT_POINTS
@@ -68,16 +69,16 @@ def estimate_memory(
     if network is None:
         with torch.device("meta"):
             network = build_network(config)
-    parameters = [p.numel() * 4 for p in network.parameters() if p.requires_grad]
-    frozen = sum(p.numel() * 4 for p in network.parameters() if not p.requires_grad)
+    parameters = [p.nbytes for p in network.parameters() if p.requires_grad]
+    frozen = sum(p.nbytes for p in network.parameters() if not p.requires_grad)
     shape = data_shape(config.data)
     evaluated = evaluation_batch(EVALUATION_BATCH, shape.size) if shape.dense else EVALUATION_BATCH
     walk = _Walk(piece_bytes(kind, threads), min(evaluated, held_out), kind.type == "cuda")
-    mixed = working_precision(config.precision, kind) == torch.bfloat16
+    mixed = working_precision(config.numbers, kind) == torch.bfloat16
     if mixed:
         _compute_in_bfloat16(network)
     batch = torch.empty(min(config.data.batch_size, images - held_out), shape.channels, *shape.size, device="meta")
-    labels = torch.empty(len(batch), *(shape.size if shape.dense else ()), dtype=torch.int64, device="meta")
+    labels = _labels(shape, len(batch))
     walk.through(network, batch, labels, config.regularization)
     if shape.dense:
         count = min(evaluated, held_out)
@@ -95,6 +96,13 @@ def estimate_memory(
     augmenting = weights + state + augmentation_bytes(config.data, step, data_dir)
     library = 2 * _CUBLAS_BYTES if kind.type == "cuda" else 0
     return (weights + frozen + data + max(training, moments, augmenting) + library) / 2**20
+
+
+def _labels(shape: DataShape, count: int) -> Tensor:
+    """Classes of samples, or of their pixels, or the targets of a regression, on the meta device."""
+    if shape.regression:
+        return torch.empty(count, shape.classes, dtype=torch.float64, device="meta")
+    return torch.empty(count, *(shape.size if shape.dense else ()), dtype=torch.int64, device="meta")
 
 
 def _optimizer_bytes(config: OptimizerConfig, weights: int, at_once: int) -> tuple[int, int]:

@@ -23,7 +23,8 @@ import torch
 from torch import nn
 
 from trials.config import TrialConfig
-from trials.data.datasets import data_shape
+from trials.config.data import MOST_AT_ONCE
+from trials.data.datasets import data_shape, known_images
 from trials.data.loader import training_batches
 from trials.data.splits import Split, random_split
 from trials.results import Sharing
@@ -114,13 +115,13 @@ def _networks(configs: Sequence[TrialConfig], device: torch.device) -> list[_Net
 
 def _network(config: TrialConfig, device: torch.device) -> _Network | None:
     """None where memory ends."""
-    batch = config.images_per_step
+    batch = min(config.images_per_step, known_images(config.data) or MOST_AT_ONCE)
     try:
         split = random_split(data_shape(config.data), _STEPS * batch, device)
         model = build_on(config, device).train()
         images, labels = next(training_batches(split, batch, config.data.augment, config.seed, 0))
-        precision = working_precision(config.precision, device)
-        backward(model, config.regularization, images, labels, precision, parts=config.accumulate)
+        precision = working_precision(config.numbers, device)
+        backward(model, config.regularization, images, labels, precision, 1.0, config.accumulate, config.loss)
     except torch.OutOfMemoryError:
         return None
     model.zero_grad()

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from trials.config import DataConfig, TrialConfig
+from trials.config.data import MOST_AT_ONCE
 from trials.data.datasets import data_shape, training_images
 from trials.data.errors import DataError
 from trials.data.files import locate
@@ -86,11 +87,9 @@ def time_step(
     model = build_network(config).to(target).train()
     optimizer = build_optimizer(config.optimizer, model)
     with _threads(threads), torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
-        precision = working_precision(config.precision, target)
-        regularization = config.regularization
-        seconds = _fastest(
-            model, lambda: train_step(model, optimizer, regularization, images, labels, precision).item()
-        )
+        precision = working_precision(config.numbers, target)
+        batch_of = (config.regularization, images, labels, precision)
+        seconds = _fastest(model, lambda: train_step(model, optimizer, *batch_of, regression=config.loss).item())
     return StepTime(seconds, batch, synthetic)
 
 
@@ -147,5 +146,5 @@ def _images(config: DataConfig, device: torch.device, data_dir: Path | None) -> 
         locate(config.source, data_dir, download=False)
         check_trusted(config)
     except DataError:
-        return random_split(data_shape(config), config.batch_size, device), True
+        return random_split(data_shape(config), min(config.batch_size, MOST_AT_ONCE), device), True
     return load_training(config, device, data_dir)[0], False

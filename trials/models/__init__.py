@@ -11,6 +11,7 @@ from trials.data.shape import DataShape
 from trials.models.alexnet import AlexNet
 from trials.models.densenet import DenseNet
 from trials.models.kanc import Kanc
+from trials.models.mlp import MLP
 from trials.models.network import Network
 from trials.models.plain import Plain
 from trials.models.resnet import ResNet
@@ -27,6 +28,7 @@ MODELS: dict[str, Callable[[Any, DataShape], Network]] = {
     "alexnet": AlexNet,
     "densenet": DenseNet,
     "kanc": Kanc,
+    "mlp": MLP,
     "plain": Plain,
     "resnet": ResNet,
     "simple": Simple,
@@ -36,17 +38,18 @@ MODELS: dict[str, Callable[[Any, DataShape], Network]] = {
 }
 """A family's network, from its own configuration."""
 
-_SIGNALS = ("plain",)
+_SIGNALS = ("plain", "mlp")
 """The families that take samples of one dimension."""
 
 
 def build_model(config: ModelConfig, shape: DataShape) -> Network:
     """The network that a configuration describes. (N, channels, *size) -> (N, classes) logits, or (N, classes, *size)
     where there is a class for each pixel, and in training a tuple of those where there is deep supervision.
+    In a regression (N, classes) are numbers, standardised as the targets are.
 
     Raises ValueError where the family cannot take samples of that shape, or is made for another task.
     """
-    if problem := task_problem(config.family, shape.dense):
+    if problem := task_problem(config.family, shape.dense, rows=not shape.size):
         raise ValueError(problem)
     if len(shape.size) != 2 and config.family not in _SIGNALS:
         raise ValueError(f"model.family={config.family} takes images, not signals; use {' or '.join(_SIGNALS)}")
@@ -56,9 +59,11 @@ def build_model(config: ModelConfig, shape: DataShape) -> Network:
 def build_network(config: TrialConfig) -> Network:
     """`build_model` for the data set of the trial, its features frozen where `start.freeze` says so.
 
-    Where grids move while training, their ranges are part of its state.
+    Where grids move while training, their ranges are part of its state. Its weights have the configuration's precision.
     """
     network = build_model(config.model, data_shape(config.data))
+    if config.precision == "float64":
+        network.double()
     if config.adapt_grid.times:
         follow_grids(network)
     if config.start.freeze == "features":

@@ -36,6 +36,7 @@ __all__ = [
     "inspect_weights",
     "load_model",
     "model_folder",
+    "read_config",
     "shrink",
     "write_portable",
 ]
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         describe_model,
         load_model,
         model_folder,
+        read_config,
     )
     from trials.saved.weights import WeightsError
 else:
@@ -71,7 +73,8 @@ else:
             "trials.saved.inspection": "LearnedLayer inspect_weights",
             "trials.saved.portable": "PortableError check_formats write_portable",
             "trials.saved.prediction": "Answers Predictor answer_test",
-            "trials.saved.trained": "MANIFEST WEIGHTS ModelError TrainedModel describe_model load_model model_folder",
+            "trials.saved.trained": "MANIFEST WEIGHTS ModelError TrainedModel describe_model load_model model_folder "
+            "read_config",
             "trials.saved.weights": "WeightsError",
         },
     )

@@ -6,6 +6,8 @@
 
 Both take `samples` (N, C, *size), float32, for any N, with the values that the data set has them in (of images: 0 to
 255). They give `logits` (N, classes), or (N, classes, *size) where there is a class for each pixel.
+Rows of numbers are float64, (N, F), one-hot as in training. The `logits` of a regression are numbers in the units of
+the targets.
 """
 
 from __future__ import annotations
@@ -125,8 +127,13 @@ def _difference(model: TrainedModel, run: Run) -> float:
 def _allowed(model: TrainedModel) -> float:
     """The largest difference that is allowed: `TOLERANCE`, or `ROUNDINGS` times what rounding to float32 makes of the
     model itself, whose logits in double precision are the exact ones."""
-    exact = copy.deepcopy(model.network).double()
-    rounding = _difference(model, lambda samples: exact(((samples - model.mean) / model.std).double()))
+    exact = copy.deepcopy(model)
+    exact.network.double()
+    if not model.shape.regression:
+        network = exact.network
+        rounding = _difference(model, lambda samples: network(((samples - model.mean) / model.std).double()))
+    else:
+        rounding = _difference(model, exact)
     return max(TOLERANCE, ROUNDINGS * rounding)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from trials.config import TrialConfig
 from trials.data.samples import Sample
@@ -32,17 +33,28 @@ class Predictor:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model, self.config = load_model(folder, self.device)
         self.shape, self.classes = self.model.shape, self.model.classes
-        self._precision = working_precision(self.config.precision, self.device)
+        self._precision = working_precision(self.config.numbers, self.device)
 
     @torch.no_grad()
     def probabilities(self, samples: NDArray[Any]) -> NDArray[np.float32]:
         """Real numbers (N, C, *size), as the data set has them -> (N, classes), float32, which sum to 1; (N, classes,
         *size) where the model has a class for each pixel."""
-        given = torch.from_numpy(np.ascontiguousarray(samples, np.float32)).to(self.device)
-        with autocast(self.device, self._precision):
-            logits = self.model(given)
-        probabilities: NDArray[np.float32] = logits.softmax(1).cpu().numpy()
+        probabilities: NDArray[np.float32] = self._outputs(samples).softmax(1).cpu().numpy()
         return probabilities
+
+    @torch.no_grad()
+    def numbers(self, samples: NDArray[Any]) -> NDArray[np.float64]:
+        """Rows of numbers (N, F), encoded as in training -> what a regression says, (N, outputs), in the targets'
+        units."""
+        numbers: NDArray[np.float64] = self._outputs(samples).cpu().numpy()
+        return numbers
+
+    def _outputs(self, samples: NDArray[Any]) -> Tensor:
+        number = np.float32 if self.shape.size else np.float64
+        given = torch.from_numpy(np.ascontiguousarray(samples, number)).to(self.device)
+        with autocast(self.device, self._precision):
+            outputs: Tensor = self.model(given)
+        return outputs
 
     def predict(self, samples: Iterable[Sample], batch: int) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
         """Each sample with its probabilities, (classes,) or (classes, *size); `batch` samples at once."""
@@ -76,8 +88,12 @@ def answer_test(folder: Path, data_dir: Path | None = None, device: torch.device
     model, config = load_model(folder, place)
     if model.shape.dense:
         raise ModelError(f"{folder}: has a class for each pixel, and no image that is right or wrong")
+    if model.shape.regression:
+        raise ModelError(f"{folder}: predicts numbers, none of which is right or wrong; compare their metrics.json")
     split = load_test(config.data, place, data_dir)
-    predicted = predict(model.network, split, working_precision(config.precision, place)).argmax(1)
+    if not model.shape.size:  # by what this very model was trained on
+        split = replace(split, mean=model.mean[0], std=model.std[0])
+    predicted = predict(model.network, split, working_precision(config.numbers, place)).argmax(1)
     return Answers(config, (predicted == split.labels).cpu().numpy(), _checksum(split))
 
 

@@ -27,7 +27,7 @@ from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.names import class_names
 from trials.data.shape import DataShape
-from trials.data.splits import load_statistics
+from trials.data.splits import load_statistics, load_targets
 from trials.files import as_json, write_whole
 from trials.models import build_network
 from trials.results import MANIFEST, WEIGHTS
@@ -45,6 +45,7 @@ __all__ = [
     "load_model",
     "model_folder",
     "open_model",
+    "read_config",
     "write_model",
 ]
 
@@ -62,30 +63,48 @@ class TrainedModel(nn.Module):
     """Samples as a data set has them, (N, C, *size), bytes or floats -> logits (N, classes), float32.
 
     Where there is a class for each pixel the logits are (N, classes, *size). Images are pixels from 0 to 255; they are
-    normalised here, by the mean and standard deviation of the training split.
+    normalised here, by the mean and standard deviation of the training split. Rows of numbers (N, F) are standardised
+    in float64, by what was trained on. A regression gives numbers (N, outputs), float64, in the targets' units, by
+    `targets`: the mean and the deviation of each.
     """
 
     mean: Tensor
     std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
 
     def __init__(
-        self, network: nn.Module, shape: DataShape, mean: Sequence[float], std: Sequence[float], classes: Sequence[str]
+        self,
+        network: nn.Module,
+        shape: DataShape,
+        mean: Sequence[float],
+        std: Sequence[float],
+        classes: Sequence[str],
+        targets: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         self.network, self.shape, self.classes = network, shape, tuple(classes)
+        number = torch.float32 if shape.size else torch.float64
         for name, values in (("mean", mean), ("std", std)):
-            channels = torch.tensor(list(values), dtype=torch.float32)
+            channels = torch.tensor(list(values), dtype=number)
             self.register_buffer(name, channels.view(1, -1, *(1 for _ in shape.size)), persistent=False)
+        for name in ("mean", "std") if shape.regression else ():
+            each = torch.tensor(list((targets or {})[name]), dtype=torch.float64)
+            self.register_buffer(f"target_{name}", each, persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
-        logits: Tensor = self.network((samples.float() - self.mean) / self.std)
-        return logits.float()
+        outputs: Tensor = self.network((samples.to(self.mean.dtype) - self.mean) / self.std)
+        if self.shape.regression:
+            return outputs.double() * self.target_std + self.target_mean
+        return outputs.float()
 
 
-def describe_model(config: TrialConfig, folder: Path, data_dir: Path | None = None) -> None:
-    """Write the manifest of the weights that training left in `folder`. Raises DataError and OSError."""
-    mean, std = load_statistics(config.data, data_dir)
-    manifest = {
+def describe_model(config: TrialConfig, folder: Path, data_dir: Path | None = None, hold_out: bool = False) -> None:
+    """Write the manifest of the weights that training left in `folder`; `hold_out` is `run_trial`'s. Raises DataError
+    and OSError."""
+    mean, std = load_statistics(config.data, data_dir, hold_out)
+    targets = load_targets(config.data, data_dir, hold_out)
+    manifest: dict[str, Any] = {
         "format": PLAIN,
         "config": config.model_dump(mode="json"),
         "mean": mean.tolist(),
@@ -93,6 +112,8 @@ def describe_model(config: TrialConfig, folder: Path, data_dir: Path | None = No
         "classes": class_names(config.data, data_dir),
         "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
     }
+    if targets is not None:
+        manifest["targets"] = {"mean": targets.mean.tolist(), "std": targets.std.tolist()}
     write_whole(folder / MANIFEST, as_json(manifest))
 
 
@@ -148,15 +169,24 @@ def open_model(folder: str | Path) -> tuple[TrainedModel, TrialConfig, dict[str,
     try:
         network = build_network(config)
         restore_widths(network, manifest.get(COMPRESSED))
-        model = TrainedModel(network, shape, manifest["mean"], manifest["std"], manifest["classes"])
+        targets = manifest.get("targets") or {}
+        model = TrainedModel(network, shape, manifest["mean"], manifest["std"], manifest["classes"], targets)
         if not len(manifest["mean"]) == len(manifest["std"]) == shape.channels:
             raise ValueError(f"mean and std are not of {shape.channels} channels")
+        if shape.regression and not len(targets["mean"]) == len(targets["std"]) == shape.classes:
+            raise ValueError(f"mean and std of the targets are not of {shape.classes}")
         if len(model.classes) != shape.classes:
             raise ValueError(f"{len(model.classes)} names of {shape.classes} classes")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{place / MANIFEST}: {_PUZZLING}: {error}") from error
     _load(place / WEIGHTS, str(manifest.get("sha256")), network)
     return model.eval(), config, manifest
+
+
+def read_config(folder: str | Path) -> TrialConfig:
+    """The configuration of the model in a folder; its weights are not read. Raises ModelError."""
+    path = model_folder(Path(folder)) / MANIFEST
+    return _config(path, _manifest(path))
 
 
 def model_folder(folder: Path) -> Path:

@@ -48,7 +48,7 @@ class EagerEpoch:
         whole = min(config.images_per_step, len(training))
         self.parts = math.ceil(whole / config.data.batch_size)
         self.share = len(processes.part(torch.empty(1, whole))[0]) / whole
-        self.precision = working_precision(config.precision, training.device)
+        self.precision = working_precision(config.numbers, training.device)
 
     def __call__(self, epoch: int, rates: Sequence[float]) -> Tensor:
         data, processes = self.config.data, self.processes
@@ -68,7 +68,7 @@ class EagerEpoch:
         penalties, shared = self.config.regularization, (self.processes, self.share, self.parts)
         summed = optimizer_record(self.config.optimizer).epoch == "line_search"
         batch = (images, labels, self.precision)
-        return train_step(self.network, self.optimizer, penalties, *batch, *shared, summed=summed)
+        return train_step(self.network, self.optimizer, penalties, *batch, *shared, summed, self.config.loss)
 
     def release(self) -> None:
         """Give back what a finished trial needs no more. It can't be called afterwards."""
@@ -149,9 +149,13 @@ class GraphedEpoch(EagerEpoch):
             samples, labels = self.samples, self.labels
         return training_batch(self.training, samples, labels, self.augment, self.generator)
 
+    def _backward(self, network: nn.Module) -> None:
+        penalties, batch = self.config.regularization, self._batch()
+        backward(network, penalties, *batch, self.precision, parts=self.parts, regression=self.config.loss)
+
     def _warm_up(self) -> None:
         """Do what the first step alone does: load kernels, and make the optimizer's state, which starts at zero."""
-        backward(self.model, self.config.regularization, *self._batch(), self.precision, parts=self.parts)
+        self._backward(self.model)
         if not self.optimizer.state:
             for p in self.model.parameters():
                 p.grad = torch.zeros_like(p) if p.requires_grad else None
@@ -169,7 +173,7 @@ class GraphedEpoch(EagerEpoch):
             return
         self.network = self.processes.wrap(self.model)
         for _ in range(_STEPS_BEFORE_CAPTURE):
-            backward(self.network, self.config.regularization, *self._batch(), self.precision, parts=self.parts)
+            self._backward(self.network)
         self.optimizer.zero_grad()
 
 

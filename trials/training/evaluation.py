@@ -8,22 +8,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trials.config import LossConfig
 from trials.data.splits import Split
 from trials.measure.quality import classification_metrics, segmentation_metrics
+from trials.measure.regression import predict_numbers, regression_metrics
 from trials.measure.scores import PIXEL_SCORES, SAMPLE_SCORES
 from trials.metrics import ON_TEST, TEST_PREFIX
-from trials.training.step import measure_pixels, predict
+from trials.training.losses import MSE
+from trials.training.step import EVALUATION_BATCH, measure_pixels, predict
 
 __all__ = ["measure_split"]
 
 
-def measure_split(network: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> dict[str, Any]:
-    """Return `classification_metrics` or `segmentation_metrics` of a split, JSON-able.
+def measure_split(
+    network: nn.Module, split: Split, precision: torch.dtype = torch.float32, regression: LossConfig = MSE
+) -> dict[str, Any]:
+    """Return `classification_metrics`, `segmentation_metrics` or `regression_metrics` of a split, JSON-able.
 
     Each other score that `trials.metrics` names on the test split is there too, by that name without its prefix. Raises
     ValueError where the outputs are not finite.
     """
-    if split.labels.dim() > 1:
+    if split.targets is not None:
+        outputs = predict_numbers(network, split, EVALUATION_BATCH).cpu().numpy()
+        return regression_metrics(outputs, split, regression)
+    if split.dense:
         loss, counts = measure_pixels(network, split, precision)
         figures = segmentation_metrics(float(loss), counts.cpu().numpy(), len(split))
         return figures | _others(PIXEL_SCORES, figures, loss, counts.double())

@@ -124,6 +124,6 @@ class LineSearchEpoch(EagerEpoch):
         self.optimizer.zero_grad()
         penalties = self.config.regularization
         batch = (self.inputs, self.targets, self.precision)
-        loss, penalised = backward(self.model, penalties, *batch, parts=self.parts)
+        loss, penalised = backward(self.model, penalties, *batch, parts=self.parts, regression=self.config.loss)
         self.loss.copy_(loss)
         return penalised

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trials.config import TrialConfig
+from trials.config.optimizer import AdamWThenLBFGSConfig
 from trials.data.loader import epoch_seed, steps_per_epoch, training_order
 from trials.data.splits import Split
 from trials.results import EpochResult
@@ -23,6 +24,7 @@ from trials.training.epoch import EagerEpoch, GraphedEpoch, build_epoch
 from trials.training.grids import change_grids, changes_grids
 from trials.training.lbfgs_epoch import LineSearchEpoch
 from trials.training.optim import build_optimizer, learning_rate, optimizer_record
+from trials.training.phases import Phase, phase_of
 from trials.training.step import EVALUATION_BATCH
 from trials.training.validation import EagerValidation, build_validation
 
@@ -59,14 +61,14 @@ def train(
     All random numbers of an epoch come from generators seeded with (config.seed, epoch), torch's global one included.
     The learning rate is a function of the step alone. So an epoch depends on nothing but the model, the optimizer and
     its number. The model's grids are those of the last epoch that was trained (see `grids`). Where they change CUDA
-    graphs are captured anew, and L-BFGS goes on without its history. Raises TrialDiverged where an epoch's loss is not
-    finite.
+    graphs are captured anew, and L-BFGS goes on without its history. `optimizer` is that of the last epoch that
+    was trained; `phases` says where another one follows. Raises TrialDiverged where an epoch's loss is not finite.
     """
     device = training.device
     steps = steps_per_epoch(len(training), config.images_per_step)
+    phase = phase_of(config, max(epochs_done - 1, 0))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    warmed = {"warmup": config.warmup, "power": config.power}
     train_epoch: EagerEpoch | None = None
     validation: EagerValidation | None = None
     try:
@@ -78,15 +80,16 @@ def train(
                     gc.collect()  # what averaged the old weights' gradients is a cycle, and would go on
                 images = partial(_some, training, config.seed, epoch)
                 change_grids(config, model, optimizer, epoch, images, lambda each: processes.sum(each) / processes.size)
-                if not optimizer_record(config.optimizer).survives_grids:
-                    optimizer = build_optimizer(config.optimizer, model)
+                if not optimizer_record(phase.config.optimizer).survives_grids:
+                    optimizer = build_optimizer(phase.config.optimizer, model)
+            if epoch == phase.last:
+                _release(train_epoch, validation)
+                train_epoch, phase = None, phase_of(config, epoch)
+                optimizer = build_optimizer(phase.config.optimizer, model)
             if train_epoch is None:
-                train_epoch, validation = _build(config, model, optimizer, training, held_out, graphs, processes)
+                train_epoch, validation = _build(phase.config, model, optimizer, training, held_out, graphs, processes)
             start = time.perf_counter()
-            rates = [
-                learning_rate(config.schedule, config.optimizer.lr, step, config.epochs * steps, **warmed)
-                for step in range(epoch * steps, (epoch + 1) * steps)
-            ]
+            rates = _rates(phase, epoch, steps)
             train_loss = train_epoch(epoch, rates).item()  # the one wait for the device in an epoch
             trained = time.perf_counter()
             scores = validation() if validation else {}
@@ -106,6 +109,17 @@ def train(
         _release(train_epoch, validation)
         if device.type == "cuda":
             give_back(device)
+
+
+def _rates(phase: Phase, epoch: int, steps: int) -> list[float]:
+    """The learning rate of each step of an epoch."""
+    config, done = phase.config, epoch - phase.first
+    assert not isinstance(config.optimizer, AdamWThenLBFGSConfig)
+    warmed = {"warmup": config.warmup, "power": config.power}
+    return [
+        learning_rate(config.schedule, config.optimizer.lr, step, (phase.last - phase.first) * steps, **warmed)
+        for step in range(done * steps, (done + 1) * steps)
+    ]
 
 
 def _build(

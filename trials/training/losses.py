@@ -6,22 +6,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trials.config import RegularizationConfig
+from trials.config import LossConfig, MSEConfig, RegularizationConfig
 from trials.data.images import IGNORED
+from trials.measure.regression import loss_of
 
-__all__ = ["losses", "pixel_losses", "soft_dice_loss"]
+__all__ = ["MSE", "losses", "pixel_losses", "soft_dice_loss"]
+
+MSE = MSEConfig(name="mse")
+"""The loss of a regression that names none."""
 
 
 def losses(
-    outputs: Tensor | tuple[Tensor, ...], labels: Tensor, regularization: RegularizationConfig
+    outputs: Tensor | tuple[Tensor, ...],
+    labels: Tensor,
+    regularization: RegularizationConfig,
+    regression: LossConfig = MSE,
 ) -> tuple[Tensor, Tensor]:
     """The mean cross-entropy (nats) of the output proper, and what is to be minimised before any penalty.
 
     outputs: logits (N, classes) for labels (N,), or (N, classes, H, W) for labels (N, H, W), where the soft Dice loss
     is added. With deep supervision they are a tuple that ends with the coarser levels' outputs, whose losses are added
     too.
+    Labels that are floats are the targets of a regression, whose mean loss is that of `regression`.
     """
     proper, *sides = (outputs,) if isinstance(outputs, Tensor) else outputs
+    if labels.is_floating_point():
+        loss = loss_of(proper, labels, regression)
+        return loss, loss
     if labels.dim() == 1:
         loss = F.cross_entropy(proper.float(), labels, label_smoothing=regularization.label_smoothing)
         return loss, loss

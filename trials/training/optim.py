@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from trials.config.optimizer import AdamWConfig, LBFGSConfig, LionConfig, OptimizerConfig
+from trials.config.optimizer import AdamWConfig, AdamWThenLBFGSConfig, LBFGSConfig, LionConfig, OptimizerConfig
 from trials.training.basis_multiples import BasisMultiples
 from trials.training.lbfgs import LBFGS
 from trials.training.lion import Lion
@@ -90,7 +90,10 @@ def _lion(config: LionConfig, model: nn.Module) -> Optimizer:
 
 
 def _lbfgs(config: LBFGSConfig, model: nn.Module) -> Optimizer:
-    return LBFGS(_trainable(model), config.lr, config.max_iter, config.history_size)
+    parameters = _trainable(model)
+    double = bool(parameters) and parameters[0].dtype == torch.float64
+    tolerances = (1e-12, 1e-16) if double else (1e-7, 1e-9)  # of the gradient and of a change, as float32 resolves them
+    return LBFGS(parameters, config.lr, config.max_iter, config.history_size, *tolerances)
 
 
 def _trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -148,6 +151,19 @@ OPTIMIZERS: dict[str, OptimizerRecord] = {
         update_copies=0,
         epoch="line_search",
         passes=lambda config: max(2, 1.25 * config.max_iter),  # it stops at 5/4 max_iter evaluations
+        channels_last=False,
+        survives_grids=False,
+    ),
+    "adamw_lbfgs": OptimizerRecord(  # of a whole trial; each of its phases has the record of its own optimizer
+        config=AdamWThenLBFGSConfig,
+        build=lambda config, model: _adamw(
+            AdamWConfig(name="adamw", lr=config.lr, weight_decay=config.weight_decay), model
+        ),
+        state_copies=lambda config: 2 * config.history_size + 9,
+        step_copies=lambda config: 3,
+        update_copies=2,
+        epoch="eager",
+        passes=lambda config: config.switch + (1 - config.switch) * max(2, 1.25 * config.max_iter),
         channels_last=False,
         survives_grids=False,
     ),

@@ -35,6 +35,7 @@ from trials.training.evaluation import measure_split
 from trials.training.grids import staged
 from trials.training.loop import train
 from trials.training.optim import build_optimizer, load_optimizer, optimizer_record
+from trials.training.phases import phase_of
 from trials.training.step import EVALUATION_BATCH, working_precision
 
 __all__ = [
@@ -101,7 +102,7 @@ def run_trial(
     model = build_on(staged(config, max(len(results) - 1, 0)), target)
     if state:
         model.load_state_dict(state["model"])
-    first = build_optimizer(config.optimizer, model)
+    first = build_optimizer(phase_of(config, max(len(results) - 1, 0)).config.optimizer, model)
     if state:
         load_optimizer(first, state["optimizer"])
     else:
@@ -146,7 +147,7 @@ def evaluate(
     """`measure_split` of the test split, by the weights in a checkpoint. Raises CheckpointError, and ValueError where
     the outputs are not finite."""
     model, split = _trained(config, checkpoint, data_dir, device)
-    return measure_split(model, split, working_precision(config.precision, split.device))
+    return measure_split(model, split, working_precision(config.numbers, split.device), config.loss)
 
 
 def time_inference(
@@ -155,7 +156,7 @@ def time_inference(
     """How fast the weights in a checkpoint classify the test split: images a second, of batches of so many images, on
     which device and in which precision. A measurement, and so another one each time. Raises CheckpointError."""
     model, split = _trained(config, checkpoint, data_dir, device)
-    precision = working_precision(config.precision, split.device)
+    precision = working_precision(config.numbers, split.device)
     return {
         "images_per_second": inference_rate(model, split, precision),
         "batch": EVALUATION_BATCH,
@@ -174,7 +175,8 @@ def _trained(
     _check(checkpoint, state, config)
     model = build_on(staged(config, max(len(state["results"]) - 1, 0)), target)
     model.load_state_dict(state["model"])
-    return model, load_test(config.data, target, data_dir)
+    held_out = bool(state["results"]) and state["results"][-1]["validation_loss"] is not None
+    return model, load_test(config.data, target, data_dir, hold_out=held_out)
 
 
 def use_threads(count: int) -> None:

@@ -66,7 +66,7 @@ def train_seed(
         return
     test = evaluate(config, checkpoint, data_dir=data_dir, device=device)  # what training took of the memory is free
     if keep:
-        describe_model(config, folder, data_dir)
+        describe_model(config, folder, data_dir, hold_out)
         test |= _sizes(curve[-1]) | (_validation(curve[-1]) if hold_out else {})
         test["data"] = {"sha256": data_checksum(config.data, data_dir)}
         inference = time_inference(config, checkpoint, data_dir=data_dir, device=device)

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trials.config import RegularizationConfig
+from trials.config import LossConfig, RegularizationConfig
 from trials.data.loader import evaluation_batches
 from trials.data.splits import Split
 from trials.kan.mixture import MixtureKANConv
 from trials.measure.pixels import count_pixels
+from trials.measure.regression import predict_numbers, regression_scores
 from trials.measure.scores import pixel_scores, sample_scores
 from trials.training.distributed import ALONE, Processes
 from trials.training.edges import edged_layers
-from trials.training.losses import losses
+from trials.training.losses import MSE, losses
 
 __all__ = [
     "EVALUATION_BATCH",
@@ -47,18 +48,21 @@ def train_step(
     share: float = 1.0,
     parts: int = 1,
     summed: bool = False,
+    regression: LossConfig = MSE,
 ) -> Tensor:
     """One step of the optimizer; the loss without penalties before it, on the device and without waiting for it.
 
     With several processes the model is `Processes.wrap`'s, and these images and their loss are `share` of the batch's.
     The losses of all processes, each times its share, are to be summed. A closure, because L-BFGS evaluates the loss
-    several times a step. parts: `backward`'s. summed: the optimizer compares losses, and needs those of all processes.
+    several times a step. parts, regression: `backward`'s. summed: the optimizer compares losses, and needs those of
+    all processes.
     """
     losses = []
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss, penalised = backward(model, regularization, images, labels, precision, share * processes.size, parts)
+        weight = share * processes.size
+        loss, penalised = backward(model, regularization, images, labels, precision, weight, parts, regression)
         losses.append(loss)
         return processes.sum(penalised * share) if summed else penalised
 
@@ -74,24 +78,26 @@ def backward(
     precision: torch.dtype,
     weight: float = 1.0,
     parts: int = 1,
+    regression: LossConfig = MSE,
 ) -> tuple[Tensor, Tensor]:
     """Add the gradients of the loss with its penalties, times `weight`, to the parameters'; the output's own loss, and
     all of it.
 
     parts: as many parts of the batch, of sizes that differ by one at most, pass one after the other. Their losses,
-    each times its share of the images, are summed: for a mean over images it is the whole batch's.
+    each times its share of the images, are summed: for a mean over images it is the whole batch's. regression: the loss
+    where labels are numbers.
     """
     if parts > 1:
         terms: list[tuple[Tensor, Tensor]] = []
         for some, theirs in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
             share = len(some) / len(images)
-            of_part = backward(model, regularization, some, theirs, precision, weight * share)
+            of_part = backward(model, regularization, some, theirs, precision, weight * share, 1, regression)
             terms.append((of_part[0] * share, of_part[1] * share))
         plain, penalised = (torch.stack(each).sum() for each in zip(*terms, strict=True))
         return plain, penalised
     with autocast(images.device, precision), activation_penalties(model, regularization) as penalties:
         outputs = model(images)
-    loss, penalised = losses(outputs, labels, regularization)
+    loss, penalised = losses(outputs, labels, regularization, regression)
     if regularization.l1_weight:
         penalised = penalised + regularization.l1_weight * l1_penalty(model)
     for penalty in penalties:
@@ -138,9 +144,14 @@ def activation_penalties(model: nn.Module, regularization: RegularizationConfig)
 
 
 @torch.no_grad()
-def measure(model: nn.Module, split: Split, precision: torch.dtype = torch.float32) -> Tensor:
-    """`sample_scores` of the model in eval mode, on the device; `pixel_scores` where each pixel has a class."""
-    if split.labels.dim() > 1:
+def measure(
+    model: nn.Module, split: Split, precision: torch.dtype = torch.float32, regression: LossConfig = MSE
+) -> Tensor:
+    """`sample_scores` of the model in eval mode, on the device; `pixel_scores` where each pixel has a class,
+    `regression_scores` of numbers."""
+    if split.targets is not None:
+        return regression_scores(predict_numbers(model, split, EVALUATION_BATCH), split, regression)
+    if split.dense:
         return pixel_scores(*measure_pixels(model, split, precision))
     return sample_scores(predict(model, split, precision), split.labels)
 
@@ -164,9 +175,9 @@ def working_precision(name: str, device: torch.device) -> torch.dtype:
     """The type of numbers that a configuration's `precision` means on a device."""
     if name == "auto":
         name = "bfloat16" if device.type == "cuda" else "float32"
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
+    return {"bfloat16": torch.bfloat16, "float64": torch.float64}.get(name, torch.float32)
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
-    """Mixed precision where `precision` is not float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision != torch.float32)
+    """Mixed precision where `precision` is bfloat16."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)

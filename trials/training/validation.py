@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.splits import Split
+from trials.measure.regression import SCORES
 from trials.measure.scores import PIXEL_SCORES, SAMPLE_SCORES, sample_scores
 from trials.training.capture import NotCapturable, Pool, record, rehearse
 from trials.training.step import EVALUATION_BATCH, autocast, measure, working_precision
@@ -21,20 +22,21 @@ _log = logging.getLogger(__name__)
 
 
 class EagerValidation:
-    """Called, gives the scores of the model on the split by their names: those of `SAMPLE_SCORES`, or where each pixel
-    has a class of `PIXEL_SCORES`."""
+    """Called, gives the scores of the model on the split by their names: those of `SAMPLE_SCORES`, where each pixel has
+    a class of `PIXEL_SCORES`, of a regression `SCORES`."""
 
     def __init__(self, config: TrialConfig, model: nn.Module, split: Split) -> None:
-        self.model, self.split = model, split
-        self.precision = working_precision(config.precision, split.device)
-        self.dense = split.labels.dim() > 1
-        self.names = tuple(PIXEL_SCORES if self.dense else SAMPLE_SCORES)
+        self.model, self.split, self.regression = model, split, config.loss
+        self.precision = working_precision(config.numbers, split.device)
+        self.whole = split.dense or split.targets is not None
+        names = PIXEL_SCORES if split.dense else SAMPLE_SCORES
+        self.names = SCORES if split.targets is not None else tuple(names)
 
     def __call__(self) -> dict[str, float]:
         return dict(zip(self.names, self.measure().tolist(), strict=True))
 
     def measure(self) -> Tensor:
-        return measure(self.model, self.split, self.precision)
+        return measure(self.model, self.split, self.precision, self.regression)
 
     def release(self) -> None:
         """Give back what a finished trial needs no more. It can't be called afterwards."""
@@ -59,9 +61,9 @@ class GraphedValidation(EagerValidation):
         super().__init__(config, model, split)
         self.needed, self.waits, device = needed, False, split.device
         self.batch, self.rest = Replayed(device, pool), Replayed(device, pool)
-        kind = torch.float64 if self.dense else torch.float32
+        kind = torch.float64 if self.whole else torch.float32
         self.result = torch.zeros(len(self.names), dtype=kind, device=device)
-        self.batches = 0 if self.dense else len(split) // EVALUATION_BATCH
+        self.batches = 0 if self.whole else len(split) // EVALUATION_BATCH
         self.first = torch.arange(EVALUATION_BATCH, device=device)
         self.chosen = self.first.clone()
         self.logits = torch.zeros(len(split), data_shape(config.data).classes, device=device)
@@ -74,7 +76,7 @@ class GraphedValidation(EagerValidation):
             self.chosen.copy_(self.first)
             for _ in range(self.batches):
                 self.batch(self._batch)
-            self.rest(self._measured if self.dense else self._rest)
+            self.rest(self._measured if self.whole else self._rest)
         except NotCapturable as error:
             if self.needed:
                 raise

@@ -32,6 +32,8 @@ def grow(
     grid that can be refined, or the model is compressed.
     """
     model, config, manifest = open_model(source)
+    if model.shape.regression:
+        raise ValueError("a model that predicts numbers cannot be made smaller or larger yet: accuracy is asked for")
     if COMPRESSED in manifest:
         raise ValueError("a compressed model cannot grow; start from the model that it was made of")
     finer = refined_config(config)

@@ -58,6 +58,8 @@ def shrink(
     Raises ModelError, DataError, ValueError where the model is no chain and channels are to go, TrialDiverged.
     """
     model, config, manifest = open_model(source)
+    if model.shape.regression:
+        raise ValueError("a model that predicts numbers cannot be made smaller or larger yet: accuracy is asked for")
     old = manifest.get(COMPRESSED, {})
     widths: dict[str, int] = dict(old.get("widths", {}))
     if widths and options.channels:
