@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.results import untimed
 from trials.config import TrialConfig
 from trials.data.splits import load_training
 from trials.models import build_network
@@ -20,7 +20,6 @@ from trials.training.validation import GraphedValidation, build_validation
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
-TIMINGS = {"seconds": 0.0, "images_per_second": 0.0, "peak_memory_mib": 0.0}
 BASES = ("bspline", "rbf", "gram", "chebyshev", "fourier", "wavelet", "none", "spline_activation", "power_mlp")
 
 
@@ -33,7 +32,7 @@ def config_of(**fields: Any) -> TrialConfig:
 
 def train(config: TrialConfig, graphs: bool, path: Path | None = None) -> list[EpochResult]:
     results = run_trial(config, device="cuda", checkpoint=path, graphs=graphs)
-    return [dataclasses.replace(result, **TIMINGS) for result in results]
+    return untimed(results)
 
 
 @pytest.mark.parametrize("precision", ["auto", "float64"])
@@ -43,8 +42,8 @@ def test_graphs_learn_what_steps_learn(basis: str, precision: str) -> None:
     replayed, eager = train(config, graphs=True), train(config, graphs=False)
     for ours, theirs in zip(replayed, eager, strict=True):
         for name in ("train_loss", "validation_loss", "nrmse", "rmse", "mae", "r2"):
-            wanted = getattr(theirs, name)
-            assert getattr(ours, name) == pytest.approx(wanted, rel=1e-6 if precision == "float64" else 1e-2)
+            wanted = theirs.measured[name]
+            assert ours.measured[name] == pytest.approx(wanted, rel=1e-6 if precision == "float64" else 1e-2)
     assert train(config, graphs=True) == replayed, "twice the same numbers"
 
 

@@ -34,6 +34,8 @@ __all__ = ["Sketch", "packed"]
 _DRAWN = 48
 _SECONDS = 300.0
 _SHARE_OF_BUDGET = 0.25
+_LEAST_SECONDS = 30.0
+"""Even of a short budget: a search that knows nothing trains one trial at a time."""
 _POLL_SECONDS = 0.1
 _WITHOUT = "without CUDA MPS trials on one GPU would take turns"
 
@@ -47,8 +49,8 @@ class Sketch:
     """
 
     def __init__(self, space: SearchSpace, stopping: Callable[[], bool]) -> None:
-        longest = min(_SECONDS, _SHARE_OF_BUDGET * (space.search.time_budget or math.inf))
-        self.check = _Deadline(longest, stopping)
+        share = max(_LEAST_SECONDS, _SHARE_OF_BUDGET * (space.search.time_budget or math.inf))
+        self.check = _Deadline(min(_SECONDS, share), stopping)
         self._space = space
         self._drawn: Future[Sequence[Drawn]] = Future()
         self._thread: threading.Thread | None = None
