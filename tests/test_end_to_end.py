@@ -77,6 +77,7 @@ def test_a_slice_of_fashion_mnist(tmp_path: Path) -> None:
     shutil.copytree(files, copies / "FashionMNIST" / "raw")
     settings = ("--set", "data.limit=2000", "--set", "model.depth={int: [2, 3]}", "--set", "model.width={int: [4, 8]}")
     fast = ("--set", "optimizer={name: adamw, lr: 0.005}", "--trials", "3", "--epochs", "2", "--max-concurrent", "1")
+    settings += ("--set", "search.scheduler=none")
     answer("launch", "fashion_mnist", *settings, *fast, "--data-dir", str(copies), cwd=tmp_path)
     records = trials("fashion-mnist", tmp_path)
     assert [record["state"] for record in records] == ["complete"] * 3

@@ -74,10 +74,10 @@ def test_hypervolume_never_falls_as_trials_are_added() -> None:
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_every_cost_lies_between_0_and_1_and_is_monotonic(name: str) -> None:
-    values = [0.0, 0.2, 0.5, 1.0] if name in ("accuracy", "mean_iou") else [0.0, 1.0, 10.0, 1e4, 1e6]
+    values = [0.0, 0.2, 0.5, 1.0] if name in ("accuracy", "mean_iou", "r2") else [0.0, 1.0, 10.0, 1e4, 1e6]
     measured = [METRICS[name].cost(value) for value in values]
     assert all(0.0 <= cost <= 1.0 for cost in measured)
-    rising = name not in ("accuracy", "mean_iou", "images_per_second")
+    rising = name not in ("accuracy", "mean_iou", "r2", "images_per_second")
     assert measured == sorted(measured, reverse=not rising)
 
 

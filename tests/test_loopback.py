@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -61,10 +62,11 @@ def listener(address: str) -> Iterator[int]:
 
 def start(first: str) -> list[str]:
     """Lines that a process prints which starts Ray after the statement `first`."""
-    env = environment()
-    del env["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"]
-    words = [sys.executable, "-c", START.format(first=first), env["RAY_TMPDIR"]]
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=200)
+    with TemporaryDirectory() as folder:  # of its own: other tests of this process have a Ray in theirs
+        env = environment(RAY_TMPDIR=folder)
+        del env["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"]
+        words = [sys.executable, "-c", START.format(first=first), folder]
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

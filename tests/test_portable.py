@@ -15,10 +15,11 @@ from torch import Tensor
 
 from tests.modelfolder import model_config, write_model
 from tests.test_families import TINY
-from trials import load_model, portable
+from trials import load_model
 from trials.config import TrialConfig
 from trials.kan import BASES
 from trials.models import MODELS
+from trials.saved import portable
 from trials.saved.portable import FORMATS, Format, PortableError, check_formats, write_portable
 from trials.saved.trained import ModelError, TrainedModel
 

@@ -176,7 +176,7 @@ def test_models_of_numbers_are_neither_compressed_nor_grown(pay: Path, tmp_path:
 
     progress = Progress(lambda step: None, lambda epoch: None)
     with pytest.raises(ValueError, match="a model that predicts numbers cannot be made smaller"):
-        smaller.shrink(pay / "model", tmp_path, smaller.Wanted(prune=0.1), None, progress)
+        smaller.shrink(pay / "model", tmp_path, smaller.CompressionOptions(prune=0.1), None, progress)
     with pytest.raises(ValueError, match="a model that predicts numbers"):
         larger.grow(pay / "model", tmp_path, 0, 0.5, None, progress)
 

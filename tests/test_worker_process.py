@@ -114,9 +114,9 @@ def test_sizes_that_are_known_are_not_counted(monkeypatch: pytest.MonkeyPatch) -
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """How often a split is drawn, in a process that has none yet."""
     drawn: list[object] = []
-    original = splits._indices
+    original = splits.part_indices
     monkeypatch.setattr(splits, "_KEPT", [])
-    monkeypatch.setattr(splits, "_indices", lambda *call: (drawn.append(call), original(*call))[1])
+    monkeypatch.setattr(splits, "part_indices", lambda *call: (drawn.append(call), original(*call))[1])
     return drawn
 
 

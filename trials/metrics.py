@@ -83,7 +83,7 @@ def _ratio(value: float) -> float:
 
 def _decades(value: float) -> float:
     """0 for 1e-8 and less, 1 for 1 and more."""
-    return (math.log10(max(value, 1e-8)) + 8.0) / 8.0
+    return (math.log10(min(max(value, 1e-8), 1.0)) + 8.0) / 8.0
 
 
 METRICS: dict[str, Metric] = {

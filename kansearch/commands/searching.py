@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from kansearch.cluster.launch import SearchOptions, launch, resume
+from kansearch.cluster.launch import SearchOptions, check_data, launch, resume
 from kansearch.commands.common import (
     check_name,
     check_tracking,
@@ -56,6 +56,7 @@ def run_launch(
 ) -> None:
     """`places` are those of `launch`."""
     check_tracking(places["tracking_uri"])
+    check_data(space, options)  # before anything is printed
     console, report, writer = console_for(as_json), ReportWriter(), MlflowWriter()
     start = (
         first_trials(space, console)

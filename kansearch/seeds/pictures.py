@@ -44,8 +44,10 @@ def write_pictures(out: Path, runs: Sequence[SeedRecord]) -> None:
 
 
 def curves_figure(curves: Sequence[Sequence[Mapping[str, Any]]], loss_label: str = "loss (nats)") -> Figure:
-    """Loss over the epochs, a thin line for each seed and a thick one for their mean; the validation part's loss and
-    accuracy, or nRMSE, beside it where they were measured."""
+    """Loss over the epochs, a thin line for each seed and a thick one for their mean.
+
+    The validation part's loss and accuracy, or nRMSE, are beside it where they were measured.
+    """
     regression = curves[0][0].get("nrmse") is not None
     quality = "nrmse" if regression else "accuracy"
     measured = curves[0][0][quality] is not None

@@ -31,9 +31,11 @@ class ServedModel:
     def predict(
         self, samples: NDArray[Any], params: dict[str, Any] | None = None
     ) -> pandas.DataFrame | NDArray[np.float32]:
-        """Samples (N, C, *size) -> a probability for each class: N rows with a column for each class, which has its
-        name; (N, classes, *size) where the model has a class for each pixel; a column for each target of a regression.
-        `params` is MLflow's; there are none."""
+        """Samples (N, C, *size) -> a probability for each class.
+
+        N rows with a column for each class, which has its name. (N, classes, *size) where the model has a class for
+        each pixel. A regression has a column for each target. `params` is MLflow's; there are none.
+        """
         import pandas
 
         regression = self._predictor.shape.regression

@@ -20,8 +20,11 @@ _FOLDERS = ("imagefolder", "imagenet")
 
 
 def class_names(config: DataConfig, data_dir: Path | None = None) -> list[str]:
-    """A name for each class, in the order of the labels: the published ones, those of a data set's folders, or else the
-    labels as decimals; of a regression a name for each target. Raises DataError where the folders are not there."""
+    """A name for each class, in the order of the labels; of a regression one for each target.
+
+    The published names, those of a data set's folders, or else the labels as decimals. Raises DataError where the
+    folders are not there.
+    """
     if isinstance(config, TableDataConfig):
         return list(config.labels or config.target)
     if isinstance(config, KnownTableConfig):
