@@ -7,3 +7,5 @@
 A benchmark is two files here: NAME.parquet, a row for each run, and NAME.json, which says what was recorded on what,
 the table's SHA-256, and how the surrogate was fitted. `kansearch bench --on NAME` searches it. Loads no torch.
 """
+
+__all__ = ["portfolio", "problems", "recorded", "run"]

@@ -6,3 +6,5 @@ cluster, join   the resources there are; nodes, node_watch, newcomers, growth: n
 gpu_sharing     how many trials share a GPU; packing, mps, node_mps, remembered, utilization
 checkpoints     where a trial's state lies; kept, for the best trials
 """
+
+__all__ = ["checkpoints", "cluster", "duration", "execution", "interruptions", "launch", "mps", "session", "trainable"]

@@ -1,1 +1,17 @@
 """The part of the commands between parsing and the packages that do the work: call, then print."""
+
+__all__ = [
+    "benching",
+    "common",
+    "compressing",
+    "confirming",
+    "delivering",
+    "looking",
+    "merging",
+    "one_trial",
+    "planning",
+    "progress",
+    "searching",
+    "using",
+    "verdict",
+]

@@ -7,3 +7,17 @@ halving         stops weak trials at rungs; deterministic makes the order repeat
 budget          ends a search; feasibility, retries: configurations that can't be trained, workers that are lost
 work            the face that `kansearch.cluster` runs: Assignment and Work
 """
+
+__all__ = [
+    "ask_tell",
+    "budget",
+    "deterministic",
+    "feasibility",
+    "front_search",
+    "plan",
+    "proposer",
+    "retries",
+    "stopping",
+    "warm_start",
+    "work",
+]

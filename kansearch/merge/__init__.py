@@ -1,1 +1,3 @@
-"""One study made of several: their trials, enqueued configurations, confirmations and checkpoints."""
+"""Several studies as one: their trials, enqueued configurations, confirmations and checkpoints."""
+
+__all__ = ["merge"]

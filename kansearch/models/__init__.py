@@ -1,1 +1,3 @@
 """Trials and trained models as things to keep: pick, export, predict, compare, compress, presets, portable formats."""
+
+__all__ = ["compare", "compress", "export", "pick", "portable", "predict", "predict_rows", "presets", "start"]

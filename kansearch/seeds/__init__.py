@@ -7,3 +7,5 @@ The executors are two. A confirmation shares GPUs among many trainings, replaces
 where all nodes see them: Ray Tune. A retraining gives each of a few seeds whole devices, or one model several of them:
 processes, and no Ray unless it is asked for a cluster.
 """
+
+__all__ = ["card", "confirm", "retrain", "retraining"]
