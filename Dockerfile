@@ -1,6 +1,6 @@
 # kansearch in a virtual environment on Debian's Python 3.11.
 #   docker build -t kansearch:0.1.0 .
-#   docker run --rm -v "$PWD/studies:/work/studies" kansearch:0.1.0 launch quickstart
+#   docker run --rm -v "$PWD/studies:/kansearch/studies" kansearch:0.1.0 launch quickstart
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 
@@ -17,10 +17,10 @@ RUN python3 -m venv /opt/kansearch \
     && /opt/kansearch/bin/pip install -q --no-cache-dir ${PIP_OPTIONS} '.[onnx,postgresql]' \
     && rm -rf /src/*
 
-# a user without rights; studies lie in /work/studies
-RUN useradd --create-home kansearch && install -d -o kansearch -g kansearch /work /work/studies
+# a user without rights; studies lie in /kansearch/studies
+RUN useradd --create-home kansearch && install -d -o kansearch -g kansearch /kansearch /kansearch/studies
 ENV PATH=/opt/kansearch/bin:$PATH
 USER kansearch
-WORKDIR /work
+WORKDIR /kansearch
 ENTRYPOINT ["kansearch"]
 CMD ["--help"]
