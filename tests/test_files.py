@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path: Path) ->
     assert done.returncode == -signal.SIGKILL and path.read_text() == "old"
     write_whole(path, "new")
     assert path.read_text() == "new"
+
+
+def test_threads_that_write_at_the_same_time_have_their_own_begun_files(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with replacing(path) as begun:
+        begun.write_text("first")
+        other = threading.Thread(target=write_whole, args=(path, "second"))
+        other.start()
+        other.join()
+        assert path.read_text() == "second" and begun.read_text() == "first"
+    assert path.read_text() == "first" and os.listdir(tmp_path) == ["a"]
 
 
 def test_an_errors_first_line_is_its_name_where_it_has_no_message() -> None:

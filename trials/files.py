@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ _LONGEST = 300
 def replacing(path: Path, *, durable: bool = False, mode: int = 0o666) -> Iterator[Path]:
     """Yield an empty file beside `path`; it replaces `path` when the block ends, and is removed where the block fails.
 
-    A reader sees the old file or the new one. The yielded name ends as `path` does, and is this process' own.
+    A reader sees the old file or the new one. The yielded name ends as `path` does, and is this thread's own.
 
     Args:
         path: the file to write; its folder is there.
@@ -29,7 +30,7 @@ def replacing(path: Path, *, durable: bool = False, mode: int = 0o666) -> Iterat
     Raises:
         OSError: a file can't be written.
     """
-    begun = path.with_name(f".{os.getpid()}.{path.name}")
+    begun = path.with_name(f".{os.getpid()}.{threading.get_native_id()}.{path.name}")
     os.close(os.open(begun, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode))
     try:
         yield begun
