@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import random
 import re
 import xml.etree.ElementTree as ElementTree
@@ -90,11 +93,21 @@ def test_every_section_has_its_plots_and_every_axis_its_name(data: StudyData) ->
         assert len(words(plot)) > 2, "ticks and names"
 
 
-def test_nothing_is_loaded_and_nothing_runs(data: StudyData) -> None:
+def test_nothing_is_loaded_and_no_script_runs_but_the_one_whose_hash_the_policy_has(data: StudyData) -> None:
     page = render(data)
-    assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|src=|https?:", page)
-    assert "default-src 'none'" in page
+    assert not re.search(r"<link|<img|<iframe|@import|url\(|src=|https?:", page)
     assert set(re.findall(r'href="(.)', page)) == {"#"}
+    policy = html.unescape(re.findall(r'Security-Policy" content="([^"]*)"', page)[0])
+    embedded, running = re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
+    assert embedded[0] == ' type="application/json" id="study-data"' and running[0] == ""
+    digest = base64.b64encode(hashlib.sha256(running[1].encode()).digest()).decode()
+    assert dict(rule.split(" ", 1) for rule in policy.split("; ")) == {
+        "default-src": "'none'",
+        "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
 
 
 def test_what_a_study_says_is_text_not_markup(data: StudyData) -> None:
@@ -287,8 +300,11 @@ def test_a_value_beyond_an_axis_is_put_on_its_edge() -> None:
 def test_a_thousand_trials_take_less_than_two_megabytes() -> None:
     rng = random.Random(0)
     bases = ["none", "bspline", "rbf"]
-    trials = [Trial(record(i, rng.random(), rng.randint(50, 10**6), bases[i % 3]), {}, {}) for i in range(1000)]
+    curve = [{"epoch": epoch, "accuracy": rng.random(), "seconds": rng.random()} for epoch in range(1, 101)]
+    records = [record(i, rng.random(), rng.randint(50, 10**6), bases[i % 3]) for i in range(1000)]
+    trials = [Trial(replace(each, curve=curve), {}, {}) for each in records]
     assert len(front_plot(made(trials), "parameters", "accuracy")) < 300_000, "of at most four that are as large"
+    assert len(render(made(trials))) < 1_300_000, "hyperparameters add at most 0.6 MB"
 
 
 # -- when it is written ----------------------------------------------------------------------------------------------
