@@ -23,6 +23,7 @@ from kansearch.commands import looking
 from kansearch.engine.ask_tell import AskTell
 from kansearch.report.bases import basis_table
 from kansearch.report.data import StudyData, Trial, read_study
+from kansearch.report.epochs import budgets, values_by_budget
 from kansearch.report.failures import failure_groups
 from kansearch.report.front import front_plot
 from kansearch.report.geometry import Reference, axis_name
@@ -34,6 +35,7 @@ from kansearch.report.timeline import timeline
 from kansearch.report.writer import ReportWriter
 from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.front import hypervolume
+from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
 from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
@@ -259,6 +261,25 @@ def test_the_best_within_a_number_of_parameters() -> None:
     ]
 
 
+def test_values_as_of_an_epoch_are_the_last_that_were_measured_by_then() -> None:
+    curve = [{"epoch": e, "accuracy": None if e == 2 else e / 10, "seconds": 2.0} for e in (1, 2, 3, 4)]
+    trial = replace(record(0, 0.4, 10), curve=curve, held_seconds=11.0)
+    assert values_by_budget(trial, "accuracy", [1, 2, 3, 4, 9]) == [0.1, 0.1, 0.3]
+    assert values_by_budget(trial, "seconds", [1, 3, 4]) == [5.0, 9.0], "3 s of set-up, then 2 s an epoch"
+    assert values_by_budget(replace(trial, curve=()), "accuracy", [1, 2]) == []
+
+
+def test_budgets_are_all_epochs_of_short_trials_and_of_long_ones_steps_and_rungs() -> None:
+    def trained(epochs: int, *rungs: int) -> TrialRecord:
+        decided = {str(epoch): (1, 2, True) for epoch in rungs}
+        return replace(record(0, 0.5, 10), curve=[{"epoch": epochs, "seconds": 1.0}], rungs=decided)
+
+    assert budgets([]) == []
+    assert budgets([trained(3), trained(5)]) == [1, 2, 3, 4, 5]
+    many = budgets([trained(300, 13, 77), trained(9)])
+    assert {1, 13, 77, 300} <= set(many) and many == sorted(set(many)) and len(many) <= 22
+
+
 def test_reasons_that_differ_in_figures_are_one_group() -> None:
     def ended(number: int, state: Any, reason: str, losses: Sequence[str] = ()) -> Trial:
         return Trial(replace(record(number, 0, 0), state=state, reason=reason, losses=losses), {}, {})
@@ -376,6 +397,25 @@ def test_during_a_search_it_is_written_once_a_minute_at_most_and_only_with_news(
     writer.ended("finished")
     assert writer.problem is None
     assert (study.folder / "report.html").is_file()
+
+
+def test_the_page_says_that_a_search_runs_until_its_driver_ends_it(tmp_path: Path) -> None:
+    study, writer = finished(tmp_path), ReportWriter()
+    report = study.folder / "report.html"
+
+    def runs() -> bool:
+        page = report.read_text()
+        assert ("the search runs" in page) == ('"refresh":60.0' in page)
+        return "the search runs" in page
+
+    with driver_lock(study.folder):
+        looking.write_report(study, None)
+        assert runs()
+        writer.started(study, [])
+        writer.ended("finished")
+        assert not runs()
+    looking.write_report(study, None)
+    assert not runs()
 
 
 def test_a_report_that_cannot_be_written_is_a_problem_and_no_more(tmp_path: Path) -> None:

@@ -143,3 +143,7 @@ def test_a_study_without_a_complete_trial_answers_too(
     reader.click("#all-trials tbody tr:nth-child(2)")
     assert reader.picks == f"--picks {trials[1].record.number}"
     assert complaints(browser) == []
+    write_html(replace(data, trials=[]), tmp_path / "report.html")
+    reader = opened(browser, tmp_path / "report.html")
+    assert "No trial has run yet" in reader.one("main").text
+    assert complaints(browser) == []

@@ -46,7 +46,7 @@ def values_by_budget(record: TrialRecord, name: str, epochs: Sequence[int]) -> l
         while rows and rows[0]["epoch"] <= epoch:
             row = rows.pop(0)
             spent += float(row["seconds"])
-            measured = row.get(name)
+            measured = measured if row.get(name) is None else row[name]
         found.append(spent if name == "seconds" else finite(measured))
     return found
 

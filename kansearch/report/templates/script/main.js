@@ -2,7 +2,7 @@
 
 document.documentElement.classList.add("scripted");
 answerMarks();
-addTable();
+if (trialsTable) addTable();
 addBar();
 if (study.front) {
   addFrontControls();

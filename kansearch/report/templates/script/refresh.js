@@ -50,7 +50,7 @@ function remembered() {
     epochs: budget === lastBudget ? null : study.budgets[budget],
     refreshes: stillOn.checked,
     focus: focused.id || null,
-    row: focused.dataset.trial && trialsTable.contains(focused) ? Number(focused.dataset.trial) : null,
+    row: focused.matches("#all-trials tr") ? Number(focused.dataset.trial) : null,
     boxes: scrolledBoxes().map((box) => box.scrollTop),
     place: readingPlace(),
   };
