@@ -39,7 +39,7 @@ def test_halving_prunes_and_a_killed_driver_decides_the_same_again(tmp_path: Pat
     assert [record.number for record in records] == list(range(12))
     for record in records:
         known = before.get(record.number)
-        assert known is None or record.rungs.items() >= known.rungs.items(), "no verdict is taken back"
+        assert known is None or record.rungs.items() >= known.rungs.items(), "no decision is taken back"
         if record.state == "pruned":
             assert record.epochs in (1, 3, 9)
             assert record.rungs[str(record.epochs)][2] is False
