@@ -54,6 +54,7 @@ def test_while_a_search_runs_the_page_refreshes_itself_and_the_readers_choices_s
     reader.click(f'#front-plot use[data-trial="{number}"]')
     reader.click("#all-trials th:nth-child(3) button")
     reader.run("setFilter('accuracy', [0.5, 1]); change({ budget: 4, across: 'seconds' })")
+    reader.run("document.getElementById('axis-up').focus()")
     reader.run("scrollTo(0, document.getElementById('curves').offsetTop + 40)")
     reader.wait()
     place = "return document.getElementById('curves').getBoundingClientRect().top"
@@ -65,6 +66,7 @@ def test_while_a_search_runs_the_page_refreshes_itself_and_the_readers_choices_s
         assert reader.run("return [state.budget, state.across]") == [4, "seconds"]
         assert reader.one("#all-trials th[aria-sort]").text.startswith("accuracy")
         assert len(reader.all("#front-plot .overlay .picked circle")) == 1
+        assert reader.run("return document.activeElement.id") == "axis-up"
         assert reader.run(place) == pytest.approx(before, abs=2)
 
     reader.run("window.old = true; document.getElementById('refreshes').click()")
