@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 
-from kansearch.report.data import StudyData
+from kansearch.report.data import StudyData, Trial
 from kansearch.report.epochs import budgets
 from kansearch.report.front import front_plot
 from kansearch.report.html import write_html
@@ -20,7 +20,7 @@ from kansearch.space import Direction
 from kansearch.study.front import front_of
 from tests.browser import complaints, needs_chromium
 from tests.reader import ROLES, SMALL, Reader, opened, reading, searched
-from tests.test_report import simulated
+from tests.test_report import made, record, simulated
 
 pytestmark = [
     needs_chromium,
@@ -92,11 +92,11 @@ def figures(path: str | None) -> list[float]:
 def front_as_of(data: StudyData, epoch: int) -> set[int]:
     """The front of the values as of an epoch, among trials that trained so long or are complete."""
     rows = []
-    for record in data.records:
-        if record.state == "complete" or (record.state == "pruned" and record.epochs >= epoch):
-            measured = [row for row in record.curve if row["epoch"] <= epoch][-1]
+    for each in data.records:
+        if each.state == "complete" or (each.state == "pruned" and each.epochs >= epoch):
+            measured = [row for row in each.curve if row["epoch"] <= epoch][-1]
             values = {name: float(measured[name]) for name in data.objectives}
-            rows.append(replace(record, state="complete", values=values))
+            rows.append(replace(each, state="complete", values=values))
     return {record.number for record in front_of(rows, data.objectives)}
 
 
@@ -125,4 +125,16 @@ def test_the_front_of_one_objective_or_of_three_is_the_studys(
     reader.choose("budget", 26)
     best = {int(number) for number, role in reader.run(ROLES).items() if role == "best"}
     assert best == {record.number for record in data.front}
+    assert complaints(browser) == []
+
+
+def test_trials_that_measured_nothing_but_their_objectives_answer_too(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    trials = [Trial(record(number, 0.5 + number / 10, 10 + number), {}, {}) for number in range(3)]
+    write_html(replace(made(trials), objectives={"accuracy": "maximize"}), tmp_path / "report.html")
+    reader = opened(browser, tmp_path / "report.html")
+    reader.click('#all-trials tr[data-trial="2"]')
+    reader.choose("axis-across", "accuracy")
+    assert reader.picks == "--picks 2"
     assert complaints(browser) == []

@@ -63,10 +63,13 @@ def axes_of(data: StudyData, records: Sequence[TrialRecord]) -> tuple[list[int],
 
 
 def _names(data: StudyData) -> list[str]:
-    """Names of metrics that were measured of complete trials, and of those beside the objectives vary among them."""
-    wanted = dict.fromkeys([*data.geometry.axes, *data.objectives, main_metric(data.objectives), *_BESIDE])
-    found = {name: {value_of(record, name) for record in data.complete} - {None} for name in wanted}
-    return [name for name in wanted if len(found[name]) > (0 if name in [*data.geometry.axes, *data.objectives] else 1)]
+    """Names of the objectives and the axes that the front is drawn over, and of metrics beside them that vary."""
+    if not data.complete:
+        return []
+    own = dict.fromkeys([*data.geometry.axes, *data.objectives])
+    beside = dict.fromkeys([main_metric(data.objectives), *_BESIDE])
+    varying = [name for name in beside if len({value_of(record, name) for record in data.complete} - {None}) > 1]
+    return list(dict.fromkeys([*own, *varying]))
 
 
 def _as_of(latest: float | None, earlier: Sequence[Sequence[float | None]], row: int, budget: int) -> float | None:
