@@ -14,6 +14,7 @@ from selenium import webdriver
 
 from kansearch.report import html
 from kansearch.report.data import StudyData
+from kansearch.report.geometry import Reference
 from kansearch.report.html import render, write_html
 from tests.browser import complaints, needs_chromium, requests
 from tests.reader import a_trial, opened, searched, written
@@ -73,7 +74,8 @@ def test_while_a_search_runs_the_page_refreshes_itself_and_the_readers_choices_s
     until(lambda: reader.run("return document.readyState === 'complete' && window.old === undefined"))
     assert len(reader.all("#all-trials tbody tr")) == len(some.trials)
     kept()
-    write_html(replace(data, running=False), path)
+    published = [Reference("LeNet-5", {"accuracy": 0.99, "parameters": 61_706}, "a paper")]  # a table more above
+    write_html(replace(data, running=False, references=published), path)
     until(lambda: len(reader.all("#all-trials tbody tr")) == len(data.trials))
     assert "the search runs" not in reader.one("header").text
     kept()

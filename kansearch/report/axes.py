@@ -40,7 +40,7 @@ def axes_of(data: StudyData, records: Sequence[TrialRecord]) -> tuple[list[int],
     names = _names(data)
     latest = {name: [value_of(record, name) for record in records] for name in names}
     earlier = {name: [values_by_budget(r, name, epochs) for r in records] for name in names if changes(name)}
-    scales: dict[str, list[Linear | Log]] = {name: [] for name in names}
+    scales: dict[str, list[Linear | Log]] = {name: [] for name in earlier}
     for index, epoch in enumerate(epochs[:-1]):
         rows = [
             (record, {name: _as_of(latest[name][row], earlier.get(name, []), row, index) for name in names})
@@ -48,15 +48,15 @@ def axes_of(data: StudyData, records: Sequence[TrialRecord]) -> tuple[list[int],
             if record.state == "complete" or (record.state == "pruned" and record.epochs >= epoch)
         ]
         geometry = geometry_as_of(rows, data.objectives, data.references, data.front)
-        for name in names:
-            scales[name].append(geometry.extent(name) if name in earlier else data.geometry.extent(name))
+        for name in earlier:
+            scales[name].append(geometry.extent(name))
     return epochs, [
         Axis(
             name,
             data.objectives[name] == "maximize" if name in data.objectives else METRICS[name].maximize,
             latest[name],
             earlier.get(name, []),
-            [*(scales[name] if name in earlier else []), data.geometry.extent(name)],
+            [*scales.get(name, []), data.geometry.extent(name)],
         )
         for name in names
     ]
