@@ -15,7 +15,7 @@ import pytest
 from kansearch.errors import KansearchError
 from kansearch.report.writer import write_pictures
 from kansearch.study.study import Study
-from kansearch.tracking.dashboard import dashboard
+from kansearch.tracking.dashboard import dashboard, remote_page
 from kansearch.tracking.store import MlflowStore
 from tests.helpers import command_line, descendants, listening, start, stop
 from tests.support.searches import copy_mlflow_database
@@ -63,7 +63,10 @@ def test_it_serves_the_study_on_loopback_until_a_signal(study: Study, number: in
     )
     assert found, line + (process.communicate()[1] if process.poll() is not None else "")
     address, port, page, experiment = found.groups()
-    assert "workflowType=machine_learning" in page
+    assert page.endswith("?workflowType=machine_learning&viewStateShareKey=kansearch")
+    elsewhere = Study.open(study.folder.parent, study.name)
+    elsewhere.tracking_uri = address
+    assert remote_page(elsewhere) == address + page, "of a study that is tracked by a server"
     processes = list(descendants(process.pid))
     assert any("mlflow" in command_line(each) for each in processes)
     assert listening(process.pid) == {"0100007F"}, "127.0.0.1 and nothing else"
@@ -109,8 +112,9 @@ def test_nothing_tracked_and_a_database_that_is_none(tmp_path: Path) -> None:
         pass
 
 
-def test_a_tracking_server_elsewhere_is_pointed_to(tmp_path: Path) -> None:
+def test_a_tracking_server_elsewhere_that_does_not_answer_is_named(tmp_path: Path) -> None:
     study = finished_study(tmp_path, trials=0)
+    assert remote_page(study) is None
     study.tracking_uri = "http://127.0.0.1:1"
-    with pytest.raises(KansearchError, match=r"open http://127\.0\.0\.1:1"), dashboard(tmp_path, study, None):
-        pass
+    with pytest.raises(KansearchError, match=r"tracked by http://127\.0\.0\.1:1, which does not answer"):
+        remote_page(study)
