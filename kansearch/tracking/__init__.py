@@ -8,4 +8,4 @@ view, front         the view with which MLflow opens a study, and the front in i
 dashboard           MLflow's own server, on loopback
 """
 
-__all__ = ["client", "confirming", "dashboard", "models", "retrainings", "writer"]
+__all__ = ["client", "confirming", "dashboard", "retrainings", "writer"]
