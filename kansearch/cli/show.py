@@ -12,7 +12,7 @@ import typer
 
 from kansearch.cli.options import STUDIES, DataDir, Home, Json, StudyName
 
-__all__ = ["dashboard", "doctor", "front", "inspect", "report", "studies", "trials", "verdict"]
+__all__ = ["dashboard", "doctor", "front", "inspect", "note", "report", "studies", "trials", "verdict"]
 
 
 def studies(home: Home = STUDIES, as_json: Json = False) -> None:
@@ -39,6 +39,18 @@ def trials(
         looking.print_trials(opened, as_json)
     else:
         one_trial.print_trial(opened, trial, as_json)
+
+
+def note(
+    study: StudyName,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="Number of the trial.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Markdown; empty takes a note back.")],
+    home: Home = STUDIES,
+) -> None:
+    """Keep a note on a trial: MLflow, Optuna Dashboard, the report and `trials STUDY TRIAL` show it."""
+    from kansearch.commands import common, one_trial
+
+    one_trial.note_trial(common.open_study(home, study), trial, text)
 
 
 def front(

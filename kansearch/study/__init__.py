@@ -5,6 +5,7 @@ trials, records a trial as it is written, and as it is read; rows, curve, reader
 front           the front, its hypervolume and its knee; objectives: values as costs
 confirmed       trials with several seeds; seeds, spread, statistics, selection, paired, verdict: what they tell
 lock            one driver a study; database_lock, server_lock: the same in a database
+notes           what people wrote about trials, as Optuna Dashboard keeps it
 joining         several studies as one: foreign, history, staging
 optuna_parts    the private parts of Optuna that are used, each with a test
 """
