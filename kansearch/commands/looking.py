@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.commands.common import open_study, print_json
+from kansearch.commands.verdict import closing_line
 from kansearch.console import (
     front_table,
     layers_table,
@@ -121,6 +122,9 @@ def write_report(study: Study, path: Path | None) -> None:
     else:
         write_html(read_study(study), path)
     print(f"report of {study.name} written to {path or study.folder / PICTURES[0]}")
+    said = closing_line(study)
+    if said is not None:
+        print(said)
 
 
 def print_checks(home: Path, data_dir: Path | None) -> None:

@@ -3,7 +3,8 @@
 study           opens and creates studies; places, storage: where their files and databases are
 trials, records a trial as it is written, and as it is read; rows, curve, reader: how Optuna's tables hold it
 front           the front, its hypervolume and its knee; objectives: values as costs
-confirmed       trials with several seeds; seeds, spread, statistics, selection, paired, verdict: what they tell
+confirmed       trials with several seeds; seeds, spread, statistics, selection, paired: what they tell
+verdict         whether KANs or plain networks are better; verdict_text: in words
 lock            one driver a study; database_lock, server_lock: the same in a database
 joining         several studies as one: foreign, history, staging
 optuna_parts    the private parts of Optuna that are used, each with a test
@@ -32,4 +33,5 @@ __all__ = [
     "study",
     "usage",
     "verdict",
+    "verdict_text",
 ]
