@@ -16,6 +16,7 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from kansearch.commands.verdict import parse_sizes
 from kansearch.errors import InputError
+from kansearch.report.verdict import verdict_section
 from kansearch.space import parse_space
 from kansearch.study.confirmed import Confirmed
 from kansearch.study.records import TrialRecord
@@ -284,6 +285,30 @@ def test_the_command_says_what_to_run_and_then_what_is_better(kansearch: Command
     assert verdict["difference"] == pytest.approx(0.05)
     alone = kansearch("verdict", "kans", "--home", tmp_path)
     assert "for want of a plain network" in alone.out
+
+
+def test_the_report_has_a_section_and_its_command_ends_with_a_sentence(kansearch: Command, tmp_path: Path) -> None:
+    study = _searched(tmp_path, "both", ["none", "rbf"], 0.80)
+    told = kansearch("report", "both", "--home", tmp_path)
+    assert told.out.splitlines()[-1].startswith("KAN or plain? Unconfirmed: with at most ")
+    assert "kansearch confirm both --seeds 5 --picks" in (study.folder / "report.html").read_text()
+    _confirm(study, [0.81, 0.80, 0.82])
+    told = kansearch("report", "both", "--home", tmp_path)
+    assert "it can't be told which is better (P(KAN) = 0.50, KAN minus plain accuracy +0.0000 ± " in told.out
+    page = (study.folder / "report.html").read_text()
+    assert 'href="#verdict"' in page
+    assert "Difference in accuracy between the best KAN and the best plain network" in page
+    assert "search effort: KAN 2 complete of 2 trials" in page
+
+
+def test_no_section_compares_an_arm_with_nothing() -> None:
+    kans = [trial(0, "gram", 0.85, 900), trial(1, "power_mlp", 0.85, 900)]
+    assert verdict_section({"s": (kans, [])}, OBJECTIVES) is None
+    both = {"s": ([*kans, trial(2, "none", 0.8, 900)], [])}
+    assert verdict_section(both, {"parameters": "minimize"}) is None
+    section = verdict_section(both, OBJECTIVES)
+    assert section is not None
+    assert section["plot"] is None  # nothing is told
 
 
 def test_studies_that_cannot_be_compared_are_refused(kansearch: Command, tmp_path: Path) -> None:

@@ -14,4 +14,5 @@ __all__ = [
     "searching",
     "using",
     "verdict",
+    "verdict_search",
 ]

@@ -40,7 +40,7 @@ _NOUNS: dict[ArmName, str] = {"KAN": "KAN", "plain": "plain network"}
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `--verdict` asks: bounds of parameters as text, and how many seeds confirm each network."""
+    """The options of `--verdict`: bounds of parameters as text, and how many seeds confirm each network."""
 
     sizes: str | None = None
     seeds: int = 5
@@ -138,7 +138,7 @@ def _check_reached(
 
 
 def _told(space: SearchSpace, spaces: Mapping[ArmName, SearchSpace]) -> Iterator[str]:
-    """What is searched, before it is."""
+    """Say what is to be searched."""
     settings = space.search
     time = "" if settings.time_budget is None else f" and at most {duration(settings.time_budget)}"
     most = spaces["KAN"].constraints.get("parameters")

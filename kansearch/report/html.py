@@ -21,6 +21,7 @@ from kansearch.report.provenance import provenance
 from kansearch.report.summary import summary
 from kansearch.report.svg import shape_definitions
 from kansearch.report.timeline import STATES, timeline, timeline_plot
+from kansearch.report.verdict import verdict_section
 from kansearch.study.figures import describe, number
 from kansearch.study.records import TrialRecord
 from trials.files import write_whole
@@ -64,6 +65,7 @@ def render(data: StudyData) -> str:
     if data.complete:
         page |= {"front": _front(data), "progress": progress_plots(data)} | _curves(data) | _explained(data)
         page |= {"bases": _bases(data), "confirmation": confirmation(data)}
+        page |= {"verdict": verdict_section({data.name: (data.records, data.confirmed)}, data.objectives)}
     return environment.get_template("report.html.j2").render(page)
 
 

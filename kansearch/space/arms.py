@@ -34,7 +34,7 @@ _NAMES = {"KAN": "KAN", "plain": "plain network"}
 
 @dataclass(frozen=True)
 class _Kinds:
-    """What the values of the deciding keys of a model give: for each combination of them its kind."""
+    """The values that the deciding keys of a model may have, and the kind of each combination of them."""
 
     options: Mapping[str, Sequence[Tree]]
     kinds: Mapping[tuple[int, ...], str]

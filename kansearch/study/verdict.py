@@ -105,8 +105,9 @@ class Verdict:
 
     @property
     def unconfirmed(self) -> list[Contender]:
-        """Contenders that were not trained with enough seeds."""
-        return [each for each in (self.kan, self.plain) if each is not None and each.seeds < LEAST_SEEDS]
+        """Contenders that were not trained with enough seeds; none where one has no opponent."""
+        pair = () if self.kan is None or self.plain is None else (self.kan, self.plain)
+        return [each for each in pair if each.seeds < LEAST_SEEDS]
 
     def document(self) -> dict[str, Any]:
         """The JSON object that `kansearch verdict --json` prints."""
