@@ -3,6 +3,7 @@
 __all__ = [
     "benching",
     "common",
+    "comparing",
     "compressing",
     "confirming",
     "delivering",

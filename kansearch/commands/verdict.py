@@ -24,7 +24,7 @@ from kansearch.study.verdict import (
 )
 from kansearch.study.verdict_text import HEADINGS, cells, closing, effort, sentence, to_do
 
-__all__ = ["Judged", "check_judged", "closing_line", "judge", "parse_sizes", "print_verdict"]
+__all__ = ["Judged", "check_judged", "closing_line", "judge", "parse_sizes", "print_verdict", "trials_of"]
 
 _UNITS = {"k": 1e3, "m": 1e6}
 
@@ -40,7 +40,7 @@ class Judged:
 
 def judge(studies: Sequence[Study], bounds: Sequence[float]) -> Judged:
     """Judge the trials of studies of one data set together; without `bounds` for half decades."""
-    kan, plain = arms({study.name: _trials_of(study) for study in studies})
+    kan, plain = arms({study.name: trials_of(study) for study in studies})
     sizes = bounds or default_sizes([*kan.contenders, *plain.contenders])
     return Judged(kan, plain, verdicts(kan, plain, studies[0].objectives, sizes))
 
@@ -69,7 +69,7 @@ def print_verdict(names: Sequence[str], sizes: str | None, home: Path, as_json: 
 
 def closing_line(study: Study) -> str | None:
     """Say in one sentence what a study tells of KANs against plain networks; None where it asks no such thing."""
-    return closing(study.name, *_trials_of(study), study.objectives, home_option(study.folder.parent))
+    return closing(study.name, *trials_of(study), study.objectives, home_option(study.folder.parent))
 
 
 def parse_sizes(text: str) -> list[float]:
@@ -88,7 +88,7 @@ def parse_sizes(text: str) -> list[float]:
     return found
 
 
-def _trials_of(study: Study) -> tuple[list[TrialRecord], list[Confirmed]]:
+def trials_of(study: Study) -> tuple[list[TrialRecord], list[Confirmed]]:
     """All trials, and those that were confirmed."""
     records = study.records()
     return records, confirmed(records, SeedStore(study.folder).records(), study.objectives)

@@ -6,7 +6,8 @@ geometry        the front's points, axes, colours and shapes: one for the page, 
 front_plot      the front as PNG and SVG; sketch: in a terminal
 others          a section of the page each: bases, importance, parallel, timeline, confirmation, verdict, failures,
                 provenance
+comparison      a page of its own, of several studies
 inspection      pictures of the functions that a network has learned
 """
 
-__all__ = ["data", "front_plot", "html", "inspection", "sketch", "writer"]
+__all__ = ["comparison", "data", "front_plot", "html", "inspection", "sketch", "writer"]

@@ -57,7 +57,7 @@ def _plot(found: Sequence[Verdict]) -> Markup | None:
     bounds = [bound for bound, *_ in reversed(told)]
     name = found[0].objective.replace("_", " ")
     scales = fitted([0.0, *ends]), Names(tuple(bounds))
-    plot = Plot(*scales, f"{name}: KAN minus plain network", "at most so many parameters", 640, 70 + _ROW * len(told))
+    plot = Plot(*scales, f"{name}: KAN minus plain network", "at most", 640, 70 + _ROW * len(told))
     body = [polyline([(plot.across(scales[0](0.0)), end) for end in (plot.top, plot.bottom)], "front")]
     for bound, middle, half in told:
         tip = f"at most {bound} parameters: {middle:+.4f} ± {half:.4f}"

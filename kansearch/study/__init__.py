@@ -4,6 +4,7 @@ study           opens and creates studies; places, storage: where their files an
 trials, records a trial as it is written, and as it is read; rows, curve, reader: how Optuna's tables hold it
 front           the front, its hypervolume and its knee; objectives: values as costs
 confirmed       trials with several seeds; seeds, spread, statistics, selection, paired: what they tell
+comparison      several studies beside each other
 verdict         whether KANs or plain networks are better; verdict_text: in words
 lock            one driver a study; database_lock, server_lock: the same in a database
 joining         several studies as one: foreign, history, staging
@@ -11,6 +12,7 @@ optuna_parts    the private parts of Optuna that are used, each with a test
 """
 
 __all__ = [
+    "comparison",
     "confirmed",
     "confirmed_table",
     "figures",
