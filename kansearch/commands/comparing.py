@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from kansearch.commands.common import open_study, print_json
+from kansearch.commands.common import open_comparable, print_json
 from kansearch.commands.verdict import trials_of
 from kansearch.console import plain_table, terminal
-from kansearch.errors import InputError, KansearchError
+from kansearch.errors import KansearchError
 from kansearch.report.comparison import FINDS, SIDES, find_cells, side_cells, write_comparison
 from kansearch.study.comparison import Side, compare_studies
 from kansearch.study.study import Study, home_option, study_names
 
 __all__ = ["are_studies", "compare_in_terminal", "report_together"]
-
-_TRAINING = {"batch_size", "augment", "pixels"}
-"""Settings of the data that change how a network is trained, and not on what it is measured."""
 
 
 def are_studies(names: Sequence[Path], home: Path) -> bool:
@@ -28,7 +24,7 @@ def are_studies(names: Sequence[Path], home: Path) -> bool:
 
 def report_together(names: Sequence[str], output: Path | None, home: Path) -> None:
     """Write the page of several studies, by default beside their folders, and print what it says in short."""
-    studies = _opened(names, home)
+    studies = open_comparable(names, home)
     sides = _sides(studies)
     path = output or home / f"{'-'.join(names)}.html"
     write_comparison(sides, studies[0].objectives, list(_notes(sides)), path)
@@ -38,34 +34,12 @@ def report_together(names: Sequence[str], output: Path | None, home: Path) -> No
 
 def compare_in_terminal(names: Sequence[str], home: Path, as_json: bool) -> None:
     """Print what the page of several studies says in short."""
-    studies = _opened(names, home)
+    studies = open_comparable(names, home)
     sides = _sides(studies)
     if as_json:
         print_json({"studies": [side.document() for side in sides], "notes": list(_notes(sides))})
     else:
         _print(studies, sides)
-
-
-def _opened(names: Sequence[str], home: Path) -> list[Study]:
-    """Open studies that can be compared. Raises InputError for others."""
-    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
-    if twice is not None:
-        raise InputError(f"study '{twice}' is named twice")
-    first, *others = studies = [open_study(home, name) for name in names]
-    for study in others:
-        if dict(study.objectives) != dict(first.objectives):
-            each = [", ".join(f"{way} {name}" for name, way in one.objectives.items()) for one in (first, study)]
-            raise InputError(f"studies '{first.name}' ({each[0]}) and '{study.name}' ({each[1]}) have other objectives")
-        other = _data(study)
-        differ = [name for name, value in _data(first).items() if other.get(name) != value]
-        if differ:
-            pair = f"{_data(first)[differ[0]]} and {other.get(differ[0])}"
-            raise InputError(f"studies '{first.name}' and '{study.name}' are of other data: {differ[0]} {pair}")
-    return studies
-
-
-def _data(study: Study) -> dict[str, Any]:
-    return study.space.data.model_dump(mode="json", exclude=_TRAINING)
 
 
 def _sides(studies: Sequence[Study]) -> list[Side]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kansearch.commands.common import open_study, print_json
+from kansearch.commands.common import open_comparable, print_json
 from kansearch.console import plain_table, terminal
 from kansearch.errors import InputError
 from kansearch.space import Direction
@@ -47,8 +47,8 @@ def judge(studies: Sequence[Study], bounds: Sequence[float]) -> Judged:
 
 def print_verdict(names: Sequence[str], sizes: str | None, home: Path, as_json: bool) -> None:
     """Print the verdicts on the trials of one study, or of several of one data set together."""
-    studies = [open_study(home, name) for name in names]
-    _check_comparable(studies)
+    studies = open_comparable(names, home)
+    check_judged(studies[0].name, studies[0].objectives)
     judged = judge(studies, parse_sizes(sizes) if sizes else [])
     lines = [*effort(judged.kan, judged.plain), *to_do(judged.found, home_option(home))]
     if as_json:
@@ -99,17 +99,3 @@ def check_judged(name: str, objectives: Mapping[str, Direction]) -> None:
     if judged_objective(objectives) is None:
         wanted = ", ".join(objectives)
         raise InputError(f"study '{name}' has no objective that a test split measures; it has {wanted}")
-
-
-def _check_comparable(studies: Sequence[Study]) -> None:
-    first = studies[0]
-    check_judged(first.name, first.objectives)
-    for study in studies[1:]:
-        if study.objectives != first.objectives:
-            raise InputError(f"studies '{first.name}' and '{study.name}' have other objectives")
-        if _data_sets(study) != _data_sets(first):
-            raise InputError(f"studies '{first.name}' and '{study.name}' were made of other data sets")
-
-
-def _data_sets(study: Study) -> set[str]:
-    return {record.config.data.dataset for record in study.records() if record.stored.document}

@@ -14,7 +14,7 @@ from kansearch.space import Direction
 from kansearch.study.confirmed import Confirmed
 from kansearch.study.records import TrialRecord
 from kansearch.study.verdict import Verdict, arms, default_sizes, judged_objective, verdicts
-from kansearch.study.verdict_text import HEADINGS, cells, effort, sentence, to_do
+from kansearch.study.verdict_text import HEADINGS, cells, effort, sentence, signed, to_do
 
 __all__ = ["verdict_section"]
 
@@ -60,7 +60,7 @@ def _plot(found: Sequence[Verdict]) -> Markup | None:
     plot = Plot(*scales, f"{name}: KAN minus plain network", "at most", 640, 70 + _ROW * len(told))
     body = [polyline([(plot.across(scales[0](0.0)), end) for end in (plot.top, plot.bottom)], "front")]
     for bound, middle, half in told:
-        tip = f"at most {bound} parameters: {middle:+.4f} ± {half:.4f}"
+        tip = f"at most {bound} parameters: {signed(found[0].objective, middle, half)}"
         body.append(polyline(plot.points([(middle - half, bound), (middle + half, bound)]), "error blue"))
         body.append(marker(*plot.at(middle, bound), "circle", "best blue circle", tip))
     return plot.draw(body, f"Difference in {name} between the best KAN and the best plain network")

@@ -22,7 +22,7 @@ from kansearch.study.verdict import (
     verdicts,
 )
 
-__all__ = ["HEADINGS", "cells", "closing", "effort", "sentence", "to_do"]
+__all__ = ["HEADINGS", "cells", "closing", "effort", "sentence", "signed", "to_do"]
 
 HEADINGS = ("at most", "KAN", "plain network", "KAN minus plain", "P(KAN better)", "answer")
 """The headings of a table of verdicts, a row a bound of parameters."""
@@ -34,11 +34,16 @@ def cells(verdict: Verdict, several: bool) -> list[str]:
     """The cells of a verdict, one under each of `HEADINGS`. several: name the study of each network."""
     difference = chance = "-"
     if verdict.difference is not None and verdict.half is not None:
-        difference = f"{verdict.difference:+.4f} ± {number(verdict.objective, verdict.half)}"
+        difference = signed(verdict.objective, verdict.difference, verdict.half)
         chance = f"{verdict.probability:.2f}"
     answer = {"KAN": "KAN", "plain": "plain", None: "can't be told"}[verdict.answer]
     pair = [_contender(each, verdict.objective, several) for each in (verdict.kan, verdict.plain)]
     return [f"{verdict.most:,.0f}", *pair, difference, chance, answer]
+
+
+def signed(name: str, difference: float, half: float) -> str:
+    """`-0.0083 ± 0.0085`."""
+    return f"{'-' if difference < 0 else '+'}{number(name, abs(difference))} ± {number(name, half)}"
 
 
 def _contender(contender: Contender | None, objective: str, several: bool) -> str:
@@ -141,7 +146,7 @@ def _said(verdict: Verdict, kan: Arm, plain: Arm, home: str) -> str:
             f"selection, the best plain network of {len(plain.contenders)} {values[1]}; {commands} tells what is left"
         )
     chance = _chance(verdict, verdict.probability)
-    difference = f"{name.replace('_', ' ')} {verdict.difference:+.4f} ± {number(name, verdict.half)}"
+    difference = f"{name.replace('_', ' ')} {signed(name, verdict.difference, verdict.half)}"
     fair = f"; unequal effort, {kan.trials} KANs and {plain.trials} plain" if unequal(kan, plain) else ""
     answer = _ANSWERS[verdict.answer]
     return f"{within[0].upper()}{within[1:]} {answer} ({chance}, KAN minus plain {difference}){fair}"
