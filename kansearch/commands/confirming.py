@@ -10,7 +10,7 @@ from rich.table import Table
 from kansearch.cluster.launch import SearchOptions
 from kansearch.commands.common import check_name, console_for, print_json, say_what_is_behind
 from kansearch.commands.progress import SeedsDisplay
-from kansearch.commands.verdict import closing_line
+from kansearch.commands.verdict import print_closing
 from kansearch.console import plain_table
 from kansearch.errors import KansearchError
 from kansearch.report.writer import ReportWriter
@@ -66,9 +66,7 @@ def _print(console: Console, study: Study, rows: Sequence[Confirmed], everything
     told = caveats(rows, study.name, home_option(study.folder.parent))
     for line in (*told, *selection_bias(rows, study.objectives), *_failures(rows)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    said = closing_line(study)
-    if said is not None:
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    print_closing(study, console)
     console.print(f"report: {study.folder / PICTURES[0]}", highlight=False, markup=False, soft_wrap=True)
 
 

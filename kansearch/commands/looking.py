@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.commands.common import open_study, print_json
-from kansearch.commands.verdict import closing_line
+from kansearch.commands.verdict import print_closing
 from kansearch.console import (
     front_table,
     layers_table,
@@ -122,9 +122,7 @@ def write_report(study: Study, path: Path | None) -> None:
     else:
         write_html(read_study(study), path)
     print(f"report of {study.name} written to {path or study.folder / PICTURES[0]}")
-    said = closing_line(study)
-    if said is not None:
-        print(said)
+    print_closing(study, terminal())
 
 
 def print_checks(home: Path, data_dir: Path | None) -> None:

@@ -19,7 +19,7 @@ from kansearch.commands.common import (
     print_json,
     say_what_is_behind,
 )
-from kansearch.commands.verdict import closing_line
+from kansearch.commands.verdict import print_closing
 from kansearch.console import SearchDisplay, front_table
 from kansearch.engine.warm_start import warm_start
 from kansearch.errors import InputError, KansearchError
@@ -143,9 +143,7 @@ def _print_front(console: Console, study: Study, home: Path) -> None:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     if study.usage.line is not None:
         console.print(f"\n{study.usage.line}", highlight=False, markup=False, soft_wrap=True)
-    said = closing_line(study)
-    if said is not None:
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    print_closing(study, console)
     where, best = home_option(home), f"{study.name}-best"
     console.print(f"report: {study.folder / PICTURES[0]}", highlight=False, markup=False, soft_wrap=True)
     console.print("\nNext:", highlight=False)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from kansearch.commands.common import open_comparable, print_json
 from kansearch.console import plain_table, terminal
 from kansearch.errors import InputError
@@ -24,7 +26,7 @@ from kansearch.study.verdict import (
 )
 from kansearch.study.verdict_text import HEADINGS, cells, closing, effort, sentence, to_do
 
-__all__ = ["Judged", "check_judged", "closing_line", "judge", "parse_sizes", "print_verdict", "trials_of"]
+__all__ = ["Judged", "check_judged", "judge", "parse_sizes", "print_closing", "print_verdict", "trials_of"]
 
 _UNITS = {"k": 1e3, "m": 1e6}
 
@@ -67,9 +69,11 @@ def print_verdict(names: Sequence[str], sizes: str | None, home: Path, as_json: 
         print(line)
 
 
-def closing_line(study: Study) -> str | None:
-    """Say in one sentence what a study tells of KANs against plain networks; None where it asks no such thing."""
-    return closing(study.name, *trials_of(study), study.objectives, home_option(study.folder.parent))
+def print_closing(study: Study, console: Console) -> None:
+    """Print in one sentence what a study tells of KANs against plain networks; nothing where it asks no such thing."""
+    said = closing(study.name, *trials_of(study), study.objectives, home_option(study.folder.parent))
+    if said is not None:
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def parse_sizes(text: str) -> list[float]:
