@@ -66,16 +66,24 @@ def front(
 
 
 def report(
-    study: StudyName,
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY...", help="A study; or several of one data set, to be compared.")
+    ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default: report.html in the study's folder.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Default: report.html in the study's folder; of several, in --home."
+        ),
     ] = None,
     home: Home = STUDIES,
 ) -> None:
-    """Write one HTML page that shows the whole search; it needs no network."""
-    from kansearch.commands import common, looking
+    """Write one HTML page that shows the whole search, or compares several; it needs no network."""
+    from kansearch.commands import common, comparing, looking
 
-    looking.write_report(common.open_study(home, study), output)
+    if len(studies) > 1:
+        comparing.report_together(studies, output, home)
+    else:
+        looking.write_report(common.open_study(home, studies[0]), output)
 
 
 def verdict(

@@ -9,6 +9,7 @@ from typing import Any
 
 from kansearch.commands.common import open_study, print_json
 from kansearch.commands.one_trial import noted
+from kansearch.commands.verdict import print_closing
 from kansearch.console import (
     front_table,
     layers_table,
@@ -123,6 +124,7 @@ def write_report(study: Study, path: Path | None) -> None:
     else:
         write_html(read_study(study), path)
     print(f"report of {study.name} written to {path or study.folder / PICTURES[0]}")
+    print_closing(study, terminal())
 
 
 def print_checks(home: Path, data_dir: Path | None) -> None:
