@@ -58,7 +58,7 @@ def test_a_full_disk_stops_the_search_and_no_trial_fails(tmp_path: Path, small_d
     home = ("--home", str(small_disk))
     wide = ("--set", "model.width=64", "--set", "model.basis={name: rbf, grid_size: 8}")  # a checkpoint of 1 MiB or so
     often = ("--set", "search.checkpoint_seconds=0")  # one is written after the disk is full
-    driver = start("launch", "small.yaml", "--trials", "2", "--epochs", "16", *wide, *often, *home, cwd=tmp_path)
+    driver = start("launch", "small.yaml", "--trials", "2", "--epochs", "30", *wide, *often, *home, cwd=tmp_path)
     wait_until(lambda: (small_disk / "small/study.json").exists())
     study = Study.open(small_disk, "small")
     wait_until(lambda: sum(record.epochs for record in study.records()) >= 4)
@@ -82,7 +82,7 @@ def test_a_full_disk_stops_the_search_and_no_trial_fails(tmp_path: Path, small_d
     ballast.unlink()
     succeed("resume", "small", *home, cwd=tmp_path)
     after = json.loads(succeed("trials", "small", "--json", *home, cwd=tmp_path))
-    assert [(record["state"], record["epochs"]) for record in after] == [("complete", 16)] * 2
+    assert [(record["state"], record["epochs"]) for record in after] == [("complete", 30)] * 2
     for record in Study.open(small_disk, "small").records():
         known = list(before[record.number].curve) if record.number in before else []
         assert list(record.curve)[: len(known)] == known

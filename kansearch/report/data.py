@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -49,6 +49,8 @@ class StudyData:
     """Findings of `kansearch confirm`, in its order."""
     running: bool = False
     """Whether a driver runs, so that there will be more."""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """Notes of `kansearch note`, by trial; none is empty."""
 
     @cached_property
     def records(self) -> list[TrialRecord]:
@@ -95,6 +97,7 @@ def read_study(study: Study) -> StudyData:
         references=_published(study.space.dataset),
         running=holder(study.folder) is not None,
         confirmed=confirmed(records, SeedStore(study.folder).records(), study.objectives),
+        notes={number: text for number, text in study.notes().items() if text},
     )
 
 

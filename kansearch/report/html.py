@@ -6,7 +6,7 @@ All of it is there without a script. The script lights up, filters and moves wha
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -28,12 +28,16 @@ from kansearch.report.summary import summary
 from kansearch.report.svg import shape_definitions
 from kansearch.report.timeline import STATES, timeline, timeline_plot
 from kansearch.report.trials_table import headings, rows
+from kansearch.report.verdict import verdict_section
 from kansearch.study.figures import describe, number
 from kansearch.study.records import TrialRecord
 from trials.files import write_whole
 from trials.metrics import main_metric
 
-__all__ = ["render", "write_html"]
+if TYPE_CHECKING:
+    import jinja2
+
+__all__ = ["environment", "render", "write_html", "write_page"]
 
 
 def write_html(data: StudyData, path: Path) -> None:
@@ -42,7 +46,11 @@ def write_html(data: StudyData, path: Path) -> None:
     Raises:
         KansearchError: `path` can't be written.
     """
-    page = render(data)
+    write_page(path, render(data))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write the text of a page as `write_html` does."""
     try:
         write_whole(path, page)
     except OSError as error:
@@ -51,15 +59,6 @@ def write_html(data: StudyData, path: Path) -> None:
 
 def render(data: StudyData) -> str:
     """The page as text."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kansearch.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     page = {
         "shapes": shape_definitions(),
         "data": data,
@@ -78,9 +77,23 @@ def render(data: StudyData) -> str:
         parallel = explained["parallel"]
         page |= {"front": _front(data, answering), "progress": progress_plots(data)} | _curves(data) | explained
         page |= {"bases": _bases(data), "confirmation": confirmation(data)}
+        page |= {"verdict": verdict_section({data.name: (data.records, data.confirmed)}, data.objectives)}
     refresh = {"refresh": REFRESH_SECONDS if data.running else None}
     page["embedded"] = as_embedded(answering.document(parallel) | refresh)
-    return environment.get_template("report.html.j2").render(page)
+    return environment().get_template("report.html.j2").render(page)
+
+
+def environment() -> jinja2.Environment:
+    """The templates, all values escaped."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("kansearch.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _front(data: StudyData, answering: Script) -> dict[str, Any]:
