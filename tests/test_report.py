@@ -321,7 +321,8 @@ def test_a_value_beyond_an_axis_is_put_on_its_edge() -> None:
 def test_a_thousand_trials_take_less_than_two_megabytes() -> None:
     rng = random.Random(0)
     bases = ["none", "bspline", "rbf"]
-    curve = [{"epoch": epoch, "accuracy": rng.random(), "seconds": rng.random()} for epoch in range(1, 101)]
+    epochs = [{"accuracy": rng.random(), "seconds": rng.random(), "parameters": 10} for _ in range(100)]
+    curve = [{"epoch": epoch, **measured} for epoch, measured in enumerate(epochs, start=1)]
     records = [record(i, rng.random(), rng.randint(50, 10**6), bases[i % 3]) for i in range(1000)]
     trials = [Trial(replace(each, curve=curve), {}, {}) for each in records]
     assert len(front_plot(made(trials), "parameters", "accuracy")) < 300_000, "of at most four that are as large"

@@ -114,7 +114,7 @@ HOSTILE = "</script><script>document.title = 'taken'</script><!-- \u2028 'quoted
 
 def test_what_a_study_says_never_runs(browser: webdriver.Chrome, tmp_path: Path, data: StudyData) -> None:
     trials = [replace(trial, record=replace(trial.record, reason=HOSTILE)) for trial in data.trials]
-    written = replace(made(trials), name=HOSTILE, running=True)
+    written = replace(made(trials), name=HOSTILE, running=True, notes={0: HOSTILE})
     page = render(written)
     embedded = re.findall(r'id="study-data">(.*?)</script>', page, re.DOTALL)[0]
     assert json.loads(embedded)["study"] == HOSTILE
@@ -122,6 +122,7 @@ def test_what_a_study_says_never_runs(browser: webdriver.Chrome, tmp_path: Path,
     reader = opened(browser, tmp_path / "report.html")
     assert reader.run("return document.title").startswith("</script>")
     assert reader.one("h1").text.startswith("</script><script>")
+    assert reader.one('#all-trials tr[data-trial="0"] td:last-child').text.startswith("</script><script>")
     assert reader.run("return document.scripts.length") == 2 and reader.all("img") == []
     assert requests(browser) == [(tmp_path / "report.html").as_uri()]
     assert complaints(browser) == []

@@ -15,12 +15,13 @@ __all__ = ["Row", "headings", "rows"]
 
 @dataclass(frozen=True)
 class Row:
-    """A trial: its figures, one for each of `headings`, and its configuration in words."""
+    """A trial: its figures, one for each of `headings`, its configuration in words, and what was noted on it."""
 
     number: int
     state: State
     figures: Sequence[str]
     configuration: str
+    note: str
 
 
 def headings(data: StudyData) -> list[str]:
@@ -36,6 +37,7 @@ def rows(data: StudyData) -> list[Row]:
             record.state,
             [*(_figure(record, name) for name in _columns(data)), f"{record.epochs:,}"],
             describe(record.stored),
+            data.notes.get(record.number, ""),
         )
         for record in data.records
         if record.state != "infeasible"

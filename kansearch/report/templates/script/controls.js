@@ -29,7 +29,7 @@ function inWords(index) {
   const headings = [...trialsTable.tHead.rows[0].cells].map((heading) => heading.textContent);
   const cells = [...rowOf(index).cells].map((cell) => cell.textContent);
   const words = cells.map((text, column) => (headings[column] === "configuration" ? text : `${headings[column]} ${text}`));
-  return words.join(", ");
+  return words.filter((_, column) => cells[column] !== "").join(", ");
 }
 
 // Where the clipboard can't be written, the text is selected, for the reader to copy.
