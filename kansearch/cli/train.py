@@ -173,6 +173,10 @@ def compress(
     model: ModelFolder,
     output: NewFolder,
     prune: Annotated[float, typer.Option(metavar="SHARE", help="Set the least important edges to zero.")] = 0.0,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Set edges to zero while the validation error grows by no more than this."),
+    ] = None,
     channels: Annotated[float, typer.Option(metavar="SHARE", help="Take each layer's least channels out.")] = 0.0,
     quantize: Annotated[str | None, typer.Option(metavar="int8", help="Weights of 8 bits.")] = None,
     tables: Annotated[bool, typer.Option("--tables", help="Read bases from tables where that is faster.")] = False,
@@ -190,7 +194,7 @@ def compress(
 
     functions.trust_data(*(trust_data or ()))
     compressing.run_compress(
-        model, output, prune, channels, quantize, tables, finetune_epochs, finetune_rate, data_dir, as_json
+        model, output, prune, tolerance, channels, quantize, tables, finetune_epochs, finetune_rate, data_dir, as_json
     )
 
 

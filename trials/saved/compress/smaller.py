@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trials.config import TrialConfig
 from trials.data.loader import evaluation_batches
+from trials.data.names import feature_names
 from trials.data.splits import load_test, load_training
 from trials.saved.compress.channels import prune_channels
 from trials.saved.compress.choose import Kind, LayerTiming, choose_fast
@@ -19,7 +20,8 @@ from trials.saved.compress.prune import network_edges, prune_edges
 from trials.saved.compress.quantize import dequantize, quantize
 from trials.saved.compress.steps import Progress, Steps, final_metrics, machine
 from trials.saved.compress.stored import COMPRESSED, Fast, accelerate, describe
-from trials.saved.trained import WEIGHTS, model_folder, open_model, write_model
+from trials.saved.compress.within import prune_within, unread_inputs, validation_error
+from trials.saved.trained import WEIGHTS, TrainedModel, as_trained, model_folder, open_model, write_model
 
 __all__ = ["CompressionOptions", "shrink"]
 
@@ -27,6 +29,8 @@ SHOWN = 512
 """Images of the training split, unaugmented, whose way through the network says what an edge does."""
 
 
+_ROUNDS = 5
+"""Times at most that edges are taken out within a tolerance, with training between."""
 _COMPUTED = {"int8": "int8 products", "table": "tables"}
 """Names of steps, by the way that layers are computed."""
 
@@ -37,6 +41,8 @@ class CompressionOptions:
 
     prune: float = 0.0
     """Share of the edges to set to zero, in [0, 1)."""
+    tolerance: float | None = None
+    """Share by which the validation error may grow while edges are taken out; None: take out none this way."""
     channels: float = 0.0
     """Share of each layer's channels to take out, in [0, 1)."""
     int8: bool = False
@@ -58,14 +64,14 @@ def shrink(
     Raises ModelError, DataError, ValueError where the model is no chain and channels are to go, TrialDiverged.
     """
     model, config, manifest = open_model(source)
-    if model.shape.regression:
-        raise ValueError("a model that predicts numbers cannot be made smaller or larger yet: accuracy is asked for")
+    if model.shape.regression and (options.int8 or options.tables):
+        raise ValueError("--quantize and --tables are for classes: numbers need the digits that both take away")
     old = manifest.get(COMPRESSED, {})
     widths: dict[str, int] = dict(old.get("widths", {}))
     if widths and options.channels:
         raise ValueError("channels have been taken out of this model before; start from the model that it was made of")
-    network, test = model.network, load_test(config.data, torch.device("cpu"), data_dir)
-    images = _shown(config, data_dir)
+    network, test = model.network, as_trained(model, load_test(config.data, torch.device("cpu"), data_dir))
+    images = _shown(model, config, data_dir)
     steps = Steps(test, progress)
     steps.note("before", network, model_folder(source) / WEIGHTS)
     if options.channels:
@@ -74,8 +80,10 @@ def shrink(
     if options.prune:
         prune_edges(network_edges(network, images), options.prune)
         steps.note(f"{options.prune:.0%} of edges removed", network)
-    if options.epochs:
-        finetune(network, config, options.epochs, options.rate, data_dir, progress.epoch)
+    if options.tolerance is not None:
+        _prune_within(model, config, options, data_dir, images, steps, progress)
+    elif options.epochs:
+        finetune(model, config, options.epochs, options.rate, data_dir, progress.epoch)
         steps.note(f"fine-tuned, {options.epochs} epochs", network)
     state = {name: each.clone() for name, each in network.state_dict().items()}
     if options.int8:
@@ -93,15 +101,54 @@ def shrink(
         "options": asdict(options),
         "steps": steps.report(),
         "widths": widths,
+        "unread_inputs": _unread(network, config),
         "layers": [asdict(each) for each in timings],
         **machine(),
     }
     return config, final_metrics(config, network, test), report
 
 
-def _shown(config: TrialConfig, data_dir: Path | None) -> Tensor:
+def _unread(network: nn.Module, config: TrialConfig) -> list[str]:
+    """The names of inputs that nothing depends on."""
+    names = feature_names(config.data)
+    return [names[each] for each in unread_inputs(network)] if names else []
+
+
+def _prune_within(
+    model: TrainedModel,
+    config: TrialConfig,
+    options: CompressionOptions,
+    data_dir: Path | None,
+    images: Tensor,
+    steps: Steps,
+    progress: Progress,
+) -> None:
+    """Take out edges and train in turns, for as long as edges go; training that makes the error larger is undone."""
+    assert options.tolerance is not None
+    network = model.network
+    _, held_out = load_training(config.data, torch.device("cpu"), data_dir)
+    if held_out is None:
+        raise ValueError("--tolerance is of the validation error, and data.validation is 0; give --prune SHARE")
+    error = validation_error(as_trained(model, held_out))
+    limit = (1 + options.tolerance) * error(network)
+    for _ in range(_ROUNDS):
+        gone, found = prune_within(network, images, limit, error)
+        if not gone:
+            return
+        steps.note(f"{gone:,} edges removed, validation error {found:.4g}", network)
+        if not options.epochs:
+            return
+        kept = {name: value.clone() for name, value in network.state_dict().items()}
+        finetune(model, config, options.epochs, options.rate, data_dir, progress.epoch, hold_out=True)
+        if error(network) > found:
+            network.load_state_dict(kept)
+            return
+        steps.note(f"fine-tuned, {options.epochs} epochs", network)
+
+
+def _shown(model: TrainedModel, config: TrialConfig, data_dir: Path | None) -> Tensor:
     split, _ = load_training(config.data, torch.device("cpu"), data_dir, hold_out=False)
-    images, _ = next(iter(evaluation_batches(split, SHOWN)))
+    images, _ = next(iter(evaluation_batches(as_trained(model, split), SHOWN)))
     return images
 
 
