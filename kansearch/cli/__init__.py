@@ -68,6 +68,7 @@ for command in (
     train.compare,
     train.compress,
     train.grow,
+    train.symbolic,
     show.inspect,
     show.dashboard,
     show.doctor,

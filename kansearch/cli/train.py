@@ -1,4 +1,4 @@
-"""Commands that train a configuration and use what came of it: confirm, export, retrain, predict, compress.
+"""Commands that train a configuration and use what came of it: confirm, export, retrain, predict, compress, symbolic.
 
 A command parses, calls one function and prints; heavy imports wait until it runs.
 """
@@ -24,7 +24,7 @@ from kansearch.cli.options import (
     TrustData,
 )
 
-__all__ = ["compare", "compress", "confirm", "export", "grow", "predict", "retrain"]
+__all__ = ["compare", "compress", "confirm", "export", "grow", "predict", "retrain", "symbolic"]
 
 
 def confirm(
@@ -213,3 +213,23 @@ def grow(
 
     functions.trust_data(*(trust_data or ()))
     compressing.run_grow(model, output, finetune_epochs, finetune_rate, data_dir, as_json)
+
+
+def symbolic(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL_DIR...", help="Folders that `retrain` or `compress` wrote, of one data set."),
+    ],
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="The target, where there are several.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default: symbolic.json in the first folder.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Processor time for the search in each model at most.")] = 60.0,
+    latex: Annotated[bool, typer.Option("--latex", help="Print each formula in LaTeX, too.")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Read formulas from trained KANs of the family mlp: a front of error against complexity."""
+    from kansearch.commands import formulas
+
+    formulas.run_symbolic(models, target, output, data_dir, seconds, latex, as_json)

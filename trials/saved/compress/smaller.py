@@ -18,19 +18,14 @@ from trials.saved.compress.choose import Kind, LayerTiming, choose_fast
 from trials.saved.compress.finetune import finetune
 from trials.saved.compress.prune import network_edges, prune_edges
 from trials.saved.compress.quantize import dequantize, quantize
+from trials.saved.compress.rounds import SHOWN, prune_and_train
 from trials.saved.compress.steps import Progress, Steps, final_metrics, machine
 from trials.saved.compress.stored import COMPRESSED, Fast, accelerate, describe
-from trials.saved.compress.within import prune_within, unread_inputs, validation_error
+from trials.saved.compress.within import unread_inputs
 from trials.saved.trained import WEIGHTS, TrainedModel, as_trained, model_folder, open_model, write_model
 
 __all__ = ["CompressionOptions", "shrink"]
 
-SHOWN = 512
-"""Images of the training split, unaugmented, whose way through the network says what an edge does."""
-
-
-_ROUNDS = 5
-"""Times at most that edges are taken out within a tolerance, with training between."""
 _COMPUTED = {"int8": "int8 products", "table": "tables"}
 """Names of steps, by the way that layers are computed."""
 
@@ -81,7 +76,8 @@ def shrink(
         prune_edges(network_edges(network, images), options.prune)
         steps.note(f"{options.prune:.0%} of edges removed", network)
     if options.tolerance is not None:
-        _prune_within(model, config, options, data_dir, images, steps, progress)
+        retraining = (options.tolerance, options.epochs, options.rate, data_dir)
+        prune_and_train(model, config, *retraining, steps.note, progress.epoch)
     elif options.epochs:
         finetune(model, config, options.epochs, options.rate, data_dir, progress.epoch)
         steps.note(f"fine-tuned, {options.epochs} epochs", network)
@@ -112,38 +108,6 @@ def _unread(network: nn.Module, config: TrialConfig) -> list[str]:
     """The names of inputs that nothing depends on."""
     names = feature_names(config.data)
     return [names[each] for each in unread_inputs(network)] if names else []
-
-
-def _prune_within(
-    model: TrainedModel,
-    config: TrialConfig,
-    options: CompressionOptions,
-    data_dir: Path | None,
-    images: Tensor,
-    steps: Steps,
-    progress: Progress,
-) -> None:
-    """Take out edges and train in turns, for as long as edges go; training that makes the error larger is undone."""
-    assert options.tolerance is not None
-    network = model.network
-    _, held_out = load_training(config.data, torch.device("cpu"), data_dir)
-    if held_out is None:
-        raise ValueError("--tolerance is of the validation error, and data.validation is 0; give --prune SHARE")
-    error = validation_error(as_trained(model, held_out))
-    limit = (1 + options.tolerance) * error(network)
-    for _ in range(_ROUNDS):
-        gone, found = prune_within(network, images, limit, error)
-        if not gone:
-            return
-        steps.note(f"{gone:,} edges removed, validation error {found:.4g}", network)
-        if not options.epochs:
-            return
-        kept = {name: value.clone() for name, value in network.state_dict().items()}
-        finetune(model, config, options.epochs, options.rate, data_dir, progress.epoch, hold_out=True)
-        if error(network) > found:
-            network.load_state_dict(kept)
-            return
-        steps.note(f"fine-tuned, {options.epochs} epochs", network)
 
 
 def _shown(model: TrainedModel, config: TrialConfig, data_dir: Path | None) -> Tensor:
