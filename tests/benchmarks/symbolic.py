@@ -2,12 +2,12 @@
 
     python -m tests.benchmarks.symbolic [--noise 0.01] [--variables 3] [--seconds 20] [--out FILE]
 
-All formulas of `trials.data.tables.feynman` with at most so many variables, those with the fewest first. 1,000 points of which 200 are held out, and
-1,000 test points without noise. Each network is trained in this process: float64, AdamW, then L-BFGS, on a grid that is
-refined once, with penalties on weights and on the entropy of edges; pruned, and trained again without penalties.
-The shapes of SHAPES are tried in their order, then again with another seed. It ends with a formula that is no worse on
-the held-out points than its network and has no constant that is not a simple number, or once
---seconds of processor time are spent.
+All formulas of `trials.data.tables.feynman` with at most so many variables, those with the fewest first. 1,000 points
+of which 200 are held out, and 1,000 test points without noise. Each network is trained in this process: float64, AdamW,
+then L-BFGS, on a grid that is refined once, with penalties on weights and on the entropy of edges; pruned, and trained
+again without penalties. The shapes of SHAPES are tried in their order, then again with another seed. It ends with a
+formula that is no worse on the held-out points than its network and has no constant that is not a simple number, or
+once --seconds of processor time are spent.
 
 The formula with the best score on the held-out points (see `score`) is the answer. It is recovered if its nRMSE is
 below 1e-4 on the test points, and below 1e-3 on points of ranges wider by half: from low / 1.5 to 1.5 high, where the
@@ -39,7 +39,7 @@ from trials.training.run import run_trial
 
 SHAPES: list[tuple[list[int], int]] = [([1], 0), ([2, 1], 0), ([1], 1), ([2, 1], 1)]
 """Hidden nodes of each layer, and how many of them are products."""
-ADAM, LBFGS, AGAIN = 60, 25, 20
+ADAM, LBFGS, AGAIN = 60, 25, 8
 """Epochs of AdamW, of L-BFGS, and of L-BFGS after pruning; an epoch of L-BFGS has 20 iterations."""
 HOPELESS = 0.2, 0.05
 """nRMSE on the held-out points above which a network is not pruned, and not searched."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +15,24 @@ from trials.saved.compress.prune import count_edges, edge_scores, network_edges,
 from trials.training.edges import EDGED, weights_by_edge
 from trials.training.step import measure
 
-__all__ = ["MLPLayer", "mlp_layers", "prune_within", "sweep", "unread_inputs", "validation_error"]
+__all__ = [
+    "Edge",
+    "MLPLayer",
+    "least_harmful",
+    "mlp_layers",
+    "prune_within",
+    "remove_one",
+    "sweep",
+    "unread_inputs",
+    "validation_error",
+]
 
 _TRIES = 500
 """About so many times a network is measured at most: of a larger one, several edges go or stay together."""
+
+
+Edge = tuple[str, int]
+"""The name of a layer, and the place of an edge in its (O, I, K) flattened."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ def prune_within(
     """
     before, total = count_edges(network)
     found = error(network)
-    needed: set[tuple[str, int]] = set()
+    needed: set[Edge] = set()
     together = max(before // 4, 1)
     least = max(total // _TRIES, 1)
     while together >= least:
@@ -105,6 +119,33 @@ def prune_within(
         else:
             needed.update((name, index) for _, name, index in chosen)
     return before - count_edges(network)[0], found
+
+
+def least_harmful(
+    network: nn.Module, shown: Tensor, error: Callable[[nn.Module], float], needed: Container[Edge]
+) -> tuple[Edge, float] | None:
+    """The edge, none of those `needed`, without which the error is least, and that error; None where there is none."""
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    found: list[tuple[float, Edge]] = []
+    for each in network_edges(network, shown):
+        for index in (each.spread.flatten() > 0).nonzero().flatten().tolist():
+            if (each.name, index) not in needed:
+                remove_one(network, shown, (each.name, index))
+                found.append((error(network), (each.name, index)))
+                network.load_state_dict(kept)
+    if not found:
+        return None
+    least, edge = min(found)
+    return edge, least
+
+
+def remove_one(network: nn.Module, shown: Tensor, edge: Edge) -> None:
+    """Take out an edge, and what nothing reads or never changes then."""
+    own = next(each for each in network_edges(network, shown) if each.name == edge[0])
+    marks = torch.zeros(own.spread.numel(), dtype=torch.bool)
+    marks[edge[1]] = True
+    remove_edges(own, marks.view(own.spread.shape))
+    sweep(network, shown)
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from trials.saved.symbolic.library import Array
 
 __all__ = ["Exact", "canonical", "rounded"]
 
-_FACTORS = {"1": 1.0, "pi": math.pi, "pi^2": math.pi**2, "1/pi": 1 / math.pi, "1/pi^2": math.pi**-2,
+_FACTORS: dict[str, float] = {"1": 1.0, "pi": math.pi, "pi^2": math.pi**2, "1/pi": 1 / math.pi, "1/pi^2": math.pi**-2,
             "1/sqrt(2*pi)": (2 * math.pi) ** -0.5, "sqrt(2)": math.sqrt(2)}  # fmt: skip
 _LARGEST = 12
 """The largest denominator of a fraction."""
@@ -41,7 +41,7 @@ class Exact:
 
     @property
     def value(self) -> float:
-        return self.fraction.numerator / self.fraction.denominator * _FACTORS[self.factor]
+        return float(self.fraction) * _FACTORS[self.factor]
 
     @property
     def bits(self) -> float:

@@ -34,13 +34,18 @@ class DrawnNode:
     sums: tuple[tuple[tuple[DrawnEdge, ...], float], ...]
 
 
+_Drawn = tuple[list[tuple[int, Array, Array]], float]
+"""A sum: each edge's source, its inputs and its values; and the bias."""
+
+
 @torch.no_grad()
 def draw_edges(model: TrainedModel, rows: Array, target: int) -> list[list[DrawnNode]]:
     """The edges of each layer that one target depends on, over rows (N, F) in the user's units.
 
-    Nodes that the target does not depend on are left out, and `source` counts those that are left. A hidden sum of one
-    edge passes its input on, and the edges that read it do what both did. Raises ValueError
-    where the network is no KAN of the family `mlp`, or has normalisations.
+    Nodes that the target does not depend on are left out, and `source` counts those that are left. A product with a
+    number is a sum. A hidden sum of one edge passes its input on, and the edges that read it do what both did.
+
+    Raises ValueError where the network is no KAN of the family `mlp`, or has normalisations.
     """
     network = copy.deepcopy(model.network).double().eval()
     given = torch.from_numpy(np.ascontiguousarray(rows))
@@ -49,7 +54,7 @@ def draw_edges(model: TrainedModel, rows: Array, target: int) -> list[list[Drawn
     if not layers or not all(each.plain and isinstance(each.layer, KANLayer) for each in layers):
         raise ValueError("a formula is read from a KAN of the family mlp, without normalisation; this is none")
     sweep(network, z)
-    drawn: list[list[list[tuple[list[tuple[int, Array, Array]], float]]]] = []
+    drawn: list[list[list[_Drawn]]] = []
     x = rows
     for each in layers:
         layer = each.layer
@@ -63,7 +68,7 @@ def draw_edges(model: TrainedModel, rows: Array, target: int) -> list[list[Drawn
             ([(i, x[:, i], phi[:, o, i].numpy()) for i in range(phi.shape[2]) if alive[o, i]], float(bias[o]))
             for o in range(phi.shape[1])
         ]
-        nodes = [[sums[row] for row in each.rows(node)] for node in range(each.nodes)]
+        nodes = [_merged([sums[row] for row in each.rows(node)]) for node in range(each.nodes)]
         totals = phi.sum(2) + bias
         z = torch.stack([totals[:, each.rows(node)].prod(1) for node in range(each.nodes)], 1)
         values = z.numpy().copy()
@@ -77,9 +82,16 @@ def draw_edges(model: TrainedModel, rows: Array, target: int) -> list[list[Drawn
     return _reached(drawn, target)
 
 
-def _reached(
-    drawn: list[list[list[tuple[list[tuple[int, Array, Array]], float]]]], target: int
-) -> list[list[DrawnNode]]:
+def _merged(parts: list[_Drawn]) -> list[_Drawn]:
+    """The factors of a node, where one of them is a number the other one times that number."""
+    if len(parts) == 2:
+        for (edges, bias), (others, number) in (parts, parts[::-1]):
+            if not others:
+                return [([(source, x, number * y) for source, x, y in edges], number * bias)]
+    return parts
+
+
+def _reached(drawn: list[list[list[_Drawn]]], target: int) -> list[list[DrawnNode]]:
     """The nodes that lead to the target, numbered anew."""
     wanted = [target]
     found: list[list[DrawnNode]] = []

@@ -6,6 +6,7 @@ chosen so that both factors come as near as can be to a function of the library,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -77,9 +78,8 @@ def _best_power(inputs: list[Array], values: list[Array], readers: list[DrawnEdg
 
     def all_left(power: float) -> float:
         fits = [fit_edge(product**power, edge.y, 1)[0] for edge in readers]
-        return left(power) + sum(
-            float(np.log(each.left + 1e-9)) + np.log(2) * LIBRARY[each.name].complexity for each in fits
-        )
+        own = [math.log(each.left + 1e-9) + math.log(2) * LIBRARY[each.name].complexity for each in fits]
+        return left(power) + sum(own)
 
     return min((best * each for each in _MULTIPLES), key=all_left)
 
