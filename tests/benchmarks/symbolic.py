@@ -1,6 +1,6 @@
 """How many of the Feynman formulas does `kansearch symbolic` find again?
 
-    python -m tests.benchmarks.symbolic [--noise 0.01] [--variables 3] [--seconds 20] [--out FILE]
+    python -m tests.benchmarks.symbolic [--noise 0.01] [--variables 3] [--seconds 16] [--out FILE]
 
 All formulas of `trials.data.tables.feynman` with at most so many variables, those with the fewest first. 1,000 points
 of which 200 are held out, and 1,000 test points without noise. Each network is trained in this process: float64, AdamW,
@@ -123,7 +123,7 @@ def run(equation: str, noise: float, seconds: float) -> dict[str, Any]:
             break
         with tempfile.TemporaryDirectory() as name:
             error = train(config_of(equation, widths, multiply, seed, noise), Path(name))
-            own = formulas_of([Path(name)], seconds=4.0) if error < HOPELESS[1] else []
+            own = formulas_of([Path(name)], seconds=5.0) if error < HOPELESS[1] else []
         found += own
         best = min(own, key=score, default=None)
         networks.append({"widths": widths, "multiply": multiply, "seed": seed,
@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--variables", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, default=16)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

@@ -77,7 +77,7 @@ def shrink(
         steps.note(f"{options.prune:.0%} of edges removed", network)
     if options.tolerance is not None:
         retraining = (options.tolerance, options.epochs, options.rate, data_dir)
-        prune_and_train(model, config, *retraining, steps.note, progress.epoch)
+        prune_and_train(model, config, *retraining, steps.note, lambda _: None)
     elif options.epochs:
         finetune(model, config, options.epochs, options.rate, data_dir, progress.epoch)
         steps.note(f"fine-tuned, {options.epochs} epochs", network)

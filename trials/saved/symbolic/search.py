@@ -15,8 +15,9 @@ from trials.saved.symbolic.library import LIBRARY, Array
 
 __all__ = ["Judged", "Samples", "search", "starts_of"]
 
-_CANDIDATES = 9
-"""Functions tried on each edge."""
+_CANDIDATES = 6
+"""Functions tried on each edge, besides those beside its own on the ladder of powers."""
+_LADDER = ("x^4", "x^3", "x^2", "x", "sqrt", "log", "1/sqrt", "1/x", "1/x^2", "1/x^3")
 _FLEXIBLE = 4
 """The complexity of functions that come near to any smooth edge."""
 _PROMISING = 0.5
@@ -25,6 +26,10 @@ _SHORT, _LONG = 15, 120
 """Steps of fine-tuning: of each choice, and of one that is good."""
 _FLOOR = 1e-9
 """Relative error below which formulas are equally good."""
+
+
+Key = tuple[int, int, int, int]
+"""An edge by its layer, its node there, its sum in a product, and its source."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,14 @@ def judge(formula: Formula, samples: Samples) -> Judged:
     return Judged(formula, error, count * math.log(error**2 + _FLOOR**2) + math.log(count) * formula.complexity)
 
 
-def starts_of(drawn: list[list[DrawnNode]]) -> tuple[list[Formula], dict[Place, list[EdgeFit]]]:
+def starts_of(drawn: list[list[DrawnNode]]) -> tuple[list[Formula], dict[Key, list[EdgeFit]]]:
     """The formula of each edge's own best function, that of its best simple function, and the candidates of each."""
     candidates = {
-        (i, j, k, m): fit_edge(edge.x, edge.y, _CANDIDATES)
+        (i, j, k, edge.source): fit_edge(edge.x, edge.y)
         for i, nodes in enumerate(drawn)
         for j, node in enumerate(nodes)
         for k, (edges, _) in enumerate(node.sums)
-        for m, edge in enumerate(edges)
+        for edge in edges
     }
     plain = {
         place: next((each for each in fits if LIBRARY[each.name].complexity < _FLEXIBLE), fits[0])
@@ -75,10 +80,10 @@ def starts_of(drawn: list[list[DrawnNode]]) -> tuple[list[Formula], dict[Place, 
     return [_formula(drawn, {place: fits[0] for place, fits in candidates.items()}), _formula(drawn, plain)], candidates
 
 
-def _formula(drawn: list[list[DrawnNode]], chosen: dict[Place, EdgeFit]) -> Formula:
+def _formula(drawn: list[list[DrawnNode]], chosen: dict[Key, EdgeFit]) -> Formula:
     def of_sum(i: int, j: int, k: int) -> Sum:
         edges, bias = drawn[i][j].sums[k]
-        fits = [chosen[i, j, k, m] for m in range(len(edges))]
+        fits = [chosen[i, j, k, e.source] for e in edges]
         made = [Edge(e.source, f.name, f.a, f.b, f.c) for e, f in zip(edges, fits, strict=True)]
         return Sum(tuple(made), bias + sum(f.d for f in fits))
 
@@ -107,19 +112,20 @@ def search(drawn: list[list[DrawnNode]], samples: Samples, seconds: float = 60.0
     return sorted(found, key=lambda each: -each.score)
 
 
-def _climb(best: Judged, candidates: dict[Place, list[EdgeFit]], samples: Samples, until: float) -> list[Judged]:
+def _climb(best: Judged, candidates: dict[Key, list[EdgeFit]], samples: Samples, until: float) -> list[Judged]:
     """The start, and every better formula on the way up."""
     found = [best]
     while best.error > _FLOOR:
         before = best
-        for place in [each for each, _ in best.formula.places()]:
-            for name in [*(each.name for each in candidates.get(place, [])), None]:
+        for key, fits in candidates.items():
+            if (where := _where(best.formula, key)) is None:
+                continue
+            for name in _names(where[1].name, fits):
                 if time.process_time() > until or best.error <= _FLOOR:
                     return found
-                now = dict(best.formula.places()).get(place)
-                if now is None or now.name == name:
+                if (where := _where(best.formula, key)) is None or where[1].name == name:
                     continue
-                for changed in _changes(best.formula, place, now, name, candidates[place], samples):
+                for changed in _changes(best.formula, *where, name, fits, samples):
                     tried = judge(fit(changed, samples.x, samples.y, _SHORT), samples)
                     if tried.score < best.score + _PROMISING * len(samples.held_y):
                         tried = judge(fit(tried.formula, samples.x, samples.y, _LONG), samples)
@@ -129,6 +135,20 @@ def _climb(best: Judged, candidates: dict[Place, list[EdgeFit]], samples: Sample
         if best.score > before.score - 1.0:
             break
     return found
+
+
+def _where(formula: Formula, key: Key) -> tuple[Place, Edge] | None:
+    """An edge and its place; None where it has been taken out."""
+    return next(((place, edge) for place, edge in formula.places() if (*place[:3], edge.source) == key), None)
+
+
+def _names(now: str, candidates: list[EdgeFit]) -> list[str | None]:
+    """The functions to try on an edge; None: no edge."""
+    names = [each.name for each in candidates[:_CANDIDATES]]
+    if now in _LADDER:
+        place = _LADDER.index(now)
+        names += [each for each in _LADDER[max(place - 1, 0) : place + 2] if each not in names]
+    return [*names, None] if len(candidates) > 1 else []
 
 
 def _changes(

@@ -11,7 +11,8 @@ from trials.saved.symbolic.library import Array
 
 __all__ = ["complexity_of", "expression_of", "symbols_of"]
 
-_DIGITS = 6
+_SAME = 1e-12
+"""Difference of numbers that are the same."""
 
 
 def symbols_of(names: Sequence[str], rows: Array) -> list[Any]:
@@ -32,7 +33,8 @@ def expression_of(formula: Formula, exact: Mapping[int, Exact], symbols: Sequenc
     def constant(value: float) -> Any:
         number = exact.get(next(place))
         if number is None:
-            return sympy.Integer(int(value)) if value in (0.0, 1.0, -1.0) else sympy.Float(value, 15)
+            whole = abs(value - round(value)) < _SAME and abs(value) < 2  # what `canonical` has fixed
+            return sympy.Integer(round(value)) if whole else sympy.Float(value, 15)
         return sympy.Rational(number.fraction.numerator, number.fraction.denominator) * sympy.sympify(
             number.factor.replace("^", "**")
         )
