@@ -24,7 +24,7 @@ _FACTORS: dict[str, float] = {"1": 1.0, "pi": math.pi, "pi^2": math.pi**2, "1/pi
             "1/sqrt(2*pi)": (2 * math.pi) ** -0.5, "sqrt(2)": math.sqrt(2)}  # fmt: skip
 _LARGEST = 12
 """The largest denominator of a fraction."""
-_CHANCE = 1.0
+_CHANCE = 0.5
 """Numbers as short as the one chosen that may be expected within a standard error."""
 _FLOOR = 1e-9
 """Relative error below which two formulas are equally good."""
@@ -47,7 +47,7 @@ class Exact:
     def bits(self) -> float:
         """The length of its digits: about 2 to this power numbers are as short."""
         p, q = abs(self.fraction.numerator), self.fraction.denominator
-        return math.log2(p + 1) + math.log2(q) + (0.0 if self.factor == "1" else 2.0)
+        return math.log2(p + 1) + math.log2(q) + (0.0 if self.factor == "1" else 3.0)
 
 
 def canonical(formula: Formula) -> tuple[Formula, NDArray[np.bool_]]:
@@ -161,7 +161,7 @@ def rounded(formula: Formula, x: Array, y: Array, free: NDArray[np.bool_]) -> tu
         loss = _loss(tried, x, y)
         if loss <= best + math.log(len(x)) + 2:
             formula, free, exact[index] = tried, fewer, number
-            best = min(best, loss)
+            best = loss
         else:
             refused.add((index, number))
 

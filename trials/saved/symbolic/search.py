@@ -98,8 +98,8 @@ def _formula(drawn: list[list[DrawnNode]], chosen: dict[Key, EdgeFit]) -> Formul
 def search(drawn: list[list[DrawnNode]], samples: Samples, seconds: float = 60.0) -> list[Judged]:
     """Formulas from the edges' own functions on, changed one edge at a time; the best one comes last.
 
-    Every formula is there that was the best of its start when it was found. It ends where no change of an edge is any
-    better, where a formula is exact, or after so many seconds of processor time.
+    Every formula is there that was the best of its start when it was found, and some of fewer edges than the best. It
+    ends where no change of an edge is any better, where a formula is exact, or after so many seconds of processor time.
     """
     until = time.process_time() + seconds
     starts, candidates = starts_of(drawn)
@@ -109,6 +109,7 @@ def search(drawn: list[list[DrawnNode]], samples: Samples, seconds: float = 60.0
         found += _climb(start, candidates, samples, until)
         if min(each.error for each in found) <= _FLOOR:
             break
+    found += _simpler(min(found, key=lambda each: each.score), samples)
     return sorted(found, key=lambda each: -each.score)
 
 
@@ -134,6 +135,23 @@ def _climb(best: Judged, candidates: dict[Key, list[EdgeFit]], samples: Samples,
                         found.append(best)
         if best.score > before.score - 1.0:
             break
+    return found
+
+
+def _simpler(best: Judged, samples: Samples) -> list[Judged]:
+    """Formulas of fewer and fewer edges, each the best that one edge less, or a straight one, makes of the last."""
+    found = []
+    while sum(1 for _ in best.formula.places()) > 1:
+        tried = []
+        for place, edge in best.formula.places():
+            for name in (None, "x") if edge.name != "x" else (None,):
+                for changed in _changes(best.formula, place, edge, name, [], samples):
+                    tried.append(judge(fit(changed, samples.x, samples.y, _SHORT), samples))
+        nearest = min(tried, key=lambda each: each.error)
+        best = judge(fit(nearest.formula, samples.x, samples.y, _LONG), samples)
+        if not math.isfinite(best.error):
+            break
+        found.append(best)
     return found
 
 
