@@ -83,7 +83,7 @@ def train(config: TrialConfig, folder: Path) -> float:
     describe_model(config, folder, hold_out=True)
     model, _, manifest = open_model(folder)
     again = config.model_copy(update={"optimizer": LBFGSConfig(name="lbfgs", history_size=20, max_iter=20)})
-    prune_and_train(model, again, 1.0, AGAIN, 1.0, None, lambda *_: None, lambda _: None)
+    prune_and_train(model, again, 0.5, AGAIN, 1.0, None, lambda *_: None, lambda _: None)
     write_model(folder, model.network.state_dict(), manifest, config)
     _, held_out = load_training(config.data, torch.device("cpu"))
     assert held_out is not None

@@ -142,8 +142,8 @@ def rounded(formula: Formula, x: Array, y: Array, free: NDArray[np.bool_]) -> tu
     """The formula with free constants at simple numbers wherever the rows (N, F), (N,) allow it, and those numbers by
     their place in `constants`; the others are fitted again.
 
-    A number is taken if the error grows by no more than chance lets it (the Bayesian information criterion), and if it
-    is so short that none as short would be expected as near.
+    A number is taken if the error grows by no more than the Bayesian information criterion allows. It is so short that
+    chance alone would not bring one as near.
     """
     free = free.copy()
     formula = fit(formula, x, y, 200, free)

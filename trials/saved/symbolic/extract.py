@@ -1,4 +1,4 @@
-"""What the edges of a trained network compute, from the user's units to the user's units."""
+"""Draw the edges of a trained network, in the units of the data."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def _network_error(model: TrainedModel, split: Split, index: int, scale: float) 
 
 
 def _best(found: Sequence[Judged]) -> list[Judged]:
-    """Of a search the formulas with no better one that is as simple, at most `_WRITTEN`: the best, and simpler ones."""
+    """The non-dominated formulas of a search: the best, and simpler ones, at most `_WRITTEN`."""
     kept: list[Judged] = []
     for each in sorted(found, key=lambda each: (each.formula.complexity, each.error)):
         if math.isfinite(each.error) and (not kept or each.error < kept[-1].error):

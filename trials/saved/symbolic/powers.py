@@ -23,7 +23,7 @@ _MULTIPLES = (1.0, 0.5, 2.0, -1.0, -0.5, -2.0)
 _SHAPES: tuple[Callable[[Array], Array], ...] = (
     lambda x: x, lambda x: x**2, lambda x: x**3, lambda x: 1 / x, lambda x: x**-2.0, np.sqrt, lambda x: x**-0.5, np.log,
 )  # fmt: skip
-"""What a factor is wanted to be, but for a scale and a constant."""
+"""The shapes that a factor should have, but for a scale and a constant."""
 
 
 def with_simple_powers(drawn: list[list[DrawnNode]]) -> list[list[DrawnNode]]:
