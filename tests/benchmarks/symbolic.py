@@ -1,13 +1,13 @@
 """How many of the Feynman formulas does `kansearch symbolic` find again?
 
-    python -m tests.benchmarks.symbolic [--noise 0.01] [--variables 3] [--seconds 16] [--out FILE]
+    python -m tests.benchmarks.symbolic [--noise 0.01] [--variables 3] [--seconds 30] [--out FILE]
 
 All formulas of `trials.data.tables.feynman` with at most so many variables, those with the fewest first. 1,000 points
 of which 200 are held out, and 1,000 test points without noise. Each network is trained in this process: float64, AdamW,
 then L-BFGS, on a grid that is refined once, with penalties on weights and on the entropy of edges; pruned, and trained
 again without penalties. The shapes of SHAPES are tried in their order, then again with another seed. It ends with a
 formula that is no worse on the held-out points than its network and has no constant that is not a simple number, or
-once --seconds of processor time are spent.
+once --seconds of processor time are spent. A run that ended early goes on with the same command.
 
 The formula with the best score on the held-out points (see `score`) is the answer. It is recovered if its nRMSE is
 below 1e-4 on the test points, and below 1e-3 on points of ranges wider by half: from low / 1.5 to 1.5 high, where the
@@ -37,7 +37,7 @@ from trials.saved.symbolic.front import WrittenFormula, formulas_of
 from trials.saved.trained import describe_model, open_model, write_model
 from trials.training.run import run_trial
 
-SHAPES: list[tuple[list[int], int]] = [([1], 0), ([2, 1], 0), ([1], 1), ([2, 1], 1)]
+SHAPES: list[tuple[list[int], int]] = [([1], 0), ([1], 1), ([2, 1], 0), ([2, 1], 1)]
 """Hidden nodes of each layer, and how many of them are products."""
 ADAM, LBFGS, AGAIN = 60, 25, 8
 """Epochs of AdamW, of L-BFGS, and of L-BFGS after pruning; an epoch of L-BFGS has 20 iterations."""
@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--variables", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=16)
+    parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -163,19 +163,20 @@ def main() -> None:
         if len(drawn_of(config_of(equation, [1], 0, 0, 0.0).data).ranges) <= options.variables  # type: ignore[arg-type]
     ]
     chosen.sort(key=lambda equation: len(drawn_of(config_of(equation, [1], 0, 0, 0.0).data).ranges))  # type: ignore[arg-type]
-    rows = []
-    for equation in options.only or chosen:
-        rows.append(run(equation, options.noise, options.seconds))
-        row = rows[-1]
+    record = {"noise": options.noise, "rule": f"at most {options.variables} variables", "seconds": options.seconds}
+    rows: list[dict[str, Any]] = []
+    if options.out and options.out.exists():
+        before = json.loads(options.out.read_text())
+        rows = before.pop("rows")
+        assert before == record, "another run's file"
+    done = {row["equation"] for row in rows}
+    for equation in [each for each in options.only or chosen if each not in done]:
+        row = run(equation, options.noise, options.seconds)
+        rows.append(row)
         print(
             f"{equation:9} {'found' if row['recovered'] else '-':6} {row['seconds']:5.0f} s  {row['found']}", flush=True
         )
         if options.out:
-            record = {
-                "noise": options.noise,
-                "rule": f"at most {options.variables} variables",
-                "seconds": options.seconds,
-            }
             options.out.write_text(json.dumps({**record, "rows": rows}, indent=1) + "\n")
     found = sum(row["recovered"] for row in rows)
     print(f"{found} of {len(rows)} recovered ({found / len(rows):.0%}), noise {options.noise:g}")
