@@ -1,7 +1,7 @@
 """Products of a function of one input and a function of another: which power of them is simple?
 
 p·q that a function f reads says no more than p^k·q^k that f(·^(1/k)) reads, and training ends at any k. Here k is
-chosen so that both factors come as near as can be to a function of the library, if no factor changes its sign.
+chosen so that both factors come as near as can be to a function of the library, if no factor clearly changes its sign.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from trials.saved.symbolic.library import LIBRARY, Array
 __all__ = ["with_simple_powers"]
 
 _POWERS = np.concatenate([np.geomspace(0.1, 10, 21), -np.geomspace(0.1, 10, 21)])
-_MULTIPLES = (1.0, 0.5, 2.0, -1.0, -0.5, -2.0)
+_BEYOND = 0.03
+"""Share of its range by which a factor may change its sign; the fit that follows puts it right."""
+_MULTIPLES = tuple(sign * each for sign in (1, -1) for each in (1.0, 0.5, 2.0, 1 / 3, 3.0))
 _SHAPES: tuple[Callable[[Array], Array], ...] = (
     lambda x: x, lambda x: x**2, lambda x: x**3, lambda x: 1 / x, lambda x: x**-2.0, np.sqrt, lambda x: x**-0.5, np.log,
 )  # fmt: skip
@@ -31,10 +33,8 @@ def with_simple_powers(drawn: list[list[DrawnNode]]) -> list[list[DrawnNode]]:
     layers = [list(layer) for layer in drawn]
     for i, layer in enumerate(layers[:-1]):
         for j, node in enumerate(layer):
-            values = [_value(edges, bias) for edges, bias in node.sums]
-            if len(values) != 2 or any(
-                len(edges) != 1 or not _one_sign(v) for (edges, _), v in zip(node.sums, values, strict=True)
-            ):
+            values = [_of_one_sign(edges[0].y + bias) for edges, bias in node.sums if len(edges) == 1]
+            if len(values) != 2 or not all(len(each) for each in values):
                 continue
             readers = [e for above in layers[i + 1] for edges, _ in above.sums for e in edges if e.source == j]
             power = _best_power([edges[0].x for edges, _ in node.sums], values, readers)
@@ -49,12 +49,13 @@ def with_simple_powers(drawn: list[list[DrawnNode]]) -> list[list[DrawnNode]]:
     return layers
 
 
-def _value(edges: tuple[DrawnEdge, ...], bias: float) -> Array:
-    return np.asarray(bias + sum(edge.y for edge in edges))
-
-
-def _one_sign(values: Array) -> bool:
-    return bool(np.ndim(values)) and bool((values > 0).all() or (values < 0).all())
+def _of_one_sign(values: Array) -> Array:
+    """The values, moved to one side of 0 where they are a little beyond it; none where they lie on both sides."""
+    low, high = float(values.min()), float(values.max())
+    slack = _BEYOND * (high - low)
+    if low < 0 < high:
+        values = values - low if -low < slack else values - high if high < slack else values[:0]
+    return values
 
 
 def _best_power(inputs: list[Array], values: list[Array], readers: list[DrawnEdge]) -> float:
