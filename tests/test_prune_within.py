@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,15 @@ from trials.data.splits import load_training
 from trials.models import build_network
 from trials.models.mlp import MLP
 from trials.saved.compress.prune import count_edges
-from trials.saved.compress.within import mlp_layers, prune_within, sweep, unread_inputs, validation_error
+from trials.saved.compress.within import (
+    least_harmful,
+    mlp_layers,
+    prune_within,
+    remove_one,
+    sweep,
+    unread_inputs,
+    validation_error,
+)
 from trials.saved.weights import load_weights
 from trials.training.run import run_trial
 
@@ -111,3 +120,23 @@ def test_networks_without_edges_of_their_own_stay_whole() -> None:
     before = network(rows().float())
     sweep(network, rows().float())
     assert torch.equal(network(rows().float()), before)
+
+
+def test_the_least_harmful_edge_is_the_one_that_nobody_misses() -> None:
+    network = network_of(widths=[2])
+    weight = mlp_layers(network)[0].layer.edge_weights()  # type: ignore[operator]
+    with torch.no_grad():
+        weight[1, 2] *= 1e-6
+    wanted = network(rows()).detach()
+
+    def error(each: nn.Module) -> float:
+        return float((each(rows()) - wanted).detach().square().mean().sqrt())
+
+    name = mlp_layers(network)[0].name
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    assert least_harmful(network, rows(), error, ()) == ((name, 1 * 4 + 2), pytest.approx(0.0, abs=1e-6))
+    assert all(value.equal(before[key]) for key, value in network.state_dict().items()), "it only tries"
+    other = least_harmful(network, rows(), error, {(name, 6)})
+    assert other is not None and other[0] != (name, 6) and other[1] > 1e-4
+    remove_one(network, rows(), (name, 6))
+    assert count_edges(network)[0] == count_edges(network)[1] - 1
