@@ -86,6 +86,19 @@ def test_canonical_constants_change_nothing_and_each_says_something() -> None:
     )
 
 
+def test_edges_that_never_change_are_numbers() -> None:
+    """Fits may end at a scale, or a factor, of exactly 0."""
+    edges = (Edge(0, "log", 0.0, 2.0, 3.0), Edge(1, "sqrt", 0.0, 4.0, 1.0), Edge(0, "exp", 1.0, 0.0, 0.0))
+    formula = Formula(
+        (((Sum(edges, 1.0),),), ((Sum((Edge(0, "x^2", 0.0, 2.0, 1.0), Edge(0, "x", 1.0, 0.0, 0.0)), 0.0),),))
+    )
+    plain, free = canonical(formula)
+    x = points()
+    np.testing.assert_allclose(plain(x), formula(x))
+    found, exact = rounded(plain, x, np.full(len(x), 4.0), free)
+    assert expression_of(found, exact, symbols_of(["a", "b"], x)) == 4
+
+
 def test_constants_are_rounded_to_what_they_are() -> None:
     """1/(4π) · x² / √(y + 3/2), from constants that are off by a little."""
     inner = Sum((Edge(0, "log", 1.0, 0.01, 2.02), Edge(1, "log", 1.0, 1.48, -0.51)), 0.0)

@@ -92,6 +92,10 @@ def _plain_sum(each: Sum) -> Sum:
     bias, edges = each.bias, []
     for e in each.edges:
         a, b, c = e.a, e.b, e.c
+        if a == 0 and e.name != "x":  # it is a number
+            bias += c * float(e.function.value(np.array([b]))[0])
+            edges.append(Edge(e.source, "x", 1.0, 0.0, 0.0))
+            continue
         if e.name == "x":
             bias, a, b, c = bias + c * b, 1.0, 0.0, c * a
         elif e.name == "exp":
@@ -194,7 +198,7 @@ def _choices(
         zero = Exact(Fraction(0))
         if abs(value) <= 2 * width and (index, zero) not in refused:
             found.append((-1.0, index, zero))
-        for number in _near(value, width):
+        for number in _near(value, width) if value else ():
             if (index, number) not in refused and 2**number.bits * 2 * max(sigma, least) / abs(value) < _CHANCE:
                 found.append((number.bits, index, number))
     return sorted(found, key=lambda each: (each[0], each[1]))

@@ -84,7 +84,8 @@ def formulas_of(
     _check(opened)
     found: list[WrittenFormula] = []
     for folder, model, config in opened:
-        found += _of_model(model_folder(folder), model, config, target, data_dir, seconds, progress)
+        with np.errstate(all="ignore"):  # a start that overflows is worse than others, and no more
+            found += _of_model(model_folder(folder), model, config, target, data_dir, seconds, progress)
     return _front(found)
 
 
@@ -138,7 +139,7 @@ def _of_model(
     written = []
     for judged in _best(search(drawn, samples, seconds)):
         plain, free = canonical(judged.formula)
-        formula, exact = rounded(plain, np.concatenate([samples.x, held_x]), np.concatenate([samples.y, held_y]), free)
+        formula, exact = rounded(plain, samples.x, samples.y, free)
         expression = expression_of(formula, exact, symbols)
         error, test_error = (relative_error(formula, a, b, scale) for a, b in ((held_x, held_y), (test_x, test_y)))
         if math.isfinite(error):
