@@ -3,6 +3,7 @@
 __all__ = [
     "benching",
     "common",
+    "comparing",
     "compressing",
     "confirming",
     "delivering",
@@ -15,4 +16,5 @@ __all__ = [
     "searching",
     "using",
     "verdict",
+    "verdict_search",
 ]
