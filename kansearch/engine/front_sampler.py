@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["RUNGS", "Axis", "FrontSampler", "Measure"]
 
 _Floats = NDArray[np.float64]
-_FRESH, _FIRST, _KEPT = 4, 16, 40
+_FRESH, _FIRST, _KEPT = 3, 20, 53
 """Candidates of either kind that a proposal draws; times that many before the first one; proposals that each is kept
 for."""
 _BOXES = 2000
@@ -156,7 +156,7 @@ class FrontSampler(BaseSampler):
             return {}
         if observed.unknown:
             self._forest.fit(*observed.table(), self._rng)
-        points = np.concatenate([observed.complete()[1], self._expected(observed, observed.running())])
+        points = np.concatenate([observed.front_costs(), self._expected(observed, observed.running())])
         gains = expected_gain(self._beliefs(observed, [each.vector for each in pool]), *_boxes(points))
         return dict(pool[int(gains.argmax())].params)
 
