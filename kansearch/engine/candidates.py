@@ -76,8 +76,8 @@ class SeenCandidates:
     """Candidates like the trials of an Optuna study, each with the same hyperparameters as one of them.
 
     A choice decides about another hyperparameter if that is in every trial with one of its options and in no trial with
-    another option. An integer decides if the other one is there above a value and not below, or the reverse. Such values
-    are kept as they were in a trial; the rest is drawn. The newest trials tell.
+    another option. An integer decides if the other one is there above a value and not below, or the reverse. Values
+    that decide are kept as they were in a trial; the rest is drawn. The newest trials tell.
     """
 
     def __init__(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:

@@ -22,8 +22,8 @@ _Floats = NDArray[np.float64]
 _TREES = 48
 _LEAF = 2
 _FEATURES = 0.6
-_ROWS = 3000
-_LEAST_GROWN = 2
+_ROWS = 4000
+_LEAST_GROWN = 3
 
 
 class Forest:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["RUNGS", "Axis", "FrontSampler", "Measure"]
 
 _Floats = NDArray[np.float64]
-_FRESH, _FIRST, _KEPT = 3, 20, 53
+_FRESH, _FIRST, _KEPT = 4, 16, 40
 """Candidates of either kind that a proposal draws; times that many before the first one; proposals that each is kept
 for."""
 _BOXES = 2000
