@@ -3,9 +3,11 @@
 __all__ = [
     "benching",
     "common",
+    "comparing",
     "compressing",
     "confirming",
     "delivering",
+    "formulas",
     "looking",
     "merging",
     "one_trial",
@@ -14,4 +16,5 @@ __all__ = [
     "searching",
     "using",
     "verdict",
+    "verdict_search",
 ]

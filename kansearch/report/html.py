@@ -1,9 +1,14 @@
-"""`report.html`: one page that needs no network and no script, in light and in dark, on a screen and on paper."""
+"""`report.html`: one page that needs no network, in light and in dark, on a screen and on paper.
+
+All of it is there without a script. The script lights up, filters and moves what is drawn (`kansearch.report.script`).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from kansearch.errors import KansearchError
 from kansearch.report.bases import basis_plots, basis_table, quality_objective
@@ -18,15 +23,21 @@ from kansearch.report.importance_plot import importance_plot, no_importances
 from kansearch.report.parallel import SHADES, parallel_plot
 from kansearch.report.progress import curves_plot, progress_plots
 from kansearch.report.provenance import provenance
+from kansearch.report.script import REFRESH_SECONDS, Script, as_embedded, policy, script
 from kansearch.report.summary import summary
 from kansearch.report.svg import shape_definitions
 from kansearch.report.timeline import STATES, timeline, timeline_plot
+from kansearch.report.trials_table import headings, rows
+from kansearch.report.verdict import verdict_section
 from kansearch.study.figures import describe, number
 from kansearch.study.records import TrialRecord
 from trials.files import write_whole
 from trials.metrics import main_metric
 
-__all__ = ["render", "write_html"]
+if TYPE_CHECKING:
+    import jinja2
+
+__all__ = ["environment", "render", "write_html", "write_page"]
 
 
 def write_html(data: StudyData, path: Path) -> None:
@@ -35,7 +46,11 @@ def write_html(data: StudyData, path: Path) -> None:
     Raises:
         KansearchError: `path` can't be written.
     """
-    page = render(data)
+    write_page(path, render(data))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write the text of a page as `write_html` does."""
     try:
         write_whole(path, page)
     except OSError as error:
@@ -44,36 +59,53 @@ def write_html(data: StudyData, path: Path) -> None:
 
 def render(data: StudyData) -> str:
     """The page as text."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kansearch.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     page = {
         "shapes": shape_definitions(),
         "data": data,
         "summary": summary(data),
         "front": None,
         "axis_name": axis_name,
+        "policy": policy(),
+        "script": Markup(script()),
+        "headings": headings(data),
+        "rows": rows(data),
     }
+    answering, parallel = Script(data), None
     page |= {"timeline": _timeline(data), "failures": failure_groups(data), "provenance": provenance(data)}
     if data.complete:
-        page |= {"front": _front(data), "progress": progress_plots(data)} | _curves(data) | _explained(data)
+        explained = _explained(data)
+        parallel = explained["parallel"]
+        page |= {"front": _front(data, answering), "progress": progress_plots(data)} | _curves(data) | explained
         page |= {"bases": _bases(data), "confirmation": confirmation(data)}
-    return environment.get_template("report.html.j2").render(page)
+        page |= {"verdict": verdict_section({data.name: (data.records, data.confirmed)}, data.objectives)}
+    refresh = {"refresh": REFRESH_SECONDS if data.running else None}
+    page["embedded"] = as_embedded(answering.document(parallel) | refresh)
+    return environment().get_template("report.html.j2").render(page)
 
 
-def _front(data: StudyData) -> dict[str, Any]:
-    first, *others = front_plots(data)
+def environment() -> jinja2.Environment:
+    """The templates, all values escaped."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("kansearch.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _front(data: StudyData, answering: Script) -> dict[str, Any]:
+    first, *others = front_plots(data, answering.letters)
     across, up = data.geometry.axes
     return {
         "plot": first,
         "others": others,
         "legend": legend(data),
+        "axes": [(axis.name, axis_name(axis.name)) for axis in answering.axes],
+        "drawn": (across, up),
+        "budgets": answering.budgets,
         "names": [name.replace("_", " ") for name in data.objectives],
         "rows": [
             (
