@@ -50,8 +50,11 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """One trial. Costs are not scaled yet. `rows` (R, D + 1) and `costs` (R, M) hold one row for each time that it was
-    measured; the last column of `rows` is the logarithm of the share of training."""
+    """One trial. Costs are not scaled yet.
+
+    `rows` (R, D + 1) and `costs` (R, M) hold one row for each time that it was measured. The last column of `rows` is
+    the logarithm of the share of training.
+    """
 
     params: Hyperparameters
     vector: tuple[float, ...]
