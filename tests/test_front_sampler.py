@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 import pytest
 
+from kansearch.engine.candidates import SeenCandidates
 from kansearch.engine.front_sampler import RUNGS, FrontSampler
 
 NAMES = [f"x{index}" for index in range(5)]
@@ -122,6 +123,28 @@ def test_branches_are_followed_where_they_are_taken() -> None:
     late = [trial.params for trial in study.trials[20:]]
     assert sum(params["kind"] == "b" for params in late) > len(late) / 2
     assert all(("b.degree" in params) == (params["kind"] == "b") for params in late)
+
+
+def test_what_decides_about_others_is_kept_and_numbers_beside_it_are_drawn() -> None:
+    """Layers decide which units there are, the kind decides about the degree; a rate differs in each trial."""
+
+    def objective(trial: optuna.Trial) -> float:
+        for layer in range(trial.suggest_int("layers", 1, 3)):
+            trial.suggest_int(f"units{layer}", 1, 99)
+        if trial.suggest_categorical("kind", ["a", "b"]) == "b":
+            trial.suggest_int("degree", 1, 9)
+        return trial.suggest_float("rate", 0, 1)
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(objective, n_trials=60)
+    candidates = SeenCandidates(study.trials)
+    rng = np.random.default_rng(0)
+    drawn = [candidates.draw(rng) for _ in range(100)]
+    for params in drawn:
+        assert sum(name.startswith("units") for name in params) == params["layers"]
+        assert ("degree" in params) == (params["kind"] == "b")
+    assert {params["layers"] for params in drawn} == {1, 2, 3}
+    assert not {params["rate"] for params in drawn} & {trial.params["rate"] for trial in study.trials}
 
 
 @pytest.mark.parametrize("seed", range(5))

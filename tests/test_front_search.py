@@ -14,7 +14,8 @@ from kansearch.engine.ask_tell import AskTell
 from kansearch.engine.feasibility import Feasibility
 from kansearch.engine.front_search import RUNGS, front_sampler, rungs_of
 from kansearch.engine.proposer import Proposer
-from kansearch.space import SearchSettings, SearchSpace, parse_space
+from kansearch.space import GivenSuggest, SearchSettings, SearchSpace, parse_space
+from kansearch.space.unit import UnitSuggest
 from kansearch.study.records import TrialRecord
 from kansearch.study.stored_config import StoredConfig
 from trials.config import TrialConfig
@@ -87,16 +88,23 @@ def test_rungs_are_shares_of_the_training_with_all_objectives() -> None:
 
 
 def test_networks_of_one_size_are_counted_once() -> None:
+    """For the sampler and for the constraints together; the batch size decides whether a network can be trained."""
     counted: list[str] = []
 
-    def sizes(config: TrialConfig, names: Collection[str]) -> Mapping[str, float]:
-        counted.append(config.model.model_dump_json())
-        return {"parameters": 100.0, "flops": 200.0}
+    class Counting(Feasibility):
+        def _counted(self, config: TrialConfig, names: Collection[str]) -> Mapping[str, float]:
+            counted.append(config.model.model_dump_json())
+            return dict.fromkeys(names, 200.0)
 
-    sampler = front_sampler(parse_space(SPACE, "my.yaml"), 0, sizes)
+    space = replace(parse_space(SPACE, "my.yaml"), objectives={"accuracy": "maximize", "parameters": "minimize"})
+    feasibility = Counting({"parameters": 700})
+    sampler = front_sampler(space, 0, feasibility.sizes)
     params = {"model.depth": 1, "model.width": 4, "model.basis": "none"}
     values = [sampler._measure({**params, "optimizer.lr": lr}) for lr in (0.01, 0.02, 0.03)]
-    assert values == [[200.0]] * 3 and len(counted) == 1
+    config = space.sample(GivenSuggest({**params, "optimizer.lr": 0.04}, UnitSuggest({})))
+    assert values == [[200.0]] * 3 and feasibility.excess(config) == {"parameters": -500.0} and len(counted) == 1
+    feasibility.excess(config.model_copy(update={"data": config.data.model_copy(update={"batch_size": 1})}))
+    assert len(counted) == 2
 
 
 def test_sizes_are_those_of_the_networks_that_are_built() -> None:

@@ -6,7 +6,8 @@ SeenCandidates     of any Optuna study, whose conditions are read off its trials
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ Hyperparameters = Mapping[str, Any]
 """Hyperparameters of one configuration, by name; those of branches that are not taken are left out."""
 _REDRAWN = 3
 """The most hyperparameters of a varied configuration that are drawn anew."""
+_NEWEST = 750
+"""Trials of a plain study that say what it draws."""
 
 
 class Candidates(Protocol):
@@ -72,8 +75,9 @@ class SpaceCandidates:
 class SeenCandidates:
     """Candidates like the trials of an Optuna study, each with the same hyperparameters as one of them.
 
-    A hyperparameter decides about another one if that is in every trial with one of its values and in no trial with
-    another one. Such values are kept as they were in a trial; the rest is drawn.
+    A choice decides about another hyperparameter if that is in every trial with one of its options and in no trial with
+    another option. An integer decides if the other one is there above a value and not below, or the reverse. Values
+    that decide are kept as they were in a trial; the rest is drawn. The newest trials tell.
     """
 
     def __init__(self, trials: Sequence[optuna.trial.FrozenTrial]) -> None:
@@ -81,9 +85,11 @@ class SeenCandidates:
         for trial in trials:
             known |= trial.distributions
         self.distributions: Mapping[str, Distribution] = {name: _ours(known[name]) for name in sorted(known)}
-        self._seen = [trial.params for trial in trials if trial.params and trial.state.is_finished()]
-        self._wholes = {frozenset(params) for params in self._seen}
-        self._deciding = {name for name in known if self._decides(name)}
+        newest = islice((each for each in reversed(trials) if each.params and each.state.is_finished()), _NEWEST)
+        self._seen = [trial.params for trial in newest]
+        names = [frozenset(params) for params in self._seen]
+        self._wholes = set(names)
+        self._deciding = {name for name in known if len(self._wholes) > 1 and self._decides(name, names)}
 
     def draw(self, rng: np.random.Generator) -> Hyperparameters:
         """Draw a configuration."""
@@ -106,19 +112,24 @@ class SeenCandidates:
             _suggested(places, name, self.distributions[name])
         return {**params, **places.asked}
 
-    def _decides(self, name: str) -> bool:
-        """Whether the value of `name` decides which hyperparameters there are."""
-        always: dict[Any, set[str]] = {}
-        ever: dict[Any, set[str]] = {}
-        for params in self._seen:
+    def _decides(self, name: str, names: Sequence[frozenset[str]]) -> bool:
+        """Whether the value of `name` decides which hyperparameters there are; `names`: those of each trial seen."""
+        found: dict[Any, set[frozenset[str]]] = {}
+        for params, there in zip(self._seen, names, strict=True):
             if name in params:
-                value = params[name]
-                always[value] = always.get(value, set(params)) & set(params)
-                ever[value] = ever.get(value, set()) | set(params)
-        every: set[str] = set().union(*ever.values()) if ever else set()
-        return len(every) > 1 and any(
-            other not in ever[value] for other in set().union(*always.values()) for value in ever
-        )
+                found.setdefault(params[name], set()).add(there)
+        others: frozenset[str] = frozenset().union(*(each for groups in found.values() for each in groups))
+        if isinstance(self.distributions[name], Choice):
+            always = frozenset().union(*(frozenset.intersection(*groups) for groups in found.values()))
+            return any(other not in frozenset().union(*groups) for groups in found.values() for other in always)
+        return isinstance(self.distributions[name], IntRange) and any(_apart(found, other) for other in others)
+
+
+def _apart(found: Mapping[int, Collection[frozenset[str]]], other: str) -> bool:
+    """Whether `other` is there on one side of an integer and is not on the other side."""
+    having = [value for value, groups in found.items() if any(other in there for there in groups)]
+    lacking = [value for value, groups in found.items() if any(other not in there for there in groups)]
+    return bool(having and lacking) and (max(lacking) < min(having) or max(having) < min(lacking))
 
 
 def _some_left_out(known: Hyperparameters, names: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:

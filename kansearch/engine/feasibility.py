@@ -6,8 +6,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from trials.config import TrialConfig
+from trials.metrics import METRICS
 
 __all__ = ["Feasibility"]
+
+_REMEMBERED = 1000
 
 
 class Feasibility:
@@ -20,6 +23,7 @@ class Feasibility:
         self._bounds = dict(bounds)
         self._threads = threads
         self._data_dir = data_dir
+        self._known: dict[tuple[str, ...], Mapping[str, float] | None] = {}
 
     def excess(self, config: TrialConfig) -> dict[str, float]:
         """How far above each bound `config` lies; 0 or less keeps it. Empty where it cannot be built: its worker will
@@ -28,7 +32,19 @@ class Feasibility:
         return {} if sizes is None else self.over(sizes)
 
     def sizes(self, config: TrialConfig, names: Collection[str]) -> Mapping[str, float] | None:
-        """The named sizes of the configuration's network; None where it cannot be built."""
+        """The named sizes of the configuration's network; None where it cannot be built.
+
+        Networks of the same sizes are counted once: those that differ in what has no part in a count.
+        """
+        parts = {"model", "data"} if all(METRICS[name].exact for name in names) else None
+        key = (config.model_dump_json(include=parts), *sorted(names))
+        if key not in self._known:
+            if len(self._known) == _REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[key] = self._counted(config, names)
+        return self._known[key]
+
+    def _counted(self, config: TrialConfig, names: Collection[str]) -> Mapping[str, float] | None:
         from trials.training import measure
 
         try:

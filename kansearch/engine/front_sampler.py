@@ -156,7 +156,7 @@ class FrontSampler(BaseSampler):
             return {}
         if observed.unknown:
             self._forest.fit(*observed.table(), self._rng)
-        points = np.concatenate([observed.complete()[1], self._expected(observed, observed.running())])
+        points = np.concatenate([observed.front_costs(), self._expected(observed, observed.running())])
         gains = expected_gain(self._beliefs(observed, [each.vector for each in pool]), *_boxes(points))
         return dict(pool[int(gains.argmax())].params)
 

@@ -15,7 +15,6 @@ from kansearch.space.samplers import Sizes
 from kansearch.space.unit import UnitSuggest
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
-from trials.config import TrialConfig
 from trials.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["RUNGS", "front_sampler", "rungs_of"]
 
 _BETWEEN_RUNGS = 3
-_REMEMBERED = 1000
 
 
 def front_sampler(space: SearchSpace, seed: int, sizes: Sizes) -> FrontSampler:
@@ -78,24 +76,13 @@ class _Measure:
         self._exact = [str(name) for name in space.objectives if METRICS[name].exact]
         self._bounds = {str(name): bound for name, bound in space.constraints.items()}
         self._names = sorted({*self._exact, *self._bounds})
-        self._known: dict[str, Mapping[str, float] | None] = {}
 
     def __call__(self, params: Hyperparameters) -> Sequence[float] | None:
         try:
             config = self._space.sample(GivenSuggest(params, UnitSuggest({})))
         except InputError:
             return None
-        sizes = self._counted(config) if self._names else {}
+        sizes = self._sizes(config, self._names) if self._names else {}
         if sizes is None or any(sizes[name] > bound for name, bound in self._bounds.items()):
             return None
         return [sizes[name] for name in self._exact]
-
-    def _counted(self, config: TrialConfig) -> Mapping[str, float] | None:
-        """Networks of the same sizes are counted once: those that differ in what has no part in a count."""
-        exact = all(METRICS[name].exact for name in self._names)
-        key = config.model.model_dump_json() if exact else config.model_dump_json()
-        if key not in self._known:
-            if len(self._known) == _REMEMBERED:
-                del self._known[next(iter(self._known))]
-            self._known[key] = self._sizes(config, self._names)
-        return self._known[key]

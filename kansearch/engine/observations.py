@@ -3,6 +3,9 @@
 Values become costs, to be minimised, and reach up to a reference of 1. With an `Axis` for each objective they are its
 costs, on the scale of kansearch's hypervolume. Without one, a value is scaled: 0 is the best that was seen, 1 the worst
 that is still of interest. That is the worst of the front, or the median if that is worse, and a tenth beyond.
+
+The front is that of all trials. Rows are those of the front's and of the newest trials, so that a long study costs no
+more than a short one.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ RUNGS = "front:rungs"
 """Attribute of a trial: [share of its training, values of all objectives then] for each time that it was measured."""
 _LEAST = 1e-4
 _BEYOND = 0.1
+_NEWEST = 750
+"""Trials to learn from, beside those of the front."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,18 @@ class Axis:
     logarithmic: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Seen:
-    """One trial. Costs are not scaled yet; those of `rungs` follow the logarithm of the share of training."""
+    """One trial. Costs are not scaled yet.
+
+    `rows` (R, D + 1) and `costs` (R, M) hold one row for each time that it was measured. The last column of `rows` is
+    the logarithm of the share of training.
+    """
 
     params: Hyperparameters
     vector: tuple[float, ...]
-    rungs: Sequence[tuple[float, ...]]
+    rows: _Floats
+    costs: _Floats
     final: tuple[float, ...] | None
     running: bool
 
@@ -74,6 +84,7 @@ class Observations:
         self._seen: dict[int, _Seen | None] = {}
         self._tried: set[frozenset[tuple[str, object]]] = set()
         self._low, self._high = np.zeros(len(axes)), np.ones(len(axes))
+        self._front: list[_Seen] = []
 
     def vector(self, params: Hyperparameters) -> tuple[float, ...] | None:
         """Coordinates of a configuration, and the costs that are known of it; None where it must not run."""
@@ -91,7 +102,11 @@ class Observations:
                 self._seen[trial.number] = self._read(trial)
                 self._tried.add(frozenset(trial.params.items()))
         self._trials = [each for each in self._seen.values() if each is not None]
-        self._scale()
+        complete = [each for each in self._trials if each.final is not None]
+        finals = np.array([each.final for each in complete]).reshape(len(complete), len(self._axes))
+        self._front = [complete[place] for place in np.flatnonzero(_nondominated(finals))]
+        if self._scaled and complete:
+            self._scale(finals)
 
     def tried(self, params: Hyperparameters) -> bool:
         """Whether a trial has these hyperparameters."""
@@ -100,7 +115,7 @@ class Observations:
     @property
     def count(self) -> int:
         """Trials that can be learned from."""
-        return sum(bool(each.rungs) for each in self._trials)
+        return sum(bool(len(each.rows)) for each in self._trials)
 
     def table(self) -> tuple[_Floats, _Floats]:
         """Rows to learn from.
@@ -109,11 +124,12 @@ class Observations:
             vectors with the logarithm of the share of training (R, D + 1), and the costs of the objectives that are not
             known (R, U), or the logarithms of those.
         """
-        pairs = [(each, rung) for each in self._trials for rung in each.rungs]
-        rows = np.array([(*each.vector, rung[0]) for each, rung in pairs])
-        costs = (np.array([rung[1:] for _, rung in pairs]) - self._low) / (self._high - self._low)
+        measured = [each for each in self._trials if len(each.rows)]
+        taught = [*{id(each): each for each in (*self._front, *measured[-_NEWEST:])}.values()]
+        costs = (np.concatenate([each.costs for each in taught]) - self._low) / (self._high - self._low)
         costs = np.where(np.isnan(costs), 1.0, np.minimum(costs, 1.0))
-        return rows, np.stack([self._latent(costs[:, place], place) for place in self.unknown], axis=1)
+        latent = [self._latent(costs[:, place], place) for place in self.unknown]
+        return np.concatenate([each.rows for each in taught]), np.stack(latent, axis=1)
 
     def full(self, vectors: Sequence[tuple[float, ...]]) -> _Floats:
         """Rows (N, D + 1) of configurations after all of their training."""
@@ -125,21 +141,14 @@ class Observations:
         scaled: _Floats = (costs - self._low[self.known]) / (self._high - self._low)[self.known]
         return scaled
 
-    def complete(self) -> tuple[list[tuple[float, ...]], _Floats]:
-        """Vectors and costs (N, M) of the complete trials."""
-        done = [each for each in self._trials if each.final is not None]
-        costs = np.array([each.final for each in done]).reshape(len(done), len(self._axes))
-        return [each.vector for each in done], (costs - self._low) / (self._high - self._low)
+    def front_costs(self) -> _Floats:
+        """Costs (N, M) of the complete trials that no other one dominates."""
+        costs = np.array([each.final for each in self._front]).reshape(len(self._front), len(self._axes))
+        return (costs - self._low) / (self._high - self._low)
 
     def front(self) -> list[Hyperparameters]:
-        """Hyperparameters of the complete trials that no other one dominates."""
-        import moocore
-
-        done = [each for each in self._trials if each.final is not None]
-        if not done:
-            return []
-        kept = moocore.is_nondominated(np.array([each.final for each in done]))
-        return [each.params for each, keep in zip(done, kept, strict=True) if keep]
+        """Hyperparameters of the same trials."""
+        return [each.params for each in self._front]
 
     def logarithmic(self, place: int) -> bool:
         """Whether the logarithm of an objective's cost is predicted."""
@@ -171,19 +180,22 @@ class Observations:
             vector = self.vector(trial.params)
         if vector is None:
             return None
-        return _Seen(trial.params, vector, rungs, None if infeasible else final, not ended)
+        rows = np.array([(*vector, share) for share, *_ in rungs]).reshape(len(rungs), len(vector) + 1)
+        costs = np.array([values for _, *values in rungs]).reshape(len(rungs), len(self._axes))
+        return _Seen(trial.params, vector, rows, costs, None if infeasible else final, not ended)
 
     def _costs(self, values: Sequence[float]) -> tuple[float, ...]:
         return tuple(axis.cost(value) for axis, value in zip(self._axes, values, strict=True))
 
-    def _scale(self) -> None:
-        if not self._scaled:
-            return
-        done = np.array([each.final for each in self._trials if each.final is not None])
-        if len(done):
-            import moocore
+    def _scale(self, finals: _Floats) -> None:
+        nadir = np.max([each.final for each in self._front if each.final is not None], axis=0)
+        low, high = finals.min(axis=0), np.maximum(nadir, np.median(finals, axis=0))
+        high = np.where(high > low, high, low + np.maximum(np.abs(low), 1.0))
+        self._low, self._high = low, high + _BEYOND * (high - low)
 
-            nadir = done[moocore.is_nondominated(done)].max(axis=0)
-            low, high = done.min(axis=0), np.maximum(nadir, np.median(done, axis=0))
-            high = np.where(high > low, high, low + np.maximum(np.abs(low), 1.0))
-            self._low, self._high = low, high + _BEYOND * (high - low)
+
+def _nondominated(points: _Floats) -> NDArray[np.bool_]:
+    import moocore
+
+    found: NDArray[np.bool_] = moocore.is_nondominated(points) if len(points) else np.zeros(0, dtype=bool)
+    return found
