@@ -65,7 +65,7 @@ def training_batches(
     if processes.stream:
         generator.manual_seed(epoch_seed(seed, epoch, *processes.stream))
     if split.rows is None and split.images.dim() == 2:
-        for some in order.split(max(_ROWS_AT_ONCE // order.shape[1], 1)):
+        for some in torch.split(order, max(_ROWS_AT_ONCE // order.shape[1], 1)):
             rows = split.normalised(split.images[some.flatten()]).view(*some.shape, -1)  # (steps, B, F)
             yield from zip(rows, split.labels[some], strict=True)
         return

@@ -184,7 +184,7 @@ def _expanded(
 
 def is_small(z: Tensor, planes: int) -> bool:
     """Whether the features of z are kept: those of vectors, on a CPU, of no more than `KEPT_BYTES`."""
-    return z.device.type == "cpu" and z.dim() == 2 and z.numel() * planes * 4 <= KEPT_BYTES
+    return z.device.type == "cpu" and math.prod(z.shape[2:]) == 1 and z.numel() * planes * 4 <= KEPT_BYTES
 
 
 def piece_bytes(device: torch.device, threads: int | None = None) -> int:

@@ -134,7 +134,7 @@ def run_trial(
             first,
             training,
             held_out,
-            sizes=count_sizes(config) if sizes is None else sizes,
+            sizes=count_sizes(config, model) if sizes is None else sizes,
             epochs_done=len(results),
             graphs=graphs,
             save=save,
