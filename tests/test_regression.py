@@ -11,8 +11,11 @@ import torch
 from pydantic import TypeAdapter
 from sklearn import metrics as oracle
 
+from kansearch.engine.quantiles import parts
 from kansearch.errors import SpaceError
-from kansearch.space import SearchSpace, parse_space
+from kansearch.report.hyperparameters import scale_of
+from kansearch.report.scales import Names
+from kansearch.space import Choice, SearchSpace, parse_space
 from kansearch.study.figures import describe, number
 from kansearch.study.objectives import costs
 from trials.config import LossConfig, TrialConfig
@@ -279,3 +282,14 @@ def test_a_network_that_is_there_has_the_counts_of_one_that_is_not(basis: str) -
     before = torch.random.get_rng_state()
     assert count_sizes(config, network) == count_sizes(config)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_all_rows_a_step_are_written_as_they_are_named() -> None:
+    config = config_of(data={**SPECIAL, "batch_size": "all"})
+    written = config.model_dump(mode="json")
+    assert written["data"]["batch_size"] == "all" and TrialConfig.model_validate(written) == config
+    assert config.data.batch_size > 10**6 and config.model_dump()["data"]["batch_size"] == config.data.batch_size
+    options = Choice((32, config.data.batch_size))
+    assert [label for label, _ in parts(options)] == ["32", "all"]
+    scale = scale_of(options, [32])
+    assert isinstance(scale, Names) and list(scale.labels) == ["32", "all"]

@@ -16,6 +16,7 @@ from kansearch.report.hyperparameters import panels
 from kansearch.report.importance import MOST_TRIALS, importances
 from kansearch.report.importance_plot import importance_plot, no_importances
 from kansearch.report.parallel import SHADES, parallel_plot
+from kansearch.report.predictions import predictions
 from kansearch.report.progress import curves_plot, progress_plots
 from kansearch.report.provenance import provenance
 from kansearch.report.summary import summary
@@ -63,7 +64,7 @@ def render(data: StudyData) -> str:
     page |= {"timeline": _timeline(data), "failures": failure_groups(data), "provenance": provenance(data)}
     if data.complete:
         page |= {"front": _front(data), "progress": progress_plots(data)} | _curves(data) | _explained(data)
-        page |= {"bases": _bases(data), "confirmation": confirmation(data)}
+        page |= {"bases": _bases(data), "confirmation": confirmation(data), "predictions": predictions(data)}
     return environment.get_template("report.html.j2").render(page)
 
 
