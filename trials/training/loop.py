@@ -165,7 +165,7 @@ class _PeakMemory:
     def __call__(self) -> float:
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) / 2**20
-        if time.monotonic() >= self._again:
+        if time.perf_counter() >= self._again:
             self._value = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts it in KiB
-            self._again = time.monotonic() + 0.1
+            self._again = time.perf_counter() + 0.1
         return self._value
