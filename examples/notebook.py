@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
     print(study.front()[["accuracy", "parameters", "model.width", "model.basis"]])
 
     number = study.export(folder / "best.yaml", pick="best")
-    metrics = retrain(folder / "best.yaml", folder / "model", epochs=12, progress=False)
+    metrics = retrain(folder / "best.yaml", folder / "model", epochs=12, home=folder / "studies", progress=False)
     print(f"trial {number}, trained again: test accuracy {metrics['accuracy']:.3f}")
 
     model = load_model(folder / "model")

@@ -6,7 +6,7 @@
     │   └── UnknownStudyError        2   no study of that name
     ├── StudyBusyError               1   another driver works on the study
     ├── UnreadableConfigError        1   a study holds a configuration that another version wrote
-    ├── ObstacleError                1   a database, a disk or a machine stopped the search; resumable
+    ├── InterruptionError        1   a database, a disk or a machine stopped the search; resumable
     └── SearchInterrupted      130/143   stopped by SIGINT or SIGTERM; resumable
 
 The command line prints the message and leaves with `exit_code`; a traceback appears with `--debug` alone.
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 __all__ = [
     "InputError",
+    "InterruptionError",
     "KansearchError",
-    "ObstacleError",
     "SearchInterrupted",
     "SpaceError",
     "SpaceIssue",
@@ -86,7 +86,7 @@ class StudyBusyError(KansearchError):
     """Another live driver holds the study's lock."""
 
 
-class ObstacleError(KansearchError):
+class InterruptionError(KansearchError):
     """No trial's fault: a database, a disk or a machine stopped the search.
 
     What was committed is kept, unfinished trials stay unfinished, and `kansearch resume` goes on.

@@ -118,6 +118,19 @@ def wait_until(true: Callable[[], bool], seconds: float = 240) -> None:
         time.sleep(0.1)
 
 
+def epochs_done(home: Path, study: str) -> int:
+    """Count the epochs committed, read from outside while the search runs; 0 before there is a study."""
+    return (
+        sum(record.epochs for record in opened(home, study).records()) if (home / study / "study.json").exists() else 0
+    )
+
+
+@functools.cache
+def opened(home: Path, study: str) -> Study:
+    """Open a study for the tests that poll it: to open it costs 50 times as much as to read it."""
+    return Study.open(home, study)
+
+
 def stop(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> tuple[str, str]:
     """Signal a process and wait for its end; its output."""
     process.send_signal(number)

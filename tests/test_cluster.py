@@ -22,7 +22,7 @@ from kansearch.cluster.session import describe_session
 from kansearch.errors import InputError, KansearchError
 from kansearch.space import SearchSettings
 from kansearch.study.study import Study
-from tests.helpers import SMALL_SPACE, listening, run, start, stop, succeed, trials, wait_until
+from tests.helpers import SMALL_SPACE, epochs_done, listening, run, start, stop, succeed, trials, wait_until
 from tests.nodes import LocalCluster, local_cluster, path_with_shelf
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -54,13 +54,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def epochs_done(folder: Path) -> int:
-    """Epochs committed, read from outside while the search runs."""
-    if not (folder / "studies/small/study.json").exists():
-        return 0
-    return sum(record.epochs for record in Study.open(folder / "studies", "small").records())
-
-
 def assert_nothing_lost_and_nothing_twice(folder: Path, count: int) -> None:
     records = Study.open(folder / "studies", "small").records()
     assert [record.number for record in records] == list(range(count))
@@ -75,7 +68,7 @@ def refusal(folder: Path, *arguments: str) -> str:
     assert done.returncode in (1, 2), done.stderr
     assert done.stderr.startswith("kansearch: ")
     assert done.stderr.count("\n") == 1, done.stderr
-    assert epochs_done(folder) == 0
+    assert epochs_done(folder / "studies", "small") == 0
     return done.stderr
 
 
@@ -84,7 +77,7 @@ def test_a_search_runs_on_both_nodes_and_goes_on_when_one_of_them_dies(
     folder: Path, cluster: LocalCluster, address: str
 ) -> None:
     driver = start("launch", "long.yaml", "--trials", "4", "--address", address, cwd=folder)
-    wait_until(lambda: all(node.workers() for node in cluster.alive) and epochs_done(folder) >= 4)
+    wait_until(lambda: all(node.workers() for node in cluster.alive) and epochs_done(folder / "studies", "small") >= 4)
     assert all(listening(node.pid) <= LOOPBACK for node in cluster.alive)
     cluster.alive[-1].kill()
     stdout, stderr = driver.communicate(timeout=500)
@@ -100,7 +93,7 @@ def test_a_node_that_joins_during_a_search_gets_trials(folder: Path, cluster: Lo
     before = len(cluster.alive)
     (folder / "longer.yaml").write_text(LONG_SPACE.replace("epochs: 60", "epochs: 600"))
     driver = start("launch", "longer.yaml", "--trials", "40", "--address", address, cwd=folder)
-    wait_until(lambda: epochs_done(folder) >= 4)
+    wait_until(lambda: epochs_done(folder / "studies", "small") >= 4)
     newcomer = cluster.add()
     wait_until(lambda: bool(newcomer.workers()) or driver.poll() is not None)
     stdout, stderr = stop(driver, signal.SIGTERM)
@@ -117,15 +110,15 @@ def test_a_killed_driver_leaves_no_worker_and_another_goes_on_from_checkpoints_a
     shelf = folder / "shelf"
     place = ("--checkpoints", f"shelf://{shelf}")
     driver = start("launch", "long.yaml", "--trials", "3", "--address", address, *place, cwd=folder)
-    wait_until(lambda: epochs_done(folder) >= 6)
+    wait_until(lambda: epochs_done(folder / "studies", "small") >= 6)
     workers = {pid for node in cluster.alive for pid in node.workers()}
     assert workers
     stop(driver)
-    done = epochs_done(folder)
+    done = epochs_done(folder / "studies", "small")
     kept = list(shelf.glob("small-*/*/checkpoint.pt"))
     assert kept
     again = start("resume", "small", "--address", address, cwd=folder)
-    wait_until(lambda: epochs_done(folder) > done)
+    wait_until(lambda: epochs_done(folder / "studies", "small") > done)
     assert not workers & {pid for node in cluster.alive for pid in node.workers()}
     _, stderr = again.communicate(timeout=500)
     assert again.returncode == 0, stderr

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kansearch.errors import InputError, KansearchError, ObstacleError
+from kansearch.errors import InputError, InterruptionError, KansearchError
 from kansearch.models.pick import pick_trials
 from kansearch.seeds.seed_runs import SeedRuns, unfinished
 from kansearch.space import parse_space
@@ -198,7 +198,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(ObstacleError, match=r"cannot write .*seed-7.json: No space left on device"):
+    with pytest.raises(InterruptionError, match=r"cannot write .*seed-7.json: No space left on device"):
         store.save(trained(trial, 7, 0.5))
     assert [record.values["accuracy"] for record in store.records()] == [0.91]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kansearch.errors import KansearchError, ObstacleError, StudyBusyError
+from kansearch.errors import InterruptionError, KansearchError, StudyBusyError
 from kansearch.space import parse_space
 from kansearch.study.lock import driver_lock, holder, reader_lock
 from kansearch.study.storage import sqlite_url
@@ -111,7 +111,7 @@ def test_a_driver_whose_lock_another_took_while_the_server_was_away_ends(
         postgres.start()
         with copy.lock_database():
             for write in (lambda: start_trial(study), lambda: study.fail(0, "no"), lambda: study.add_elapsed(1)):
-                with pytest.raises(ObstacleError, match="study 'small' was taken over by process") as error:
+                with pytest.raises(InterruptionError, match="study 'small' was taken over by process") as error:
                     write()
                 assert "\n" not in str(error.value)
         assert [record.state for record in copy.records()] == ["running"], "the driver that lost wrote nothing"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kansearch.study.study import Study
-from tests.helpers import ROOT, SMALL_SPACE, descendants, environment, wait_until
+from tests.helpers import ROOT, SMALL_SPACE, descendants, environment, epochs_done, wait_until
 from tests.nodes import START_RAY
 
 SCRIPT = ROOT / "deploy/slurm.sbatch"
@@ -90,13 +90,8 @@ def test_a_job_on_two_nodes_stops_cleanly_before_its_time_is_over_and_goes_on_wh
 ) -> None:
     home = tmp_path / "studies"
 
-    def epochs() -> int:
-        if not (home / "mine/study.json").exists():
-            return 0
-        return sum(record.epochs for record in Study.open(home, "mine").records())
-
     with job(tmp_path, cluster, "--trials", "2", "--epochs", "60") as running:
-        wait_until(lambda: epochs() >= 2 or running.poll() is not None)
+        wait_until(lambda: epochs_done(home, "mine") >= 2 or running.poll() is not None)
         assert running.poll() is None, (tmp_path / "log").read_text()
         children = set(descendants(running.pid))
         running.send_signal(signal.SIGTERM)

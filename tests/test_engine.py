@@ -19,6 +19,7 @@ from tests.helpers import (
     SMALL_SPACE,
     command_line,
     descendants,
+    epochs_done,
     listening,
     run,
     start,
@@ -90,13 +91,6 @@ def assert_mlflow_agrees(folder: Path, study: str) -> None:
         steps = [metric.step for metric in client.get_metric_history(found.info.run_id, "train_loss")]
         assert steps == list(range(1, record["epochs"] + 1))
     assert runs[None].info.status == "FINISHED"
-
-
-def epochs_done(folder: Path, study: str) -> int:
-    """Epochs committed, read from outside while the search runs."""
-    if not (folder / "studies" / study / "study.json").exists():
-        return 0
-    return sum(record.epochs for record in Study.open(folder / "studies", study).records())
 
 
 def workers(pid: int) -> Iterator[int]:
@@ -229,9 +223,9 @@ def test_a_signal_stops_cleanly_and_the_search_can_go_on(folder: Path) -> None:
     """One driver is interrupted, the next one is terminated, and the third one ends the search."""
     again: tuple[str, ...] = ("launch", "long.yaml", "--trials", "2", "--epochs", "200", *ONE_WORKER)
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        before = epochs_done(folder, "small")
+        before = epochs_done(folder / "studies", "small")
         driver = start(*again, cwd=folder)
-        wait_until(lambda before=before: epochs_done(folder, "small") > before)
+        wait_until(lambda before=before: epochs_done(folder / "studies", "small") > before)
         training = list(workers(driver.pid))
         for worker in training:
             os.kill(worker, signal.SIGSTOP)  # no trial ends before the signal, however fast the machine is

@@ -12,9 +12,9 @@ import pytest
 from mlflow import MlflowClient
 
 from kansearch.study.study import Study
-from tests.helpers import start, stop, succeed, trials, wait_until
+from tests.helpers import epochs_done, start, stop, succeed, trials, wait_until
 from tests.support.searches import copy_mlflow_database
-from tests.test_engine import LONG_SPACE, assert_mlflow_agrees, epochs_done, mlflow_runs, workers
+from tests.test_engine import LONG_SPACE, assert_mlflow_agrees, mlflow_runs, workers
 from trials.config import TrialConfig
 from trials.training.run import run_trial
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_trial_that_loses_its_worker_goes_on_from_its_checkpoint(folder: Path) -> None:
     driver = start("launch", "long.yaml", "--trials", "3", "--epochs", "60", cwd=folder)
-    wait_until(lambda: epochs_done(folder, "small") >= 2)
+    wait_until(lambda: epochs_done(folder / "studies", "small") >= 2)
     os.kill(next(workers(driver.pid)), signal.SIGKILL)
     _, stderr = driver.communicate(timeout=500)
     assert driver.returncode == 0, stderr
@@ -49,7 +49,7 @@ def test_a_trial_that_loses_its_worker_goes_on_from_its_checkpoint(folder: Path)
 def test_a_trial_that_hangs_is_given_up_and_the_search_goes_on(folder: Path) -> None:
     settings = ("--set", "search.hang_minimum=6s", "--set", "search.hang_factor=5")
     driver = start("launch", "long.yaml", "--trials", "3", "--epochs", "60", *settings, cwd=folder)
-    wait_until(lambda: epochs_done(folder, "small") >= 2)
+    wait_until(lambda: epochs_done(folder / "studies", "small") >= 2)
     os.kill(next(workers(driver.pid)), signal.SIGSTOP)
     stdout, stderr = driver.communicate(timeout=500)
     assert driver.returncode == 0, stderr
@@ -64,7 +64,7 @@ def test_a_trial_that_hangs_is_given_up_and_the_search_goes_on(folder: Path) -> 
 def test_a_trial_that_loses_every_worker_fails(folder: Path) -> None:
     settings = ("--set", "search.retries=0")
     driver = start("launch", "long.yaml", "--trials", "3", "--epochs", "60", *settings, cwd=folder)
-    wait_until(lambda: epochs_done(folder, "small") >= 2)
+    wait_until(lambda: epochs_done(folder / "studies", "small") >= 2)
     os.kill(next(workers(driver.pid)), signal.SIGKILL)
     stdout, stderr = driver.communicate(timeout=500)
     assert driver.returncode == 0, stderr
@@ -80,10 +80,14 @@ def test_a_killed_driver_loses_nothing_and_runs_nothing_twice(folder: Path) -> N
     rng = random.Random(1)
     arguments: tuple[str, ...] = ("launch", "long.yaml", "--trials", "4", "--epochs", "40")
     for _ in range(2):
-        before = epochs_done(folder, "small")
+        before = epochs_done(folder / "studies", "small")
         driver = start(*arguments, cwd=folder)
         enough = before + rng.randrange(1, 60)
-        wait_until(lambda enough=enough, driver=driver: epochs_done(folder, "small") >= enough or driver.poll() == 0)
+        wait_until(
+            lambda enough=enough, driver=driver: (
+                epochs_done(folder / "studies", "small") >= enough or driver.poll() == 0
+            )
+        )
         stop(driver)
         arguments = ("resume", "small")
     succeed("resume", "small", cwd=folder)
@@ -96,9 +100,9 @@ def test_a_killed_driver_loses_nothing_and_runs_nothing_twice(folder: Path) -> N
 @pytest.mark.slow
 def test_a_trial_interrupted_by_a_kill_has_the_numbers_of_one_that_was_not(folder: Path) -> None:
     driver = start("launch", "long.yaml", "--trials", "1", "--epochs", "30", cwd=folder)
-    wait_until(lambda: epochs_done(folder, "small") >= 3)
+    wait_until(lambda: epochs_done(folder / "studies", "small") >= 3)
     stop(driver)
-    assert 3 <= epochs_done(folder, "small") < 30, "the kill came in the middle"
+    assert 3 <= epochs_done(folder / "studies", "small") < 30, "the kill came in the middle"
     succeed("resume", "small", cwd=folder)
     (record,) = trials("small", folder)
     config = TrialConfig.model_validate(record["config"])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kansearch.engine.halving import Halving, Verdict, crowding_distance
+from kansearch.engine.halving import Decision, Halving, crowding_distance
 from kansearch.space import Direction
 from kansearch.study.records import TrialRecord
 from kansearch.study.stored_config import StoredConfig
@@ -61,8 +61,8 @@ def brute_ranks(points: Sequence[Sequence[float]]) -> list[int]:
     return ranks
 
 
-def live(halving: Halving, trials: Sequence[TrialRecord]) -> dict[int, Verdict]:
-    return {each.number: verdict for each in trials if (verdict := halving.decide(each)) is not None}
+def live(halving: Halving, trials: Sequence[TrialRecord]) -> dict[int, Decision]:
+    return {each.number: decision for each in trials if (decision := halving.decide(each)) is not None}
 
 
 def test_rungs_lie_below_the_full_number_of_epochs() -> None:
@@ -76,14 +76,14 @@ def test_rungs_lie_below_the_full_number_of_epochs() -> None:
 def test_the_trials_of_a_bracket_skip_its_first_rungs_and_meet_no_others() -> None:
     halving = Halving(TWO, reduction_factor=3, brackets=3)
     assert [list(halving.epochs_of_rungs(number, 27)) for number in range(4)] == [[1, 3, 9], [3, 9], [9], [1, 3, 9]]
-    verdicts = live(halving, [trial(number, [0.9 - number / 20] * 3) for number in range(9)])
+    decisions = live(halving, [trial(number, [0.9 - number / 20] * 3) for number in range(9)])
     assert {key: rung.numbers for key, rung in halving.rungs.items()} == {
         (0, 1): [0, 3, 6],
         (0, 3): [0],
         (1, 3): [1, 4, 7],
     }
-    assert {number for number, verdict in verdicts.items() if not verdict.goes_on} == {3, 4, 6, 7}
-    assert 2 not in verdicts, "its first rung comes later"
+    assert {number for number, decision in decisions.items() if not decision.goes_on} == {3, 4, 6, 7}
+    assert 2 not in decisions, "its first rung comes later"
 
 
 @pytest.mark.parametrize("objectives", [TWO, THREE])
@@ -92,17 +92,17 @@ def test_ranks_are_those_of_brute_force_dominance(objectives: dict[str, Directio
     trials = random_trials(seed, 40)
     halving = Halving(objectives, reduction_factor=3, seed=seed)
     for seen, record in enumerate(trials, 1):
-        verdict = halving.decide(record)
-        assert verdict is not None and verdict.seen == seen
+        decision = halving.decide(record)
+        assert decision is not None and decision.seen == seen
         points = [loss_of(each, objectives, 1) for each in trials[:seen]]
         ranks = brute_ranks(points)
         lower = sum(rank < ranks[-1] for rank in ranks)
-        assert lower < verdict.rank <= lower + ranks.count(ranks[-1])
+        assert lower < decision.rank <= lower + ranks.count(ranks[-1])
         first_of_copies = points.count(points[-1]) == 1
         if ranks[-1] == 0 and first_of_copies:
-            assert verdict.goes_on
+            assert decision.goes_on
         elif ranks[-1] > 0:
-            assert verdict.goes_on == (verdict.rank <= seen // 3)
+            assert decision.goes_on == (decision.rank <= seen // 3)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -115,9 +115,9 @@ def test_places_at_a_rung_do_not_depend_on_the_order_of_arrival(seed: int) -> No
         random.Random(shuffle).shuffle(before)
         halving = Halving(TWO, seed=seed)
         live(halving, before)
-        verdict = halving.decide(newest)
-        assert verdict is not None
-        places.add(verdict.rank)
+        decision = halving.decide(newest)
+        assert decision is not None
+        places.add(decision.rank)
     assert len(places) == 1
 
 
@@ -127,7 +127,7 @@ def test_no_trial_is_stopped_for_being_less_accurate_than_a_larger_one(factor: i
     sizes = random.Random(factor).sample(range(10, 10_000), 60)
     trials = [trial(number, [0.2 + size / 20_000] * 9, size) for number, size in enumerate(sizes)]
     halving = Halving(TWO, reduction_factor=factor)
-    assert all(verdict.goes_on for verdict in live(halving, trials).values())
+    assert all(decision.goes_on for decision in live(halving, trials).values())
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -136,9 +136,9 @@ def test_a_trial_is_stopped_only_where_another_one_beats_it(seed: int) -> None:
     halving = Halving(TWO, reduction_factor=4, seed=seed)
     stopped = 0
     for seen, record in enumerate(trials, 1):
-        verdict = halving.decide(record)
-        assert verdict is not None
-        if not verdict.goes_on:
+        decision = halving.decide(record)
+        assert decision is not None
+        if not decision.goes_on:
             stopped += 1
             mine, others = loss_of(record, TWO, 1), [loss_of(other, TWO, 1) for other in trials[: seen - 1]]
             assert any(all(a <= b for a, b in zip(other, mine, strict=True)) for other in others)
@@ -148,9 +148,9 @@ def test_a_trial_is_stopped_only_where_another_one_beats_it(seed: int) -> None:
 def test_a_trial_that_others_beat_in_everything_is_stopped() -> None:
     halving = Halving(TWO, reduction_factor=3)
     live(halving, [trial(number, [0.9 - number / 100], 100 + number) for number in range(8)])
-    verdict = halving.decide(trial(8, [0.1], 10_000))
-    assert verdict == Verdict(epoch=1, rank=9, seen=9, goes_on=False)
-    assert str(verdict) == "epoch 1: rank 9 of 9"
+    decision = halving.decide(trial(8, [0.1], 10_000))
+    assert decision == Decision(epoch=1, rank=9, seen=9, goes_on=False)
+    assert str(decision) == "epoch 1: rank 9 of 9"
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
@@ -162,8 +162,8 @@ def test_with_one_objective_it_is_the_rule_of_asha(factor: int, direction: Direc
     halving = Halving({"accuracy": direction}, reduction_factor=factor)
     for seen, value in enumerate(values, 1):
         better = sum((each > value) == (direction == "maximize") for each in values[: seen - 1])
-        verdict = halving.decide(trial(seen, [value]))
-        assert verdict == Verdict(1, better + 1, seen, better < max(1, seen // factor))
+        decision = halving.decide(trial(seen, [value]))
+        assert decision == Decision(1, better + 1, seen, better < max(1, seen // factor))
 
 
 def test_an_objective_that_adds_up_or_was_not_measured() -> None:
@@ -174,8 +174,8 @@ def test_an_objective_that_adds_up_or_was_not_measured() -> None:
     nothing = dataclasses.replace(nothing, curve=[{**nothing.curve[0], "accuracy": None}])
     unmeasured = Halving(TWO)
     live(unmeasured, [nothing, *(trial(number, [0.1], 100) for number in (1, 2))])
-    verdict = unmeasured.decide(dataclasses.replace(nothing, number=3))
-    assert verdict is not None and verdict.rank >= 3 and not verdict.goes_on, "what was not measured comes last"
+    decision = unmeasured.decide(dataclasses.replace(nothing, number=3))
+    assert decision is not None and decision.rank >= 3 and not decision.goes_on, "what was not measured comes last"
 
 
 def test_copies_share_one_place_and_the_generator_breaks_the_tie_not_the_timing() -> None:
@@ -184,13 +184,13 @@ def test_copies_share_one_place_and_the_generator_breaks_the_tie_not_the_timing(
     for newest in copies:
         halving = Halving(TWO, seed=5)
         live(halving, [each for each in copies if each is not newest])
-        verdict = halving.decide(newest)
-        assert verdict is not None
-        places[newest.number] = verdict.rank
+        decision = halving.decide(newest)
+        assert decision is not None
+        places[newest.number] = decision.rank
     assert sorted(places.values()) == list(range(1, 8))
     other = Halving(TWO, seed=6)
-    verdicts = live(other, copies)
-    assert [verdict.rank for verdict in verdicts.values()] != [places[number] for number in sorted(places)]
+    decisions = live(other, copies)
+    assert [decision.rank for decision in decisions.values()] != [places[number] for number in sorted(places)]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -226,9 +226,9 @@ def test_judging_twice_changes_nothing() -> None:
     first = [trial(number, [0.5 + number / 100], 100) for number in range(5)]
     live(halving, first)
     stopped = trial(9, [0.1], 100)
-    verdict = halving.decide(stopped)
-    assert verdict is not None and not verdict.goes_on
-    assert halving.decide(stopped) == verdict, "a stop is told again"
+    decision = halving.decide(stopped)
+    assert decision is not None and not decision.goes_on
+    assert halving.decide(stopped) == decision, "a stop is told again"
     assert halving.decide(first[-1]) is None, "nothing new"
     assert len(halving.rungs[0, 1].numbers) == 6
 
@@ -244,9 +244,9 @@ def interleaved(halving: Halving, seed: int, trials: list[TrialRecord], steps: i
         whole = rng.choice(going)
         record = now[whole.number]
         record = dataclasses.replace(record, curve=whole.curve[: record.epochs + 1])
-        verdict = halving.decide(record)
+        decision = halving.decide(record)
         state: Any = "complete" if record.epochs == len(whole.curve) else "running"
-        if verdict is not None and not verdict.goes_on:
+        if decision is not None and not decision.goes_on:
             state = "pruned"
         noted = json.loads(json.dumps(halving.noted(record.number)))
         now[whole.number] = dataclasses.replace(record, state=state, rungs=noted)
@@ -270,7 +270,7 @@ def test_a_replayed_study_goes_on_with_the_same_decisions(steps: int, brackets: 
         assert dict(zip(again.numbers, again.signed, strict=True)) == points
     assert after.rungs.keys() == before.rungs.keys()
     for number in records:
-        assert after.verdicts(number) == before.verdicts(number)
+        assert after.decisions(number) == before.decisions(number)
         whole = next(each for each in trials if each.number == number)
         going = dataclasses.replace(records[number], curve=whole.curve)
         assert after.decide(going) == before.decide(going)
@@ -283,8 +283,8 @@ def test_a_trial_lost_before_its_verdict_was_noted_is_judged_then() -> None:
     halving = Halving(TWO, **settings)
     halving.replay([*others, lost])
     assert lost.number not in halving.rungs[0, 1].numbers
-    verdict = halving.decide(lost)
-    assert verdict is not None and (verdict.rank, verdict.seen, verdict.goes_on) == (6, 6, False)
+    decision = halving.decide(lost)
+    assert decision is not None and (decision.rank, decision.seen, decision.goes_on) == (6, 6, False)
 
 
 def test_trials_from_before_halving_was_switched_on_count_but_are_not_judged_for_the_past() -> None:
@@ -293,8 +293,8 @@ def test_trials_from_before_halving_was_switched_on_count_but_are_not_judged_for
     halving.replay([old, *(trial(number, [0.9, 0.9], 50, state="complete", epochs=2) for number in (1, 2, 3))])
     assert sorted(halving.rungs[0, 1].numbers) == [0, 1, 2, 3]
     assert halving.decide(old) is None
-    verdict = halving.decide(trial(0, [0.1, 0.1, 0.1], 100))
-    assert verdict is not None and verdict.epoch == 3
+    decision = halving.decide(trial(0, [0.1, 0.1, 0.1], 100))
+    assert decision is not None and decision.epoch == 3
 
 
 @pytest.mark.parametrize("wrong", [{"reduction_factor": 1}, {"min_epochs": 0}, {"brackets": 0}, {"objectives": {}}])

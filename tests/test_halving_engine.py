@@ -9,10 +9,10 @@ import pytest
 from kansearch.engine.halving import build_halving
 from kansearch.study.front import front_of
 from kansearch.study.study import Study
-from tests.helpers import SMALL_SPACE, start, stop, wait_until
+from tests.helpers import SMALL_SPACE, epochs_done, start, stop, wait_until
 from tests.support.commands import answer
 from tests.support.searches import copy_mlflow_database
-from tests.test_engine import assert_mlflow_agrees, epochs_done
+from tests.test_engine import assert_mlflow_agrees
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -27,7 +27,7 @@ def test_halving_prunes_and_a_killed_driver_decides_the_same_again(tmp_path: Pat
     (tmp_path / "small.yaml").write_text(HALVING_SPACE)
     copy_mlflow_database(tmp_path / "studies/mlflow.db")
     driver = start("launch", "small.yaml", cwd=tmp_path)
-    wait_until(lambda: epochs_done(tmp_path, "small") >= 15)
+    wait_until(lambda: epochs_done(tmp_path / "studies", "small") >= 15)
     stop(driver)
     before = {record.number: record for record in Study.open(tmp_path / "studies", "small").records()}
     assert any(record.state == "running" for record in before.values())
@@ -39,7 +39,7 @@ def test_halving_prunes_and_a_killed_driver_decides_the_same_again(tmp_path: Pat
     assert [record.number for record in records] == list(range(12))
     for record in records:
         known = before.get(record.number)
-        assert known is None or record.rungs.items() >= known.rungs.items(), "no verdict is taken back"
+        assert known is None or record.rungs.items() >= known.rungs.items(), "no decision is taken back"
         if record.state == "pruned":
             assert record.epochs in (1, 3, 9)
             assert record.rungs[str(record.epochs)][2] is False

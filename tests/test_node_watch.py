@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from kansearch.cluster.node_watch import LateWorkers, NodeWatch
-from kansearch.errors import ObstacleError
+from kansearch.errors import InterruptionError
 
 
 def node(cpus: float, gpus: float, alive: bool = True) -> dict[str, Any]:
@@ -24,11 +24,11 @@ def node(cpus: float, gpus: float, alive: bool = True) -> dict[str, Any]:
         ([node(1, 4), node(16, 4, alive=False)], "no living node"),
     ],
 )
-def test_a_cluster_without_room_for_a_trial_is_an_obstacle(
+def test_a_cluster_without_room_for_a_trial_is_an_interruption(
     monkeypatch: pytest.MonkeyPatch, nodes: list[dict[str, Any]], message: str
 ) -> None:
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    with pytest.raises(ObstacleError, match=message):
+    with pytest.raises(InterruptionError, match=message):
         NodeWatch(2, 0.5).check()
 
 

@@ -144,7 +144,7 @@ def study(tmp_path: Path) -> Study:
 
 def decided(study: Study, monkeypatch: pytest.MonkeyPatch, mps: Mps, cluster: Cluster | None = None) -> Cluster:
     monkeypatch.setattr(deciding, "_measured", lambda drawn, trial_mib, most, check: measured(GAINING))
-    monkeypatch.setattr(deciding, "draw", lambda space, count, check, device: plan.draw(space, 4, check, device=device))
+    monkeypatch.setattr(deciding, "drawing", lambda space, device: iter(plan.draw(space, 4, device=device).drawn))
     return packed(study, cluster or cluster_of(16, 1), mps, lambda: False)
 
 

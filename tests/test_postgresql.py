@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 
-from kansearch.errors import InputError, KansearchError, ObstacleError
+from kansearch.errors import InputError, InterruptionError, KansearchError
 from kansearch.merge.merge import Locations, merge
 from kansearch.space import parse_space
 from kansearch.study.staging import Staging
@@ -141,7 +141,7 @@ def test_a_trial_that_has_ended_is_not_ended_otherwise(tmp_path: Path, postgres:
         study.prune(0, "stopped")
 
 
-def test_a_server_that_stays_away_is_an_obstacle_told_in_one_line(
+def test_a_server_that_stays_away_is_an_interruption_told_in_one_line(
     tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told at once from then on, until the server is back."""
@@ -150,7 +150,9 @@ def test_a_server_that_stays_away_is_an_obstacle_told_in_one_line(
     postgres.kill()
     try:
         for _ in range(2):
-            with pytest.raises(ObstacleError, match=r"^waited 1 s for the study's storage postgresql://\S+: .*refused"):
+            with pytest.raises(
+                InterruptionError, match=r"^waited 1 s for the study's storage postgresql://\S+: .*refused"
+            ):
                 start_trial(study)
         with pytest.raises(KansearchError, match=r"^cannot open the study's storage ") as refused:
             Study.open(tmp_path, "small")

@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+import kansearch
 from kansearch.seeds.retrain import retrain
 from kansearch.seeds.retraining import Retraining
 from kansearch.study.seeds import SeedRecord
@@ -151,3 +153,22 @@ def test_a_command_logs_and_registers_the_model(
     assert f"written: {tmp_path}/model/seed-0/model.pt2" in out
     version = MlflowClient(uri_of(home)).get_model_version("tiny", "1")
     assert version.run_id == runs_of(home, "kansearch/retrain")[None].info.run_id
+
+
+def test_a_retraining_from_python_is_logged_as_the_commands_are(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"config": CONFIG.model_dump(mode="json")}))
+    metrics = kansearch.retrain(path, tmp_path / "model", home=home, progress=False)
+    run = runs_of(home, "kansearch/retrain")[None]
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_accuracy"] == pytest.approx(metrics["accuracy"])
+    (model,) = MlflowClient(uri_of(home)).search_logged_models([run.info.experiment_id])
+    assert model.source_run_id == run.info.run_id
+
+
+def test_python_warns_where_mlflow_does_not_answer(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"config": CONFIG.model_dump(mode="json")}))
+    with pytest.warns(UserWarning, match="MLflow has not everything"):
+        kansearch.retrain(path, tmp_path / "model", tracking_uri="http://127.0.0.1:9", progress=False)
+    assert (tmp_path / "model/README.md").exists()

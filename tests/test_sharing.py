@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from kansearch.cluster import gpu_sharing as deciding
 from kansearch.cluster.packing import are_small, fill
+from kansearch.engine.plan import draw
 from kansearch.space import parse_space
 from tests.helpers import SMALL_SPACE
 from trials.config import TrialConfig
@@ -53,14 +55,28 @@ def test_a_network_for_which_memory_ends_is_left_out(monkeypatch: pytest.MonkeyP
     assert [network.config.model.basis.name for network in networks] == ["bspline", "gram", "none"]
 
 
-def test_a_search_that_is_stopped_or_short_of_time_measures_no_more() -> None:
-    space = parse_space(SMALL_SPACE, "small.yaml")
+def test_a_search_that_is_stopped_draws_no_more() -> None:
     asked = iter([False, False, True])
+    sketch = deciding.Sketch(parse_space(SMALL_SPACE, "small.yaml"), lambda: next(asked))
     with pytest.raises(deciding._Unknown, match="interrupted"):
-        deciding.draw(space, 16, deciding._Deadline(60.0, lambda: next(asked)))
-    with pytest.raises(deciding._Unknown, match="it took more than 0 s"):
-        deciding.draw(space, 16, deciding._Deadline(0.0, lambda: False))
+        sketch.drawn()
     assert next(asked, None) is None
+
+
+@pytest.mark.parametrize("in_time", [11, 12])
+def test_a_sketch_that_is_short_of_time_has_what_it_drew_where_that_is_enough(
+    in_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr(deciding, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(deciding, "_LEAST_SECONDS", in_time - 0.5)
+    space = parse_space(SMALL_SPACE, "small.yaml", ["search.time_budget=1"])
+    sketch = deciding.Sketch(space, lambda: False)
+    if in_time < deciding._ENOUGH:
+        with pytest.raises(deciding._Unknown, match="it took more than"):
+            sketch.drawn()
+    else:
+        assert list(sketch.drawn()) == draw(space, in_time, device="cuda").drawn
 
 
 def test_small_steps_are_not_timed_and_larger_ones_are() -> None:
@@ -71,7 +87,7 @@ def test_small_steps_are_not_timed_and_larger_ones_are() -> None:
 
 
 def test_what_is_measured_goes_from_small_to_large_with_its_memory() -> None:
-    drawn, trial_mib = deciding._trainable(deciding.draw(parse_space(SMALL_SPACE, "small.yaml"), 12).drawn)
+    drawn, trial_mib = deciding._trainable(draw(parse_space(SMALL_SPACE, "small.yaml"), 12).drawn)
     assert len(drawn) == len(trial_mib) > 0 and min(trial_mib) > 0
     flops = [sharing_flops(each.config) for each in drawn if each.config is not None]
     assert flops == sorted(flops)

@@ -13,7 +13,7 @@ import torch
 
 from kansearch.cluster import trainable
 from kansearch.cluster.checkpoints import checkpoints_at
-from kansearch.cluster.interruptions import OBSTACLE
+from kansearch.cluster.interruptions import INTERRUPTION
 from kansearch.cluster.mps import PIPES
 from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, Request
 from trials.config import TrialConfig
@@ -64,7 +64,7 @@ def test_a_failure_keeps_its_traceback(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_no_failure_of_a_trial(tmp_path: Path) -> None:
     error = OSError(errno.ENOSPC, "No space left on device")
-    assert reported(error, tmp_path) == {OBSTACLE: f"cannot write to {tmp_path}: No space left on device"}
+    assert reported(error, tmp_path) == {INTERRUPTION: f"cannot write to {tmp_path}: No space left on device"}
     assert not (tmp_path / "00003").exists()
 
 

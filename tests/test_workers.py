@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from kansearch.cluster.interruptions import OBSTACLE
+from kansearch.cluster.interruptions import INTERRUPTION
 from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, Report, Request
 from kansearch.cluster.watchdog import Watchdog
 from kansearch.cluster.workers import Workers
 from kansearch.engine.work import Assignment
-from kansearch.errors import KansearchError, ObstacleError
+from kansearch.errors import InterruptionError, KansearchError
 from kansearch.space import SearchSettings
 from trials.config import TrialConfig
 
@@ -147,11 +147,11 @@ def test_a_failure_is_told_after_the_epochs_before_it(kind: str, how: str) -> No
     assert crew.handed == [("a", 0), ("a", 1)]
 
 
-def test_an_obstacle_stops_everything() -> None:
+def test_an_interruption_stops_everything() -> None:
     crew = Crew(List(*trials(0)), {"a": "gpu"})
     crew.workers.heard("a", None)
-    with pytest.raises(ObstacleError, match="no space"):
-        crew.hear("a", 0, {OBSTACLE: "no space"}, ended=True)
+    with pytest.raises(InterruptionError, match="no space"):
+        crew.hear("a", 0, {INTERRUPTION: "no space"}, ended=True)
 
 
 def test_nothing_is_handed_out_once_the_work_is_done() -> None:

@@ -24,25 +24,32 @@ def retrain(
     *,
     epochs: int | None = None,
     seeds: int = 1,
+    home: str | Path = "studies",
+    tracking_uri: str | None = None,
     data_dir: str | Path | None = None,
     trust_data: Sequence[str] = (),
     progress: bool = True,
 ) -> dict[str, Any]:
     """Train a configuration on the whole training split, and measure it on the test split.
 
-    It does what `kansearch retrain` does, but logs nothing to MLflow.
+    It does what `kansearch retrain` does: runs, figures and the model are logged to MLflow.
 
     Args:
         config: a file that `Study.export` or `kansearch export` wrote.
         folder: where the model is written, made if missing. A training that was interrupted there goes on.
         epochs: passes over the training split; None: the configuration's.
         seeds: how many models to train, each from another seed.
+        home: folder of studies, made if missing.
+        tracking_uri: MLflow's store; None: the store of the configuration's study in `home`, else an SQLite file there.
         data_dir: where to look for the data set first.
         trust_data: functions, each `module:function`, that `data.function` may name.
         progress: print a line for each epoch, or a bar in a terminal.
 
     Returns:
         What `metrics.json` in the folder holds: means over the seeds, such as `accuracy` in [0, 1] and `parameters`.
+
+    Warns:
+        UserWarning: MLflow did not take everything.
 
     Raises:
         InputError: the file is wrong, the folder holds another model, or `epochs` or `seeds` is below 1.
@@ -54,6 +61,7 @@ def retrain(
     from kansearch.seeds.retrain import retrain as train
     from kansearch.seeds.retraining import Retraining
     from kansearch.space import load_config, load_source
+    from kansearch.tracking.retrainings import log_trained, writer_of
     from trials.data.functions import trust_data as trust
 
     for name, value in (("epochs", epochs), ("seeds", seeds)):
@@ -67,7 +75,12 @@ def retrain(
     if (note := check_start(chosen)) is not None:
         warnings.warn(note, stacklevel=2)
     retraining = Retraining(chosen, Path(folder), seeds, data, source=load_source(path), trusted=tuple(trust_data))
-    return train(retraining, [SeedsDisplay(terminal())] if progress else [])
+    writer, uri = writer_of(retraining, Path(home), tracking_uri)
+    metrics = train(retraining, [*([SeedsDisplay(terminal())] if progress else []), writer])
+    _, problem = log_trained(writer, uri, retraining.out)
+    if problem is not None:
+        warnings.warn(problem, stacklevel=2)
+    return metrics
 
 
 def load_model(folder: str | Path, device: str | torch.device | None = None) -> Model:

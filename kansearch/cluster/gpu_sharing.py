@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from kansearch.cluster.cluster import Cluster
@@ -22,7 +23,7 @@ from kansearch.cluster.mps import Mps
 from kansearch.cluster.packing import MOST, Packing, are_small, choose, fill
 from kansearch.cluster.remembered import Remembered, key_of
 from kansearch.cluster.utilization import visible_gpus
-from kansearch.engine.plan import Drawn, draw
+from kansearch.engine.plan import Drawn, drawing
 from kansearch.space import SearchSpace
 from kansearch.study.study import Study
 from trials.config import TrialConfig
@@ -32,6 +33,8 @@ from trials.results import Sharing
 __all__ = ["Sketch", "packed"]
 
 _DRAWN = 48
+_ENOUGH = 12
+"""Configurations by which is decided where there was no time for more."""
 _SECONDS = 300.0
 _SHARE_OF_BUDGET = 0.25
 _LEAST_SECONDS = 30.0
@@ -59,14 +62,23 @@ class Sketch:
             self._thread.start()
 
     def drawn(self) -> Sequence[Drawn]:
-        """The configurations. Raises _Unknown."""
+        """Return 48 configurations, or those that were drawn in time, 12 at least. Raises _Unknown."""
         if self._thread is None:
             self._draw()
         return self._drawn.result()
 
     def _draw(self) -> None:
+        drawn: list[Drawn] = []
         try:
-            self._drawn.set_result(draw(self._space, _DRAWN, self.check, device="cuda").drawn)
+            for each in islice(drawing(self._space, device="cuda"), _DRAWN):
+                drawn.append(each)
+                self.check()
+            self._drawn.set_result(drawn)
+        except _OutOfTime as error:
+            if len(drawn) < _ENOUGH:
+                self._drawn.set_exception(error)
+            else:
+                self._drawn.set_result(drawn)
         except BaseException as error:  # raised where the result is asked for
             self._drawn.set_exception(error)
 
@@ -125,10 +137,12 @@ def _decide(space: SearchSpace, cluster: Cluster, mps: Mps | NodesMps, sketch: S
     if sharing is not None:
         count, reason = choose(sharing, cores)
         return count, f"{reason}, measured before"
-    configs, trial_mib = _trainable(sketch.drawn())
+    drawn = sketch.drawn()
+    configs, trial_mib = _trainable(drawn)
     steps = [3.0 * each.sizes["flops"] * each.config.data.batch_size for each in configs if each.sizes and each.config]
     if gpus and are_small(steps):
-        return fill(trial_mib, min(memory for _, memory in gpus), cores, max(steps))
+        count, reason = fill(trial_mib, min(memory for _, memory in gpus), cores, max(steps))
+        return count, reason if len(drawn) == _DRAWN else f"{reason}, by the {len(drawn)} configurations drawn in time"
     sharing = _measured(configs, trial_mib, most, sketch.check)
     if gpus:
         remembered.put(key, sharing)
@@ -139,18 +153,22 @@ class _Unknown(Exception):
     """Why nothing was measured."""
 
 
+class _OutOfTime(_Unknown):
+    """Raised at the end of the time that the decision may take."""
+
+
 class _Deadline:
-    """Raises _Unknown where the search must end, or `seconds` have passed."""
+    """Raises _Unknown where the search must end, _OutOfTime where `seconds` have passed."""
 
     def __init__(self, seconds: float, stopping: Callable[[], bool]) -> None:
         self._seconds, self._stopping = seconds, stopping
         self._end = time.monotonic() + seconds
 
-    def __call__(self, done: int = 0) -> None:
+    def __call__(self) -> None:
         if self._stopping():
             raise _Unknown("interrupted")
         if time.monotonic() > self._end:
-            raise _Unknown(f"it took more than {self._seconds:.0f} s")
+            raise _OutOfTime(f"it took more than {self._seconds:.0f} s")
 
 
 def _measured(drawn: Sequence[Drawn], trial_mib: Sequence[float], most: int, check: Callable[[], None]) -> Sharing:

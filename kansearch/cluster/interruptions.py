@@ -1,7 +1,7 @@
-"""Obstacles that stop a search by no trial's fault: a full disk, a database out of reach, a cluster whose nodes died.
+"""Interruptions of a search by no trial's fault: a full disk, a database out of reach, a cluster whose nodes died.
 
-A trial that meets one is not failed but left unfinished, for `kansearch resume`. A worker reports the obstacle as
-`{"obstacle": reason}`. The driver raises `ObstacleError`, which Ray Tune wraps and `resumable` brings to light again.
+A trial that meets one does not fail: it is left unfinished, for `kansearch resume`. A worker reports it as
+`{"interruption": reason}`. The driver raises `InterruptionError`. Ray Tune wraps it, and `resumable` unwraps it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kansearch.errors import ObstacleError, causes
+from kansearch.errors import InterruptionError, causes
 
-__all__ = ["OBSTACLE", "obstacle", "resumable"]
+__all__ = ["INTERRUPTION", "interruption", "resumable"]
 
-OBSTACLE = "obstacle"
+INTERRUPTION = "interruption"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def obstacle(error: BaseException, place: object) -> str | None:
+def interruption(error: BaseException, place: object) -> str | None:
     """Why `error`, raised while a trial wrote to `place`, is no fault of the trial; None where it is."""
     for each in causes(error):
         if isinstance(each, OSError) and each.errno in _FULL:
@@ -29,14 +29,14 @@ def obstacle(error: BaseException, place: object) -> str | None:
 
 @contextmanager
 def resumable(again: str) -> Iterator[None]:
-    """Run a search: an obstacle, however deep in another error, comes out as one line that says how to go on.
+    """Run a search: an interruption, however deep in another error, comes out as one line that says how to go on.
 
     again: the command that does.
     """
     try:
         yield
     except Exception as error:
-        found = next((each for each in causes(error) if isinstance(each, ObstacleError)), None)
+        found = next((each for each in causes(error) if isinstance(each, InterruptionError)), None)
         if found is None:
             raise
-        raise ObstacleError(f"{found}; nothing is lost, go on with `{again}`") from error
+        raise InterruptionError(f"{found}; nothing is lost, go on with `{again}`") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from kansearch.cluster.cluster import fitting, resources_of
 from kansearch.cluster.nodes import alive_nodes
-from kansearch.errors import ObstacleError
+from kansearch.errors import InterruptionError
 
 __all__ = ["LateWorkers", "NodeWatch"]
 
@@ -30,19 +30,21 @@ class NodeWatch:
         self._next = time.monotonic() + _WATCH_SECONDS
 
     def __call__(self) -> None:
-        """Look, if it is time to. Raises ObstacleError."""
+        """Look, if it is time to. Raises InterruptionError."""
         if time.monotonic() >= self._next:
             self.check()
             self._next = time.monotonic() + _WATCH_SECONDS
 
     def check(self) -> None:
-        """Raise ObstacleError where no node is left that has room for a worker."""
+        """Raise InterruptionError where no node is left that has room for a worker."""
         nodes = alive_nodes()
         if not nodes:
-            raise ObstacleError("every node of the Ray cluster died")
+            raise InterruptionError("every node of the Ray cluster died")
         if not any(fitting(resources_of(node), *self._needed) for node in nodes):
             cpus, gpus = self._needed
-            raise ObstacleError(f"no living node of the Ray cluster has {cpus:g} CPUs and {gpus:g} GPUs for a trial")
+            raise InterruptionError(
+                f"no living node of the Ray cluster has {cpus:g} CPUs and {gpus:g} GPUs for a trial"
+            )
 
 
 class LateWorkers:

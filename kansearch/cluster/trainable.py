@@ -2,8 +2,8 @@
 
 A trial's results are dicts: of each epoch `EpochResult.row`, and with the last one of a training that is to be final
 the test split's figures (`trials.training.train_seed`). An exception is a result too, with its reason and kind, or an
-obstacle where the trial is not to blame: the worker stays alive for the next trial, and the traceback lies where the
-trial's checkpoints do. Only an error of the GPU itself ends the worker: its process can't use the GPU any more.
+interruption where the trial is not to blame. The worker stays alive for the next trial, and the traceback lies where
+the trial's checkpoints do. Only an error of the GPU itself ends the worker: its process can't use the GPU any more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.cluster.checkpoints import CHECKPOINT, WEIGHTS, Checkpoints, checkpoints_at
-from kansearch.cluster.interruptions import OBSTACLE, obstacle
+from kansearch.cluster.interruptions import INTERRUPTION, interruption
 from kansearch.cluster.mps import PIPES
 from trials.config import TrialConfig
 from trials.files import one_line
@@ -81,7 +81,7 @@ class Report:
     assignment: int
     """Assignment of the request."""
     results: list[dict[str, Any]]
-    """Epochs as `EpochResult.row` gives them; the last may be a failure or an obstacle instead."""
+    """Epochs as `EpochResult.row` gives them; the last may be a failure or an interruption instead."""
     ended: bool
     """Whether there will be no other report of this trial."""
     seconds: float
@@ -124,17 +124,17 @@ def train(request: Request) -> Iterator[dict[str, Any]]:
 
 
 def _ended(error: Exception, request: Request) -> dict[str, str]:
-    """Return what to report of a trial that raised: its failure, whose traceback is kept, or an obstacle in its way."""
+    """Return what to report of a trial that raised: its failure, whose traceback is kept, or an interruption."""
     checkpoints, text, more = checkpoints_at(request.place), "".join(traceback.format_exception(error)), ""
-    found = obstacle(error, checkpoints)
+    found = interruption(error, checkpoints)
     try:
         if found is None:
             checkpoints.note_error(request.number, text)
     except Exception as another:  # the place may be what failed
-        found = obstacle(another, checkpoints)
+        found = interruption(another, checkpoints)
         more = f"; its traceback could not be kept: {type(another).__name__}"
     if found is not None:
-        return {OBSTACLE: found}
+        return {INTERRUPTION: found}
     return {FAILURE: one_line(error, more), KIND: MEMORY if _is_out_of_memory(error) else "error"}
 
 

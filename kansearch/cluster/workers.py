@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from kansearch.cluster.interruptions import OBSTACLE
+from kansearch.cluster.interruptions import INTERRUPTION
 from kansearch.cluster.trainable import FAILURE, KIND, MEMORY, Report, Request
 from kansearch.cluster.watchdog import Watchdog
 from kansearch.engine.work import Assignment, Work
-from kansearch.errors import KansearchError, ObstacleError
+from kansearch.errors import InterruptionError, KansearchError
 
 __all__ = ["Workers"]
 
@@ -144,8 +144,8 @@ class Workers:
     def _told(self, report: Report) -> bool:
         """Commit a report. True: the trial is to be stopped."""
         last = report.results[-1] if report.results else {FAILURE: "it ended without a result", KIND: "error"}
-        if OBSTACLE in last:
-            raise ObstacleError(str(last[OBSTACLE]))
+        if INTERRUPTION in last:
+            raise InterruptionError(str(last[INTERRUPTION]))
         epochs = [result for result in report.results if "epoch" in result]
         stop = self.work.tell(report.assignment, epochs, report.seconds) if epochs else False
         if FAILURE in last and not stop:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,17 +14,15 @@ from rich.console import Console
 from kansearch.commands.common import console_for, print_json
 from kansearch.commands.progress import SeedsDisplay
 from kansearch.console import per_class
-from kansearch.errors import InputError, KansearchError, SearchInterrupted
+from kansearch.errors import InputError, SearchInterrupted
 from kansearch.models import portable
 from kansearch.models.presets import preset_config
 from kansearch.seeds.card import no_interval
 from kansearch.seeds.retraining import Retraining
 from kansearch.space import load_config, load_source
 from kansearch.study.figures import number as written
-from kansearch.study.storage import check_driver, sqlite_url
 from kansearch.study.study import Study
-from kansearch.tracking.retrainings import RetrainingStore
-from kansearch.tracking.writer import MlflowWriter
+from kansearch.tracking.retrainings import log_trained, writer_of
 from trials.config import TrialConfig
 from trials.metrics import METRICS, is_dense
 
@@ -103,12 +100,13 @@ def run_retrain(
     console, out = console_for(as_json), retraining.out
     if (note := check_start(retraining.config)) is not None:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
-    tracking_uri, of_study = _tracked(retraining, home, tracking_uri)
-    writer = MlflowWriter(partial(RetrainingStore, tracking_uri, home, of_study))
+    writer, tracking_uri = writer_of(retraining, home, tracking_uri)
     with _one_line_on_signals(f"the same command goes on with what is in {out}"):
         metrics = retrain(retraining, [SeedsDisplay(console), writer])
     files = portable.write(out, formats)
-    uri = _log_model(writer, tracking_uri, out, register, console)
+    uri, problem = log_trained(writer, tracking_uri, out, register)
+    if problem is not None:
+        console.print(problem, style="yellow", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print_json(metrics)
         return
@@ -174,36 +172,3 @@ def _tell_numbers(console: Console, retraining: Retraining, metrics: Mapping[str
     console.print(f"test split, {counted}: {figures}, {metrics['parameters']:,} parameters", highlight=False)
     if not interval:
         console.print(no_interval(seeds), highlight=False)
-
-
-def _tracked(retraining: Retraining, home: Path, tracking_uri: str | None) -> tuple[str, bool]:
-    """The MLflow store that was named, the study's, or the folder's own; and whether the study is there."""
-    of_study = retraining.study is not None and (home / retraining.study / "study.json").is_file()
-    if tracking_uri is None and of_study:
-        tracking_uri = Study.open(home, str(retraining.study)).tracking_uri
-    check_driver(tracking_uri or "")
-    if tracking_uri is None:
-        home.mkdir(parents=True, exist_ok=True)
-    return tracking_uri or sqlite_url(home / "mlflow.db"), of_study
-
-
-def _log_model(
-    writer: MlflowWriter, tracking_uri: str, out: Path, register: str | None, console: Console
-) -> str | None:
-    """Log the model to its run; its URI. Where MLflow takes nothing that is a warning, unless a name was asked for.
-
-    Raises KansearchError.
-    """
-    from kansearch.tracking.models import log_model
-
-    problem = writer.problem
-    if problem is None and writer.run_id is not None:
-        try:
-            return log_model(out, writer.run_id, tracking_uri, register)
-        except KansearchError as error:
-            problem = str(error)
-    if register is not None:
-        raise KansearchError(f"the model is in {out}, but was not registered as '{register}': {problem}")
-    text = f"MLflow has not everything: {problem}; the same command writes the rest"
-    console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    return None

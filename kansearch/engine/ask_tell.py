@@ -21,7 +21,7 @@ from typing import Any
 from kansearch.engine.budget import Budget
 from kansearch.engine.feasibility import Feasibility
 from kansearch.engine.halving import build_halving
-from kansearch.engine.proposer import Draw, Proposer
+from kansearch.engine.proposer import Proposed, Proposer
 from kansearch.engine.retries import enlarged, given_up_for_memory, given_up_lost, noted_for_memory
 from kansearch.engine.work import Assignment, epoch_of
 from kansearch.errors import KansearchError
@@ -124,12 +124,12 @@ class AskTell:
     def _new(self) -> TrialRecord:
         refused: list[tuple[Proposal, str]] = []
         while len(refused) < _MOST_REFUSED_IN_A_ROW:
-            draw = self._proposer.propose(self._chosen.popleft() if self._chosen else None)
-            excess = self._feasibility.excess(draw.config)
+            proposed = self._proposer.propose(self._chosen.popleft() if self._chosen else None)
+            excess = self._feasibility.excess(proposed.config)
             if all(amount <= 0 for amount in excess.values()):
                 self._refuse(refused)
-                return self._start(draw)
-            refused.append((self._proposer.refuse(draw, excess), self._feasibility.reason(excess)))
+                return self._start(proposed)
+            refused.append((self._proposer.refuse(proposed, excess), self._feasibility.reason(excess)))
         self._refuse(refused)
         raise KansearchError(
             f"{_MOST_REFUSED_IN_A_ROW} configurations in a row break the constraints "
@@ -141,9 +141,9 @@ class AskTell:
         for record in self._study.refuse_many(refused) if refused else ():
             self._changed(record)
 
-    def _start(self, draw: Draw) -> TrialRecord:
-        record = self._study.start(draw.proposal)
-        self._proposer.started(draw, record.number)
+    def _start(self, proposed: Proposed) -> TrialRecord:
+        record = self._study.start(proposed.proposal)
+        self._proposer.started(proposed, record.number)
         self._changed(record)
         return record
 
@@ -157,7 +157,7 @@ class AskTell:
         return list(self.halving.epochs_of_rungs(record.first_number, record.stored.epochs))
 
     def tell(self, number: int, results: Sequence[Mapping[str, Any]], seconds: float | None = None) -> bool:
-        """Commit epochs of a live trial, and the verdict on it, in one transaction.
+        """Commit epochs of a live trial, and the decision on it, in one transaction.
 
         seconds: device-seconds since it was handed out; None: those of its epochs. True: it is to be stopped, and is
         noted as pruned.
@@ -172,12 +172,12 @@ class AskTell:
         if record.epochs >= record.stored.epochs:
             self._end(self._study.complete(number, new, seconds=held))
             return False
-        verdict = self.halving.decide(record) if self.halving is not None else None
-        rungs = self.halving.noted(number) if self.halving is not None and verdict is not None else None
-        if verdict is None or verdict.goes_on:
+        decision = self.halving.decide(record) if self.halving is not None else None
+        rungs = self.halving.noted(number) if self.halving is not None and decision is not None else None
+        if decision is None or decision.goes_on:
             self._changed(self._study.add_epochs(number, new, rungs, held))
             return False
-        self._end(self._study.prune(number, f"stopped by {self._settings.scheduler} at {verdict}", new, rungs, held))
+        self._end(self._study.prune(number, f"stopped by {self._settings.scheduler} at {decision}", new, rungs, held))
         return True
 
     def grow(self, max_concurrent: int) -> None:

@@ -8,7 +8,7 @@
 
 Of two trials the one of lower non-dominated rank comes first; of equal ranks the one with the larger crowding distance.
 Then it is the one with the lower draw of a generator seeded with `seed` and the trial's number. So the order of the
-trials at a rung does not depend on when each arrived; a verdict does, as those who arrive later are not waited for.
+trials at a rung does not depend on when each arrived; a decision does, as those who arrive later are not waited for.
 
 A non-dominated trial is never stopped, so no network is for being less accurate than a larger one. Without that rule a
 front of more than n / η trials would lose some at each rung. In simulated searches half as many trials completed with η
@@ -37,13 +37,13 @@ from kansearch.space import Direction, SearchSettings
 from kansearch.study.objectives import costs
 from kansearch.study.records import TrialRecord
 
-__all__ = ["Halving", "Rung", "Verdict", "build_halving", "crowding_distance", "values_at"]
+__all__ = ["Decision", "Halving", "Rung", "build_halving", "crowding_distance", "values_at"]
 
 _Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """The decision about a trial at a rung: it was `rank`-th, from 1, of `seen` trials."""
 
     epoch: int
@@ -66,7 +66,7 @@ class Rung:
 
 
 class Halving:
-    """Decides at each rung; remembers every trial it saw and every verdict it gave.
+    """Decides at each rung; remembers every trial it saw and every decision it gave.
 
     Args:
         objectives: direction of each; one alone makes it plain ASHA.
@@ -93,16 +93,16 @@ class Halving:
         self._brackets = brackets
         self._draw = cache(lambda number: float(np.random.default_rng([seed, number]).random()))
         self._rungs: dict[tuple[int, int], Rung] = {}
-        self._met: dict[int, dict[int, Verdict | None]] = {}  # by trial and epoch; None: it went on unjudged
+        self._met: dict[int, dict[int, Decision | None]] = {}  # by trial and epoch; None: it went on unjudged
 
     @property
     def rungs(self) -> Mapping[tuple[int, int], Rung]:
         """Each rung that a trial has reached, by bracket and epoch."""
         return self._rungs
 
-    def verdicts(self, number: int) -> Mapping[int, Verdict]:
+    def decisions(self, number: int) -> Mapping[int, Decision]:
         """Decisions about a trial, by epoch."""
-        return {epoch: verdict for epoch, verdict in self._met.get(number, {}).items() if verdict is not None}
+        return {epoch: decision for epoch, decision in self._met.get(number, {}).items() if decision is not None}
 
     def epochs_of_rungs(self, number: int, epochs: int) -> Iterator[int]:
         """Where trial `number` is judged if it is to train `epochs` in all."""
@@ -111,12 +111,12 @@ class Halving:
             yield epoch
             epoch *= self._factor
 
-    def decide(self, record: TrialRecord) -> Verdict | None:
+    def decide(self, record: TrialRecord) -> Decision | None:
         """Judge a trial at each rung that it reached and was not judged at yet.
 
-        Returns the last verdict given now, or the one that stopped it earlier; None where there is neither.
+        Returns the last decision given now, or the one that stopped it earlier; None where there is neither.
         """
-        last = next((verdict for verdict in self.verdicts(record.number).values() if not verdict.goes_on), None)
+        last = next((decision for decision in self.decisions(record.number).values() if not decision.goes_on), None)
         for epoch in self._reached(record):
             if last is not None and not last.goes_on:
                 break
@@ -125,9 +125,9 @@ class Halving:
         return last
 
     def replay(self, records: Iterable[TrialRecord]) -> None:
-        """Take up what a study holds: every rung as it was, every verdict that was noted.
+        """Take up what a study holds: every rung as it was, every decision that was noted.
 
-        A running trial that stands at a rung without a noted verdict has not been judged there: it will be.
+        A running trial that stands at a rung without a noted decision has not been judged there: it will be.
         """
         for record in records:
             for epoch in self._reached(record):
@@ -136,11 +136,11 @@ class Halving:
                     continue
                 self._enter(record, epoch)
                 if noted is not None:
-                    self._met[record.number][epoch] = Verdict(epoch, *noted)
+                    self._met[record.number][epoch] = Decision(epoch, *noted)
 
     def noted(self, number: int) -> dict[str, tuple[int, int, bool]]:
         """Verdicts of a trial as `TrialRecord.rungs` keeps them: rank, trials seen, whether it goes on, by epoch."""
-        return {str(each.epoch): (each.rank, each.seen, each.goes_on) for each in self.verdicts(number).values()}
+        return {str(each.epoch): (each.rank, each.seen, each.goes_on) for each in self.decisions(number).values()}
 
     # -- a rung -------------------------------------------------------------------------------------------------------
 
@@ -158,13 +158,13 @@ class Halving:
         rung.costs.append([1.0 if isnan(cost) else cost for cost in costs(self._objectives, values)])
         return rung
 
-    def _judge(self, record: TrialRecord, epoch: int) -> Verdict:
+    def _judge(self, record: TrialRecord, epoch: int) -> Decision:
         rung = self._enter(record, epoch)
         rank, on_front = self._rank(rung)
         seen = len(rung.numbers)
-        verdict = Verdict(epoch, rank, seen, on_front or rank <= seen // self._factor)
-        self._met[record.number][epoch] = verdict
-        return verdict
+        decision = Decision(epoch, rank, seen, on_front or rank <= seen // self._factor)
+        self._met[record.number][epoch] = decision
+        return decision
 
     def _rank(self, rung: Rung) -> tuple[int, bool]:
         """Place of the trial that came last in `rung`, from 1; whether none there dominates it or is preferred to it as

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kansearch.space.search_space import Noting
 from trials.config import TrialConfig
 from trials.files import one_line
 
-__all__ = ["Drawn", "Plan", "Share", "Spread", "draw"]
+__all__ = ["Drawn", "Plan", "Share", "Spread", "draw", "drawing"]
 
 
 @dataclass(frozen=True)
@@ -142,17 +143,23 @@ def draw(
     data_dir: Path | None = None,
     device: str | None = None,
 ) -> Plan:
-    """`count` configurations drawn at random, by `search.seed`; each counted as a search would before it trains.
+    """Return a plan of the first `count` configurations of `drawing`; `progress` learns how many there are so far."""
+    drawn = []
+    for each in islice(drawing(space, data_dir, device), count):
+        drawn.append(each)
+        progress(len(drawn))
+    return Plan(space, drawn)
+
+
+def drawing(space: SearchSpace, data_dir: Path | None = None, device: str | None = None) -> Iterator[Drawn]:
+    """Yield configurations drawn at random by `search.seed`, each counted as a search would before it trains.
 
     device: on which peak memory is estimated, "cpu" or "cuda"; None: the GPU where there is one.
     """
     rng = random.Random(space.search.seed)
     feasibility = Feasibility({str(name): bound for name, bound in space.constraints.items()}, data_dir=data_dir)
-    drawn = []
-    for done in range(count):
-        drawn.append(_draw(space, rng, feasibility, data_dir, device))
-        progress(done + 1)
-    return Plan(space, drawn)
+    while True:
+        yield _draw(space, rng, feasibility, data_dir, device)
 
 
 def _draw(

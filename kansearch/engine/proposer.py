@@ -31,14 +31,14 @@ from trials.config import TrialConfig
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["Draw", "Prior", "Proposer"]
+__all__ = ["Prior", "Proposed", "Proposer"]
 
 Prior = tuple[Mapping[str, Any], Mapping[str, float]]
 """Hyperparameters of a trial of another study, and its objectives."""
 
 
 @dataclass(frozen=True)
-class Draw:
+class Proposed:
     """A configuration that was proposed, and what the study is to keep of it. `key` is its trial's in memory."""
 
     proposal: Proposal
@@ -100,7 +100,7 @@ class Proposer:
             proposer._storage.set_study_system_attr(proposer._study_id, key, value)
         return proposer
 
-    def propose(self, fixed: Mapping[str, Any] | None = None) -> Draw:
+    def propose(self, fixed: Mapping[str, Any] | None = None) -> Proposed:
         """A new configuration. Hyperparameters in `fixed` have the values given there."""
         self._move_window()
         if fixed:
@@ -110,7 +110,7 @@ class Proposer:
             config = self._space.sample(OptunaSuggest(trial))
         self._proposed += 1
         key = self._key(trial.number)
-        return Draw(self._proposal(config, key), key)
+        return Proposed(self._proposal(config, key), key)
 
     @contextmanager
     def _at_random_now_and_then(self) -> Iterator[None]:
@@ -128,19 +128,19 @@ class Proposer:
         attributes = self._storage.get_study_system_attrs(self._study_id)
         return {key: value for key, value in attributes.items() if key.startswith("qmc:")}
 
-    def refuse(self, draw: Draw, excess: Mapping[str, float]) -> Proposal:
+    def refuse(self, proposed: Proposed, excess: Mapping[str, float]) -> Proposal:
         """The configuration breaks a constraint, by so much; the sampler is told."""
         import optuna
 
-        trial = optuna.Trial(self._study, draw.key)
+        trial = optuna.Trial(self._study, proposed.key)
         for name, amount in excess.items():
             trial.set_constraint(name, amount)
-        self._end(draw.key, "PRUNED")
-        return self._proposal(draw.config, draw.key)
+        self._end(proposed.key, "PRUNED")
+        return self._proposal(proposed.config, proposed.key)
 
-    def started(self, draw: Draw, number: int) -> None:
+    def started(self, proposed: Proposed, number: int) -> None:
         """The configuration runs as trial `number`."""
-        self._keys[number] = draw.key
+        self._keys[number] = proposed.key
 
     def ended(self, record: TrialRecord) -> None:
         """A trial that runs has ended."""

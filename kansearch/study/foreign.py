@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kansearch.errors import InputError, KansearchError, UnknownStudyError
-from kansearch.study.places import PLACES, Places
+from kansearch.study.locations import LOCATIONS, Locations
 from kansearch.study.storage import load_optuna_study, sqlite_path, sqlite_url
 from kansearch.study.study import Study, study_names
 
@@ -24,10 +24,10 @@ def find_study(home: Path, word: str) -> Path:
         UnknownStudyError: there is none; the message lists those there are.
     """
     folder = Path(word) if "/" in word else home / word
-    if word not in ("", ".", "..") and (folder / PLACES).is_file():
+    if word not in ("", ".", "..") and (folder / LOCATIONS).is_file():
         return folder.resolve()
     if "/" in word:
-        raise UnknownStudyError(f"no study in the folder {word}: it has no {PLACES}")
+        raise UnknownStudyError(f"no study in the folder {word}: it has no {LOCATIONS}")
     known = ", ".join(study_names(home)) or "none yet"
     raise UnknownStudyError(
         f"no study '{word}' in {home}; studies there: {known}; a study elsewhere is given by a path"
@@ -56,11 +56,11 @@ def read_study_at(folder: Path, scratch: Path) -> Study:
     Raises:
         KansearchError: the study is damaged, or its database is out of reach.
     """
-    places = Places.read(folder / PLACES)
-    url, written = places.storage, sqlite_path(places.storage)
+    locations = Locations.read(folder / LOCATIONS)
+    url, written = locations.storage, sqlite_path(locations.storage)
     if written is not None and written.parent == folder and written.is_file():
         url = sqlite_url(_copied(written, scratch))
-    elif written is not None and (not written.is_file() or (written.parent / PLACES).is_file()):
+    elif written is not None and (not written.is_file() or (written.parent / LOCATIONS).is_file()):
         raise KansearchError(
             f"the study in {folder} is a copy without its database {written.name}, which was {written}"
         )
@@ -68,7 +68,7 @@ def read_study_at(folder: Path, scratch: Path) -> Study:
         study = load_optuna_study(folder.name, url, renamed=True)
     except KansearchError as error:
         raise KansearchError(f"cannot read the study in {folder}: {error}") from error
-    return Study(folder, url, places.tracking_uri, study, places.checkpoints)
+    return Study(folder, url, locations.tracking_uri, study, locations.checkpoints)
 
 
 def _copied(database: Path, scratch: Path) -> Path:

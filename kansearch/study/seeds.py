@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from kansearch.errors import KansearchError, ObstacleError
+from kansearch.errors import InterruptionError, KansearchError
 from kansearch.study.records import TrialRecord
 from kansearch.study.stored_config import StoredConfig
 from trials.files import write_whole
@@ -80,7 +80,7 @@ class SeedStore:
         return sorted(found, key=lambda record: (record.number, record.seed))
 
     def save(self, record: SeedRecord) -> None:
-        """Replace what is kept of this training. Raises ObstacleError where it can't be written."""
+        """Replace what is kept of this training. Raises InterruptionError where it can't be written."""
         path = self._folder / f"{record.number:05d}" / f"seed-{record.seed}.json"
         document = {each.name: getattr(record, each.name) for each in fields(record)}
         text = json.dumps({"config": document.pop("stored").document, **document})
@@ -88,7 +88,7 @@ class SeedStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text, durable=True)
         except OSError as error:
-            raise ObstacleError(f"cannot write {path}: {error.strerror or error}") from error
+            raise InterruptionError(f"cannot write {path}: {error.strerror or error}") from error
 
     def _read(self, path: Path) -> SeedRecord:
         try:

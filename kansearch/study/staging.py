@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.errors import InputError, KansearchError
+from kansearch.study.locations import LOCATIONS, Locations
 from kansearch.study.lock import driver_lock
-from kansearch.study.places import PLACES, Places
 from kansearch.study.private import private_folder
 from kansearch.study.storage import discard_optuna_study, sqlite_path, sqlite_url
 from kansearch.study.study import Study
@@ -31,7 +31,7 @@ _TOKEN = "kansearch:staging"
 def check_new(home: Path, name: str) -> None:
     """Raise InputError where there is a study `name`, or anything else in the place of its folder."""
     folder = home / name
-    if (folder / PLACES).exists():
+    if (folder / LOCATIONS).exists():
         raise InputError(f"study '{name}' exists in {home}: name another with `--study NAME`")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(f"{folder} exists and holds no study: remove it, or name another with `--study NAME`")
@@ -62,11 +62,11 @@ class Staging:
             InputError: there is another by now.
         """
         study.close()
-        path = self._folder / PLACES
-        places, file = Places.read(path), sqlite_path(study.storage_url)
+        path = self._folder / LOCATIONS
+        locations, file = Locations.read(path), sqlite_path(study.storage_url)
         if file is not None and file.parent == self._folder.absolute():
-            places = replace(places, storage=sqlite_url(self._target / file.name))
-        write_whole(path, str(places), mode=0o600)
+            locations = replace(locations, storage=sqlite_url(self._target / file.name))
+        write_whole(path, str(locations), mode=0o600)
         check_new(self._target.parent, study.name)
         self._folder.rename(self._target)
         (self._target / "token").unlink()
@@ -82,16 +82,16 @@ class Staging:
 
     def _clear(self) -> None:
         """Remove all but the lock, and study.json.new, which says which Optuna study without trials is ours."""
-        path, token = self._folder / PLACES, self._folder / "token"
+        path, token = self._folder / LOCATIONS, self._folder / "token"
         if path.is_file() and token.is_file():
-            storage = Places.read(path).storage
+            storage = Locations.read(path).storage
             file = sqlite_path(storage)
             if file is None or (file.parent != self._folder.absolute() and file.is_file()):
                 discard_optuna_study(self._folder.name, storage, {_TOKEN: token.read_text()})
         for each in self._folder.iterdir():
             if each.is_dir():
                 shutil.rmtree(each)
-            elif each.name not in ("driver.lock", f"{PLACES}.new"):
+            elif each.name not in ("driver.lock", f"{LOCATIONS}.new"):
                 each.unlink()
 
 

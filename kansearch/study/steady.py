@@ -1,8 +1,8 @@
 """`SteadyStorage`: Optuna's storage in a database that may be locked, restart, or fill up while a search runs.
 
 What ends by itself (a lock that another process holds, a server that restarts) is waited for, at most
-`KANSEARCH_STORAGE_PATIENCE` seconds (60) in a row. Anything else, and what lasts longer, is an `ObstacleError`. A write
-whose answer was lost with the connection is not done twice.
+`KANSEARCH_STORAGE_PATIENCE` seconds (60) in a row. Anything else, and what lasts longer, is an `InterruptionError`. A
+write whose answer was lost with the connection is not done twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sqlalchemy import Table
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from kansearch.errors import InputError, ObstacleError, causes
+from kansearch.errors import InputError, InterruptionError, causes
 from kansearch.study import rows
 from kansearch.study.optuna_parts import check_storage, joined
 from kansearch.study.server_lock import LockLost, ServerLock
@@ -62,7 +62,7 @@ def _steady(method: Callable[..., T]) -> Callable[..., T]:
 class SteadyStorage(RDBStorage):
     """Optuna's storage in the database `url`, opened at once or not at all.
 
-    Raises SQLAlchemy's and Optuna's errors on opening; `ObstacleError` from any method that kansearch calls afterwards.
+    Raises SQLAlchemy's and Optuna's errors on opening. Methods that are called afterwards raise `InterruptionError`.
     """
 
     def __init__(self, url: str) -> None:
@@ -85,16 +85,16 @@ class SteadyStorage(RDBStorage):
         weakref.finalize(self, self.engine.dispose)  # closes its connections
 
     def wait_or_raise(self, error: Exception) -> None:
-        """Wait a little; raise `ObstacleError` where waiting does not help, or has not helped for long enough."""
+        """Wait a little; raise `InterruptionError` where waiting does not help, or has not helped for long enough."""
         cause = next((each for each in causes(error) if isinstance(each, DBAPIError)), None)
         reason = first_line(cause.orig if cause is not None and cause.orig is not None else error)
         if not isinstance(error, LockLost) and (cause is None or not _may_end(cause)):
-            raise ObstacleError(f"cannot use the study's storage {self.shown}: {reason}") from error
+            raise InterruptionError(f"cannot use the study's storage {self.shown}: {reason}") from error
         if self.give_up_at is None:
             self.give_up_at = time.monotonic() + self.patience
         if time.monotonic() >= self.give_up_at:
             waited = f"waited {self.patience:g} s for the study's storage {self.shown}"
-            raise ObstacleError(f"{waited}: {reason}") from error
+            raise InterruptionError(f"{waited}: {reason}") from error
         time.sleep(_PAUSE_SECONDS)
 
     @_steady

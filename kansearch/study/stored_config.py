@@ -1,6 +1,6 @@
 """`StoredConfig`: a trial's configuration as the study keeps it, a `TrialConfig` as soon as somebody asks for it.
 
-To list ten thousand trials takes none of them apart. A configuration that this version can't read is no obstacle until
+To list ten thousand trials takes none of them apart. A configuration that this version can't read stops nothing until
 it is to be trained, exported or described.
 """
 

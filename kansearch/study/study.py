@@ -31,7 +31,7 @@ from kansearch.errors import InputError, KansearchError, UnknownStudyError
 from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.database_lock import database_lock
 from kansearch.study.history import ELAPSED, PACKING, SEQUENCE, SESSIONS, SOURCES, USAGE, WARM_START, History
-from kansearch.study.places import PLACES, Places
+from kansearch.study.locations import LOCATIONS, Locations
 from kansearch.study.private import private_folder, write_private
 from kansearch.study.reader import read_attributes, read_trials
 from kansearch.study.records import FINISHED, Proposal, Rungs, TrialRecord
@@ -99,7 +99,7 @@ class Study:
             KansearchError: the folder or the storage can't be written.
         """
         folder = home / space.study
-        if (folder / PLACES).exists():
+        if (folder / LOCATIONS).exists():
             raise InputError(
                 f"study '{space.study}' exists in {home}: continue it with `kansearch resume {space.study}`, "
                 f"or name another with `--study NAME`"
@@ -113,12 +113,12 @@ class Study:
             leftover.unlink()
         storage_url = storage_url or sqlite_url(folder / "study.db")
         tracking_uri = tracking_uri or sqlite_url(home / "mlflow.db")
-        places = str(Places(storage_url, tracking_uri, checkpoints))
-        begun = folder / f"{PLACES}.new"
-        again = begun.exists() and begun.read_text() == places  # by a driver that was killed
-        write_private(begun, places)
+        locations = str(Locations(storage_url, tracking_uri, checkpoints))
+        begun = folder / f"{LOCATIONS}.new"
+        again = begun.exists() and begun.read_text() == locations  # by a driver that was killed
+        write_private(begun, locations)
         study = create_optuna_study(space, storage_url, attributes or {}, replace=again)
-        begun.replace(folder / PLACES)
+        begun.replace(folder / LOCATIONS)
         return cls(folder, storage_url, tracking_uri, study, checkpoints)
 
     @classmethod
@@ -128,12 +128,12 @@ class Study:
         Raises:
             UnknownStudyError: there is none; the message lists those there are.
         """
-        path = home / name / PLACES
+        path = home / name / LOCATIONS
         if not path.is_file():
             known = ", ".join(study_names(home)) or "none yet"
             raise UnknownStudyError(f"no study '{name}' in {home}; studies there: {known}")
-        places = Places.read(path)
-        return cls(home / name, places.storage, places.tracking_uri, checkpoints=places.checkpoints)
+        locations = Locations.read(path)
+        return cls(home / name, locations.storage, locations.tracking_uri, checkpoints=locations.checkpoints)
 
     @cached_property
     def overrides(self) -> list[str]:
@@ -262,8 +262,8 @@ class Study:
 
         Copies of the folder are locked each for itself, and may name one database. In PostgreSQL the driver's writes go
         through the session that holds the lock from then on. A driver that has lost it to another one gets an
-        `ObstacleError` from its next write. For an SQLite file outside of the folder a file beside it is locked. Other
-        databases, and studies in memory, are not locked.
+        `InterruptionError` from its next write. For an SQLite file outside of the folder a file beside it is locked.
+        Other databases, and studies in memory, are not locked.
 
         Optuna Dashboard finds the objectives' names in a study that was made before kansearch wrote them, from now on.
 
@@ -392,4 +392,4 @@ def home_option(home: Path) -> str:
 
 def study_names(home: Path) -> list[str]:
     """Names of the studies in `home`, sorted."""
-    return sorted(path.parent.name for path in home.glob(f"*/{PLACES}"))
+    return sorted(path.parent.name for path in home.glob(f"*/{LOCATIONS}"))

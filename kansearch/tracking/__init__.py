@@ -7,4 +7,4 @@ models, serving     models in MLflow's registry
 dashboard           MLflow's own server, on loopback
 """
 
-__all__ = ["client", "confirming", "dashboard", "models", "retrainings", "writer"]
+__all__ = ["client", "confirming", "dashboard", "retrainings", "writer"]

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kansearch.errors import KansearchError
 from kansearch.study.figures import describe
 from kansearch.study.seeds import SeedRecord
+from kansearch.study.storage import check_driver, sqlite_url
+from kansearch.study.study import Study
 from kansearch.tracking.client import (
     SEED_TAG,
     entities,
@@ -27,6 +31,7 @@ from kansearch.tracking.client import (
 )
 from kansearch.tracking.runs import ChildRuns
 from kansearch.tracking.store import OUTCOME_STATUS
+from kansearch.tracking.writer import MlflowWriter
 from trials.metrics import ON_VALIDATION, OWN_METRICS
 
 if TYPE_CHECKING:
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
 
     from kansearch.seeds.retraining import Retraining
 
-__all__ = ["RETRAIN_TAG", "RetrainingStore"]
+__all__ = ["RETRAIN_TAG", "RetrainingStore", "log_trained", "writer_of"]
 
 RETRAIN_TAG, SOURCE_TAG = "kansearch.retrain", "kansearch.source_study"
 _ARTIFACTS = ("README.md", "config.yaml", "metrics.json", "curves.png", "confusion.png", "predictions.png")
@@ -116,3 +121,48 @@ def _figures(metrics: Mapping[str, Any], step: int) -> list[Metric]:
     own = (*OWN_METRICS, *ON_VALIDATION.values())
     scalars = {key: value for key, value in metrics.items() if isinstance(value, (int, float)) and key != "epochs"}
     return [metric(key if key in own else f"test_{key}", value, step) for key, value in scalars.items()]
+
+
+def writer_of(retraining: Retraining, home: Path, tracking_uri: str | None) -> tuple[MlflowWriter, str]:
+    """Return the observer that writes a retraining to MLflow, and the store's address.
+
+    Args:
+        retraining: what is trained.
+        home: folder of studies, made if the store is a file in it.
+        tracking_uri: MLflow's store; None: the store of the configuration's study, or `home`'s own.
+
+    Raises:
+        KansearchError: the driver of the database is not installed.
+    """
+    of_study = retraining.study is not None and (home / retraining.study / "study.json").is_file()
+    if tracking_uri is None and of_study:
+        tracking_uri = Study.open(home, str(retraining.study)).tracking_uri
+    check_driver(tracking_uri or "")
+    if tracking_uri is None:
+        home.mkdir(parents=True, exist_ok=True)
+        tracking_uri = sqlite_url(home / "mlflow.db")
+    return MlflowWriter(partial(RetrainingStore, tracking_uri, home, of_study)), tracking_uri
+
+
+def log_trained(
+    writer: MlflowWriter, tracking_uri: str, out: Path, register: str | None = None
+) -> tuple[str | None, str | None]:
+    """Log the models in `out` to the run that `writer` wrote.
+
+    Returns:
+        The model's URI, or None and a sentence for the user that says what MLflow did not take.
+
+    Raises:
+        KansearchError: it could not be registered under the name that was asked for.
+    """
+    from kansearch.tracking.models import log_model
+
+    problem = writer.problem
+    if problem is None and writer.run_id is not None:
+        try:
+            return log_model(out, writer.run_id, tracking_uri, register), None
+        except KansearchError as error:
+            problem = str(error)
+    if register is not None:
+        raise KansearchError(f"the model is in {out}, but was not registered as '{register}': {problem}")
+    return None, f"MLflow has not everything: {problem}; the same command writes the rest"

@@ -9,14 +9,14 @@ from pathlib import Path
 from kansearch.errors import KansearchError
 from kansearch.study.storage import sqlite_path, sqlite_url
 
-__all__ = ["PLACES", "Places"]
+__all__ = ["LOCATIONS", "Locations"]
 
-PLACES = "study.json"
+LOCATIONS = "study.json"
 """Its name in a study's folder: a folder without it holds no study."""
 
 
 @dataclass(frozen=True)
-class Places:
+class Locations:
     """URLs; `checkpoints` is None where they are in the study's folder."""
 
     storage: str
@@ -24,26 +24,26 @@ class Places:
     checkpoints: str | None = None
 
     def __str__(self) -> str:
-        """The text of the file `PLACES`."""
+        """The text of the file `LOCATIONS`."""
         return json.dumps({name: each for name, each in asdict(self).items() if each is not None}, indent=2) + "\n"
 
     @classmethod
-    def read(cls, path: Path) -> Places:
-        """Read the places from the file. Raises KansearchError where it is damaged.
+    def read(cls, path: Path) -> Locations:
+        """Read the locations from the file. Raises KansearchError where it is damaged.
 
         A folder that was moved or copied takes its database along. So an SQLite file in it that has the written name is
         used, wherever the written path leads.
         """
         try:
             document = json.loads(path.read_text())
-            places = cls(document["storage"], document["tracking_uri"], document.get("checkpoints"))
+            locations = cls(document["storage"], document["tracking_uri"], document.get("checkpoints"))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise KansearchError(f"{path} is damaged: {error}") from error
-        if not isinstance(places.storage, str) or not isinstance(places.tracking_uri, str):
+        if not isinstance(locations.storage, str) or not isinstance(locations.tracking_uri, str):
             raise KansearchError(f"{path} is damaged: storage and tracking_uri must be text")
-        if places.checkpoints is not None and not (isinstance(places.checkpoints, str) and places.checkpoints):
+        if locations.checkpoints is not None and not (isinstance(locations.checkpoints, str) and locations.checkpoints):
             raise KansearchError(f"{path} is damaged: checkpoints must be text")
-        file = sqlite_path(places.storage)
+        file = sqlite_path(locations.storage)
         if file is not None and (own := path.parent / file.name).is_file():
-            return replace(places, storage=sqlite_url(own))
-        return places
+            return replace(locations, storage=sqlite_url(own))
+        return locations
