@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from kansearch.study.seeds import SeedRecord
 from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
-from kansearch.tracking.client import experiment_name
+from kansearch.tracking.client import experiment_name, run_page
 from kansearch.tracking.confirming import ConfirmationStore
 from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
@@ -149,7 +149,7 @@ def test_the_studys_run_has_the_table(study: Study, tmp_path: Path) -> None:
     assert rows[1]["probability_on_front"] == pytest.approx(0.99, abs=0.01)
     assert rows[0]["probability_on_front"] == pytest.approx(1 - rows[1]["probability_on_front"])
     text = (folder / "confirm.md").read_text()
-    link = f"#/experiments/{parent.info.experiment_id}/runs/{confirmations(study)['1', '1'].info.run_id}"
+    link = run_page(parent.info.experiment_id, confirmations(study)["1", "1"].info.run_id)
     assert f"| [1 (knee)]({link}) | 3 | 0.8000 | 0.8000 ± " in text and " | ± 0.0412 | 321 | 0.99 | " in text
     assert "- trial 1: seed 4: TrialDiverged: no\n" in text
     assert "- the intervals are of other seeds; other test images" in text

@@ -15,9 +15,10 @@ import pytest
 from kansearch.errors import KansearchError
 from kansearch.report.writer import write_pictures
 from kansearch.study.study import Study
-from kansearch.tracking.dashboard import dashboard
+from kansearch.tracking.dashboard import dashboard, remote_page
 from kansearch.tracking.store import MlflowStore
 from tests.helpers import command_line, descendants, listening, start, stop
+from tests.support.commands import answer
 from tests.support.searches import copy_mlflow_database
 from tests.test_deliver import finished_study
 
@@ -53,8 +54,16 @@ def ask(address: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         return bytes(answer.read())
 
 
+def opened_elsewhere(study: Study, server: str, home: Path) -> str:
+    """What the command says of the study, were it tracked by a server."""
+    (home / study.name).mkdir()
+    places = json.loads((study.folder / "study.json").read_text())
+    (home / study.name / "study.json").write_text(json.dumps({**places, "tracking_uri": server}))
+    return answer("dashboard", study.name, "--no-browser", "--home", home)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_the_study_on_loopback_until_a_signal(study: Study, number: int) -> None:
+def test_it_serves_the_study_on_loopback_until_a_signal(study: Study, number: int, tmp_path: Path) -> None:
     process = start("dashboard", "small", "--no-browser", cwd=study.folder.parent.parent)
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -63,7 +72,11 @@ def test_it_serves_the_study_on_loopback_until_a_signal(study: Study, number: in
     )
     assert found, line + (process.communicate()[1] if process.poll() is not None else "")
     address, port, page, experiment = found.groups()
-    assert "workflowType=machine_learning" in page
+    assert page.endswith("?workflowType=machine_learning&viewStateShareKey=kansearch")
+    assert (
+        opened_elsewhere(study, address, tmp_path)
+        == f"small is tracked by a server that runs already: {address}{page}\n"
+    )
     processes = list(descendants(process.pid))
     assert any("mlflow" in command_line(each) for each in processes)
     assert listening(process.pid) == {"0100007F"}, "127.0.0.1 and nothing else"
@@ -109,8 +122,9 @@ def test_nothing_tracked_and_a_database_that_is_none(tmp_path: Path) -> None:
         pass
 
 
-def test_a_tracking_server_elsewhere_is_pointed_to(tmp_path: Path) -> None:
+def test_a_tracking_server_elsewhere_that_does_not_answer_is_named(tmp_path: Path) -> None:
     study = finished_study(tmp_path, trials=0)
+    assert remote_page(study) is None
     study.tracking_uri = "http://127.0.0.1:1"
-    with pytest.raises(KansearchError, match=r"open http://127\.0\.0\.1:1"), dashboard(tmp_path, study, None):
-        pass
+    with pytest.raises(KansearchError, match=r"tracked by http://127\.0\.0\.1:1, which does not answer"):
+        remote_page(study)

@@ -1,4 +1,4 @@
-"""The dashboard in a browser: from the page that it opens, three clicks reach the front and the best configuration."""
+"""The dashboard in a browser: it opens at the answer, and everything else of a study is one click away."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from kansearch.study.front import front_of, knee
+from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
 from kansearch.tracking.dashboard import dashboard
 from tests.browser import chromium, needs_chromium, requests, set_width
@@ -23,11 +24,23 @@ pytestmark = [
 
 _PATIENCE = 120.0  # seconds; no measurement, but a way not to hang
 _RUN = "//a[contains(@href, '/runs/')]"
+_DRAWN = "return arguments[0].complete && arguments[0].naturalWidth"
+_CELLS = """
+return [...document.querySelectorAll(`.ag-center-cols-container .ag-row`)]
+  .sort((a, b) => a.getAttribute('row-index') - b.getAttribute('row-index'))
+  .map((row) => Object.fromEntries([...row.querySelectorAll('.ag-cell')]
+    .map((cell) => [cell.getAttribute('col-id').replaceAll('`', ''), cell.textContent])));
+"""
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return make_tracked(tmp_path_factory.mktemp("work") / "studies")
+
+
+@pytest.fixture
+def best(study: Study) -> TrialRecord:
+    return knee(front_of(study.records(), study.objectives), study.objectives)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +54,13 @@ def opened(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         yield browser, address
 
 
-def open_page(opened: tuple[webdriver.Chrome, str]) -> webdriver.Chrome:
-    browser, address = opened
-    browser.get("about:blank")  # or only what follows the # would change
-    browser.get(address)
-    return browser
+@pytest.fixture
+def browser(opened: tuple[webdriver.Chrome, str]) -> webdriver.Chrome:
+    """At the page that the dashboard opens, nothing clicked."""
+    driver, address = opened
+    driver.get("about:blank")  # or only what follows the # would change
+    driver.get(address)
+    return driver
 
 
 def find(browser: webdriver.Chrome, path: str) -> WebElement:
@@ -64,34 +79,65 @@ def click(browser: webdriver.Chrome, path: str) -> None:
     find(browser, path).click()
 
 
-def test_the_fronts_picture_is_three_clicks_away(opened: tuple[webdriver.Chrome, str]) -> None:
-    browser = open_page(opened)
-    click(browser, f"{_RUN}[normalize-space() = 'small']")
-    click(browser, "//*[@role = 'tab'][normalize-space() = 'Artifacts']")
-    click(browser, "//*[normalize-space(text()) = 'front.png']")
-    picture = find(browser, "//img[starts-with(@src, 'blob:') or contains(@src, 'artifact')]")
-    drawn = "return arguments[0].complete && arguments[0].naturalWidth"
-    WebDriverWait(browser, _PATIENCE).until(lambda driver: driver.execute_script(drawn, picture) > 500)
+def test_the_best_trade_off_is_read_without_a_click(browser: webdriver.Chrome, best: TrialRecord) -> None:
+    told = f"Best balance: trial {best.number}, accuracy {best.values['accuracy']:.4f}, parameters "
+    find(browser, f"//p[starts-with(normalize-space(), '{told}{best.values['parameters']:,.0f}; ')]")
 
 
-def test_the_best_configuration_is_two_clicks_away(opened: tuple[webdriver.Chrome, str], study: Study) -> None:
-    best = knee(front_of(study.records(), study.objectives), study.objectives)
-    browser = open_page(opened)
-    click(browser, f"{_RUN}[normalize-space() = 'small']")
-    click(browser, f"//p{_RUN}[normalize-space() = '{best.number}']")
-    WebDriverWait(browser, _PATIENCE).until(lambda driver: len(driver.window_handles) == 2)
-    browser.switch_to.window(browser.window_handles[1])
+def test_trials_are_rows_best_first_with_what_tells_them_apart(browser: webdriver.Chrome, study: Study) -> None:
+    records = study.records()
+    WebDriverWait(browser, _PATIENCE).until(lambda driver: len(driver.execute_script(_CELLS)) == len(records))
+    rows = browser.execute_script(_CELLS)
+    columns = ("metrics.accuracy", "metrics.parameters", "tags.basis", "tags.optimizer", "tags.kansearch.state")
+    shown = [tuple(row[name] for name in columns) for row in rows]
+    accuracies = [float(accuracy) for accuracy, *_ in shown[:-1]]
+    assert accuracies == sorted(accuracies, reverse=True)
+    complete = [
+        (f"{record.values['accuracy']}", f"{record.values['parameters']:.0f}", record) for record in records[:-1]
+    ]
+    known = [(*values, each.stored.basis, each.config.optimizer.name, "complete") for *values, each in complete]
+    assert sorted(shown[:-1]) == sorted(known)
+    assert shown[-1][-1] == "fail" and [row["tags.front"] for row in rows].count("best balance") == 1
+
+
+@pytest.mark.parametrize("path", ["//p{}[normalize-space() = '{}']", "{}[starts-with(normalize-space(), '{:05d} ')]"])
+def test_its_configuration_is_one_click_away(browser: webdriver.Chrome, best: TrialRecord, path: str) -> None:
+    click(browser, path.format(_RUN, best.number))
+    browser.switch_to.window(browser.window_handles[-1])  # the line above the table opens another one
     find(browser, f"//h1[contains(., '{best.number:05d}')] | //h2[contains(., '{best.number:05d}')]")
     find(browser, "//*[normalize-space(text()) = 'model.basis.name']")
     find(browser, f"//*[normalize-space(text()) = '{best.config.optimizer.lr}']")
+    if len(browser.window_handles) > 1:
+        browser.close()
+        browser.switch_to.window(browser.window_handles[0])
+
+
+def test_charts_of_all_trials_are_one_click_away(browser: webdriver.Chrome, study: Study) -> None:
+    find(browser, _RUN)
+    click(browser, "//label[.//input[@value = 'CHART']]")
+    find(browser, "//*[normalize-space(text()) = 'log10_parameters vs. accuracy']")
+    find(browser, "//*[normalize-space(text()) = 'Parallel Coordinates']")
+    points = "return document.querySelectorAll('.scatterlayer path.point').length"
+    complete = sum(record.state == "complete" for record in study.records())
+    WebDriverWait(browser, _PATIENCE).until(lambda driver: driver.execute_script(points) == complete)
+
+
+def test_the_studys_run_begins_with_the_front(browser: webdriver.Chrome, best: TrialRecord) -> None:
+    click(browser, f"//p{_RUN}[normalize-space() = 'The front']")
+    WebDriverWait(browser, _PATIENCE).until(lambda driver: len(driver.window_handles) == 2)
+    browser.switch_to.window(browser.window_handles[1])
+    find(browser, f"//p[starts-with(normalize-space(), 'Best balance: trial {best.number}, ')]")
+    picture = find(browser, "//img[@alt = 'front' or contains(@src, 'path=front.png')]")
+    WebDriverWait(browser, _PATIENCE).until(lambda driver: driver.execute_script(_DRAWN, picture) > 500)
+    click(browser, "//button[.//*[normalize-space(text()) = 'Show more'] or normalize-space() = 'Show more']")
+    find(browser, f"//td{_RUN}[normalize-space() = '{best.number}']")
     browser.close()
     browser.switch_to.window(browser.window_handles[0])
 
 
-def test_trials_are_nested_and_their_metrics_are_drawn(opened: tuple[webdriver.Chrome, str]) -> None:
-    browser = open_page(opened)
-    find(browser, f"{_RUN}[normalize-space() = 'small']")
-    click(browser, "//*[contains(@class, 'ag-row')]//button[.//*[name() = 'svg']]")
+def test_a_trials_metrics_are_drawn_and_nothing_is_asked_of_anybody_else(
+    browser: webdriver.Chrome, opened: tuple[webdriver.Chrome, str]
+) -> None:
     click(browser, f"{_RUN}[starts-with(normalize-space(), '00000 ')]")
     click(browser, "//*[@role = 'tab'][normalize-space() = 'Model metrics']")
     find(browser, "//*[name() = 'svg'][contains(@class, 'main-svg')]")

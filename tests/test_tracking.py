@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from kansearch.space import parse_space
 from kansearch.study.front import front_of, hypervolume
 from kansearch.study.study import Study
 from kansearch.study.usage import Usage
-from kansearch.tracking.client import experiment_name, flatten
+from kansearch.tracking.client import experiment_name, flatten, run_page
 from kansearch.tracking.store import MlflowStore
 from kansearch.tracking.writer import MlflowWriter
 from tests.helpers import SMALL_SPACE, start_trial
@@ -151,6 +152,40 @@ def test_the_front_is_a_table_and_a_picture_and_the_report_lies_beside_them(tmp_
     assert parent.info.status == "FINISHED"
     assert "trial 0, accuracy 0.4000, parameters 321; " in parent.data.tags["mlflow.note.content"]
     assert "kansearch export small --pick TRIAL" in parent.data.tags["mlflow.note.content"]
+
+
+def test_the_front_is_marked_and_described_as_the_search_goes_on(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    client, name = MlflowClient(study.tracking_uri), experiment_name(study.name)
+    first = add_trial(study, [0.4], Study.complete)
+    store = MlflowStore(study)
+    store.write(study.records(), study.records())
+    assert runs_of(study)[str(first)].data.tags["front"] == "best balance"
+    second = add_trial(study, [0.5], Study.complete)  # as large, and better
+    store.write([study.record(second)], study.records())
+    runs = runs_of(study)
+    assert [runs[str(each)].data.tags.get("front") for each in (first, second)] == ["", "best balance"]
+    experiment = client.get_experiment_by_name(name)
+    told = f"Best balance: trial [{second}]({run_page(experiment.experiment_id, runs[str(second)].info.run_id)})"
+    assert experiment.tags["mlflow.note.content"].startswith(f"{told}, accuracy 0.5000, parameters 321; ")
+    assert runs[None].data.tags["mlflow.note.content"].startswith(told)
+    assert "![front]" not in runs[None].data.tags["mlflow.note.content"], "there is no picture yet"
+
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
+    write_pictures(study)
+    MlflowStore(study).close(study.records(), "finished")
+    assert client.get_experiment_by_name(name).tags["mlflow.note.content"] == "mine"
+    run_id = runs[None].info.run_id
+    shown = f"![front](get-artifact?path=front.png&run_uuid={run_id})\n\n| trial | accuracy |"
+    assert shown in runs_of(study)[None].data.tags["mlflow.note.content"]
+
+
+def test_what_charts_show_on_a_logarithmic_axis_is_there_as_a_logarithm(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    add_trial(study, [0.4, 0.5], Study.complete)
+    write_all(study)
+    metrics = runs_of(study)["0"].data.metrics
+    assert metrics["log10_parameters"] == pytest.approx(math.log10(321)) and "log10_accuracy" not in metrics
 
 
 def test_a_tracking_server_that_is_down_is_reported_and_caught_up_with(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from kansearch.commands.verdict import parse_sizes
 from kansearch.errors import InputError
+from kansearch.report.verdict import verdict_section
 from kansearch.space import parse_space
 from kansearch.study.confirmed import Confirmed
 from kansearch.study.records import TrialRecord
@@ -29,14 +30,15 @@ from kansearch.study.verdict import (
     default_sizes,
     judged_objective,
     picks,
-    sentence,
     unequal,
     verdicts,
 )
+from kansearch.study.verdict_text import closing, sentence
 from tests.commandline import Command, kansearch_fixture
 from tests.helpers import SMALL_SPACE, start_trial
 from tests.test_confirmed import MEASURED, OBJECTIVES
 from tests.test_study import EPOCH, epoch
+from trials.config.basis import kind_of
 
 __all__ = ["kansearch_fixture"]
 
@@ -160,7 +162,60 @@ def test_effort_is_counted_for_each_arm() -> None:
     assert [(arm.trials, len(arm.contenders), arm.seconds) for arm in (kan, plain)] == [(2, 1, 4.0), (1, 1, 2.0)]
     assert unequal(kan, plain)
     assert not unequal(plain, plain)
+    assert not unequal(kan, replace(plain, trials=2))  # as many trials, whatever they cost
+    assert not unequal(kan, replace(plain, seconds=4.0))
     assert unequal(kan, arms({"s": ([], [])})[1])
+
+
+def test_one_sentence_says_what_is_told_at_the_knee() -> None:
+    trials = [trial(0, "gram", 0.85, 900), trial(1, "none", 0.80, 900), trial(2, "gram", 0.86, 70_000)]
+    trials += [trial(3, "gram", 0.5, 40)]
+    unconfirmed = closing("s", trials, [], OBJECTIVES, " --home h")
+    assert unconfirmed == (
+        "KAN or plain? Unconfirmed: with at most 32,000 parameters the best KAN of 3 has accuracy 0.8500 at selection, "
+        "the best plain network of 1 0.8000; `kansearch confirm s --home h --seeds 5 --picks 0,1` tells what is left."
+    )
+    rows = [again(trials[0], [0.85] * 3, Spread(0.01, 4)), again(trials[1], [0.80] * 3, Spread(0.01, 4))]
+    told = closing("s", trials, rows, OBJECTIVES)
+    assert told == (
+        "KAN or plain? With at most 32,000 parameters a KAN is better (P = 1.00, KAN minus plain accuracy +0.0500 ± "
+        "0.0188); unequal effort, 3 KANs and 1 plain."
+    )
+    close = [rows[0], again(trials[1], [0.849] * 3, Spread(0.01, 4))]
+    assert "it can't be told which is better (P(KAN) = 0.55" in str(closing("s", trials, close, OBJECTIVES))
+
+
+def test_a_knee_that_only_one_arm_reaches_is_judged_where_both_do() -> None:
+    trials = [trial(0, "gram", 0.9, 40), trial(1, "none", 0.95, 60_000)]
+    assert "with at most 100,000 parameters" in str(closing("s", trials, [], OBJECTIVES))
+
+
+def test_a_study_without_a_control_says_so_and_one_without_kans_nothing() -> None:
+    kan, plain = trial(0, "gram", 0.85, 900), trial(0, "none", 0.85, 900)
+    missing = replace(trial(1, "none", 0.85, 900, "fail"))
+    assert closing("s", [kan], [], OBJECTIVES) == "KAN or plain? Not told: no plain network was searched."
+    assert closing("s", [kan, missing], [], OBJECTIVES) == "KAN or plain? Not told: no plain network completed."
+    assert closing("s", [plain], [], OBJECTIVES) is None
+    assert closing("s", [], [], OBJECTIVES) is None
+    assert closing("s", [kan], [], {"parameters": "minimize"}) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ({"basis": {"name": "none"}}, "plain"),
+        ({"basis": {"name": "gram"}, "classifier": "linear"}, "KAN"),
+        ({"basis": {"name": "power_mlp"}}, "control"),
+        ({"basis": {"name": "none"}, "classifier": "kan", "classifier_basis": {"name": "fourier"}}, "KAN"),
+        ({"basis": {"name": "none"}, "classifier": "linear", "classifier_basis": {"name": "fourier"}}, "plain"),
+        ({"basis": {"name": "none"}, "classifier": "kan", "classifier_basis": None}, "plain"),
+        ({"basis": {"name": "rbf"}, "convolution": "plain", "classifier": "linear"}, "plain"),
+        ({"basis": {"name": "rbf"}, "convolution": "plain", "classifier": "kan", "classifier_basis": None}, "KAN"),
+        ({"basis": {"name": "power_mlp"}, "classifier": "kan", "output_basis": {"name": "rbf"}}, "KAN"),
+    ],
+)
+def test_a_network_is_a_kan_where_a_layer_of_it_has_a_basis(model: dict[str, Any], kind: str) -> None:
+    assert kind_of(model) == kind
 
 
 def test_default_bounds_are_half_decades_about_the_trials() -> None:
@@ -230,6 +285,30 @@ def test_the_command_says_what_to_run_and_then_what_is_better(kansearch: Command
     assert verdict["difference"] == pytest.approx(0.05)
     alone = kansearch("verdict", "kans", "--home", tmp_path)
     assert "for want of a plain network" in alone.out
+
+
+def test_the_report_has_a_section_and_its_command_ends_with_a_sentence(kansearch: Command, tmp_path: Path) -> None:
+    study = _searched(tmp_path, "both", ["none", "rbf"], 0.80)
+    told = kansearch("report", "both", "--home", tmp_path)
+    assert told.out.splitlines()[-1].startswith("KAN or plain? Unconfirmed: with at most ")
+    assert "kansearch confirm both --seeds 5 --picks" in (study.folder / "report.html").read_text()
+    _confirm(study, [0.81, 0.80, 0.82])
+    told = kansearch("report", "both", "--home", tmp_path)
+    assert "it can't be told which is better (P(KAN) = 0.50, KAN minus plain accuracy +0.0000 ± " in told.out
+    page = (study.folder / "report.html").read_text()
+    assert 'href="#verdict"' in page
+    assert "Difference in accuracy between the best KAN and the best plain network" in page
+    assert "search effort: KAN 2 complete of 2 trials" in page
+
+
+def test_no_section_compares_an_arm_with_nothing() -> None:
+    kans = [trial(0, "gram", 0.85, 900), trial(1, "power_mlp", 0.85, 900)]
+    assert verdict_section({"s": (kans, [])}, OBJECTIVES) is None
+    both = {"s": ([*kans, trial(2, "none", 0.8, 900)], [])}
+    assert verdict_section(both, {"parameters": "minimize"}) is None
+    section = verdict_section(both, OBJECTIVES)
+    assert section is not None
+    assert section["plot"] is None  # nothing is told
 
 
 def test_studies_that_cannot_be_compared_are_refused(kansearch: Command, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from kansearch.cluster.launch import SearchOptions
+    from kansearch.study.history import History
     from kansearch.study.records import TrialRecord
 
 __all__ = ["Study", "launch"]
@@ -62,14 +63,15 @@ def launch(
         SearchInterrupted: SIGINT (the stop button of a notebook) or SIGTERM; `Study.resume` goes on.
         KansearchError: the search can't run; the message says why.
     """
-    from kansearch.cluster.launch import check_data
     from kansearch.cluster.launch import launch as search
 
     check_tracking(tracking_uri)
     searched = load_space(space, overrides)
     options = _options(Path(home), address, max_concurrent, data_dir, trust_data)
-    check_data(searched, options)  # before anything is printed
-    history = first_trials(searched, terminal() if progress else None)
+
+    def history() -> History | None:
+        return first_trials(searched, terminal() if progress else None)
+
     return Study._of(
         _watched(
             lambda watching: search(searched, options, watching, storage_url, tracking_uri, checkpoints, history),

@@ -58,6 +58,7 @@ for command in (
     search.schema,
     show.studies,
     show.trials,
+    show.note,
     show.front,
     show.report,
     train.confirm,

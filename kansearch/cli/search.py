@@ -51,6 +51,18 @@ def launch(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same trials whatever the workers' timing.")
     ] = False,
+    verdict: Annotated[
+        bool,
+        typer.Option(
+            "--verdict", help="Search KANs and plain networks each by itself, confirm the best, say which is better."
+        ),
+    ] = False,
+    sizes: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Of --verdict: bounds of parameters, such as 1k,3k,10k.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Of --verdict: seeds that confirm each network. Default: 5.")
+    ] = None,
     data_dir: DataDir = None,
     trust_data: TrustData = None,
     home: Home = STUDIES,
@@ -58,6 +70,7 @@ def launch(
 ) -> None:
     """Search a space: run its trials, log them to MLflow, print the front."""
     from kansearch.commands import searching
+    from kansearch.errors import InputError
     from kansearch.space import find_space, load_space
 
     name = None if study is None else json.dumps(study)  # quoted, or YAML would take 2024 for a number
@@ -67,7 +80,16 @@ def launch(
     searched = load_space(find_space(space), keyed)
     options = searching.search_options(home, address, max_concurrent, data_dir, trust_data)
     places = {"storage_url": storage, "tracking_uri": tracking_uri, "checkpoints": checkpoints}
-    searching.run_launch(searched, options, places, source, as_json)
+    if verdict:
+        from kansearch.commands.verdict_search import Wanted, run_verdict_search
+
+        if source is not None:
+            raise InputError("--verdict begins with nothing, which is equal effort for both arms: leave out --from")
+        run_verdict_search(searched, options, places, Wanted(sizes, 5 if seeds is None else seeds), as_json)
+    elif sizes is not None or seeds is not None:
+        raise InputError("--sizes and --seeds go with --verdict")
+    else:
+        searching.run_launch(searched, options, places, source, as_json)
 
 
 def resume(

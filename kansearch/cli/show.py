@@ -12,7 +12,7 @@ import typer
 
 from kansearch.cli.options import STUDIES, DataDir, Home, Json, StudyName
 
-__all__ = ["dashboard", "doctor", "front", "inspect", "report", "studies", "trials", "verdict"]
+__all__ = ["dashboard", "doctor", "front", "inspect", "note", "report", "studies", "trials", "verdict"]
 
 
 def studies(home: Home = STUDIES, as_json: Json = False) -> None:
@@ -41,6 +41,18 @@ def trials(
         one_trial.print_trial(opened, trial, as_json)
 
 
+def note(
+    study: StudyName,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="Number of the trial.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Markdown; empty takes a note back.")],
+    home: Home = STUDIES,
+) -> None:
+    """Keep a note on a trial: MLflow, Optuna Dashboard, the report and `trials STUDY TRIAL` show it."""
+    from kansearch.commands import common, one_trial
+
+    one_trial.note_trial(common.open_study(home, study), trial, text)
+
+
 def front(
     study: StudyName,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it too: .png, .svg or .pdf.")] = None,
@@ -54,16 +66,24 @@ def front(
 
 
 def report(
-    study: StudyName,
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY...", help="A study; or several of one data set, to be compared.")
+    ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default: report.html in the study's folder.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Default: report.html in the study's folder; of several, in --home."
+        ),
     ] = None,
     home: Home = STUDIES,
 ) -> None:
-    """Write one HTML page that shows the whole search; it needs no network."""
-    from kansearch.commands import common, looking
+    """Write one HTML page that shows the whole search, or compares several; it needs no network."""
+    from kansearch.commands import common, comparing, looking
 
-    looking.write_report(common.open_study(home, study), output)
+    if len(studies) > 1:
+        comparing.report_together(studies, output, home)
+    else:
+        looking.write_report(common.open_study(home, studies[0]), output)
 
 
 def verdict(

@@ -155,16 +155,22 @@ def predict(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `retrain` or `compress` wrote.")],
-    second: Annotated[Path, typer.Argument(metavar="DIR", help="Another one, of the same data set.")],
+    first: Annotated[
+        Path, typer.Argument(metavar="DIR|STUDY", help="A folder that `retrain` or `compress` wrote; or a study.")
+    ],
+    second: Annotated[Path, typer.Argument(metavar="DIR|STUDY", help="Another one, of the same data set.")],
     data_dir: DataDir = None,
     trust_data: TrustData = None,
+    home: Home = STUDIES,
     as_json: Json = False,
 ) -> None:
-    """Compare two trained models on the same test images, image by image; seeds that both have are pairs."""
-    from kansearch.commands import using
+    """Compare two trained models on the same test images, image by image; or the fronts of two studies."""
+    from kansearch.commands import comparing, using
     from trials.data import functions
 
+    if comparing.are_studies((first, second), home):
+        comparing.compare_in_terminal((str(first), str(second)), home, as_json)
+        return
     functions.trust_data(*(trust_data or ()))
     using.run_compare(first, second, data_dir, as_json)
 

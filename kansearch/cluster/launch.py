@@ -86,15 +86,23 @@ def launch(
     storage_url: str | None = None,
     tracking_uri: str | None = None,
     checkpoints: str | None = None,
-    history: History | None = None,
+    history: Callable[[], History | None] = lambda: None,
 ) -> Study:
     """Make a new study and search it.
+
+    Args:
+        space: what to search; its study must not exist.
+        options: where and how.
+        observers: told how it goes.
+        storage_url, tracking_uri, checkpoints: the study's places, as `Study.create` takes them.
+        history: says what the study begins with; called once the data are checked.
 
     Raises:
         InputError: the study exists. StudyBusyError: another driver works on it.
         SearchInterrupted: a signal stopped the search. KansearchError: it can't run.
     """
     check_data(space, options)
+    begins = history() or History()
     folder = options.home / space.study
     try:
         private_folder(folder)
@@ -102,7 +110,7 @@ def launch(
         raise KansearchError(f"cannot make the study's folder {folder}: {error.strerror}") from error
     with driver_lock(folder):
         place = None if checkpoints is None else checkpoint_place(checkpoints, space.study)
-        study = Study.create(options.home, space, storage_url, tracking_uri, place, (history or History()).attributes())
+        study = Study.create(options.home, space, storage_url, tracking_uri, place, begins.attributes())
         with study.lock_database(), resumable(_again(study, options)):
             _search(study, options, observers)
     return study

@@ -3,6 +3,7 @@
 __all__ = [
     "benching",
     "common",
+    "comparing",
     "compressing",
     "confirming",
     "delivering",
@@ -14,4 +15,5 @@ __all__ = [
     "searching",
     "using",
     "verdict",
+    "verdict_search",
 ]

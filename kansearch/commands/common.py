@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ __all__ = [
     "check_tracking",
     "console_for",
     "first_trials",
+    "open_comparable",
     "open_study",
     "print_json",
     "say_what_is_behind",
@@ -36,12 +38,37 @@ __all__ = [
 
 _TRACKING = ("sqlite", "http", "https", "file", "postgresql", "mysql", "mssql", "databricks")
 
+_TRAINING = {"batch_size", "augment", "pixels"}
+"""Settings of the data that change how a network is trained, and not on what it is measured."""
 _NOTHING_SHOWN = Console(quiet=True)
 
 
 def open_study(home: Path, name: str) -> Study:
     check_name(home, name)
     return Study.open(home, name)
+
+
+def open_comparable(names: Sequence[str], home: Path) -> list[Study]:
+    """Open studies whose figures can be compared. Raises InputError for those of other objectives or other data."""
+    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if twice is not None:
+        raise InputError(f"study '{twice}' is named twice")
+    first, *others = studies = [open_study(home, name) for name in names]
+    for study in others:
+        both = f"studies '{first.name}' and '{study.name}'"
+        if dict(study.objectives) != dict(first.objectives):
+            told = [", ".join(f"{way} {name}" for name, way in each.objectives.items()) for each in (first, study)]
+            raise InputError(f"{both} have other objectives: {told[0]}; and {told[1]}")
+        data, other = _data(first), _data(study)
+        differ = next((name for name in data | other if data.get(name) != other.get(name)), None)
+        if differ is not None:
+            raise InputError(f"{both} are of other data: {differ} {data.get(differ)} and {other.get(differ)}")
+    return studies
+
+
+def _data(study: Study) -> dict[str, Any]:
+    """The data that a study's networks are trained and measured on."""
+    return study.space.data.model_dump(mode="json", exclude=_TRAINING)
 
 
 def check_name(home: Path, name: str) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from kansearch.cluster.launch import SearchOptions
 from kansearch.commands.common import check_name, console_for, print_json, say_what_is_behind
 from kansearch.commands.progress import SeedsDisplay
+from kansearch.commands.verdict import print_closing
 from kansearch.console import plain_table
 from kansearch.errors import KansearchError
 from kansearch.report.writer import ReportWriter
@@ -18,21 +19,21 @@ from kansearch.space import Direction
 from kansearch.study.confirmed import Confirmed, confirmed, knee_of
 from kansearch.study.confirmed_table import caveats, cells, headings
 from kansearch.study.figures import describe
+from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedStore
 from kansearch.study.selection import selection_bias
 from kansearch.study.study import PICTURES, Study, home_option
 from kansearch.tracking.confirming import ConfirmationStore
 from kansearch.tracking.writer import MlflowWriter
 
-__all__ = ["run_confirm"]
+__all__ = ["confirm_picks", "run_confirm"]
 
 
 def run_confirm(name: str, picks: str, seeds: int, options: SearchOptions, as_json: bool) -> None:
     """Confirm the picks, then print those of them that completed beside what the search had measured."""
     check_name(options.home, name)
-    console, report, writer = console_for(as_json), ReportWriter(), MlflowWriter(ConfirmationStore)
-    study, chosen = confirm(name, picks, seeds, options, [SeedsDisplay(console), report, writer])
-    say_what_is_behind(study, report, writer, again=command(name, picks, seeds, options))
+    console = console_for(as_json)
+    study, chosen = confirm_picks(name, picks, seeds, options, console)
     everything = confirmed(study.records(), SeedStore(study.folder).records(), study.objectives)
     numbers = {record.number for record in chosen}
     rows = [row for row in everything if row.trial.number in numbers]
@@ -41,6 +42,16 @@ def run_confirm(name: str, picks: str, seeds: int, options: SearchOptions, as_js
     if not any(row.complete for row in rows):
         raise KansearchError(f"no seed of study '{name}' completed; {'; '.join(_failures(rows))}")
     _print(console, study, rows, everything)
+
+
+def confirm_picks(
+    name: str, picks: str, seeds: int, options: SearchOptions, console: Console
+) -> tuple[Study, list[TrialRecord]]:
+    """Confirm the picks with a display, the report and MLflow."""
+    report, writer = ReportWriter(), MlflowWriter(ConfirmationStore)
+    study, chosen = confirm(name, picks, seeds, options, [SeedsDisplay(console), report, writer])
+    say_what_is_behind(study, report, writer, again=command(name, picks, seeds, options))
+    return study, chosen
 
 
 def _print(console: Console, study: Study, rows: Sequence[Confirmed], everything: Sequence[Confirmed]) -> None:
@@ -55,6 +66,7 @@ def _print(console: Console, study: Study, rows: Sequence[Confirmed], everything
     told = caveats(rows, study.name, home_option(study.folder.parent))
     for line in (*told, *selection_bias(rows, study.objectives), *_failures(rows)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_closing(study, console)
     console.print(f"report: {study.folder / PICTURES[0]}", highlight=False, markup=False, soft_wrap=True)
 
 

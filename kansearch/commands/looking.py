@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kansearch.commands.common import open_study, print_json
+from kansearch.commands.one_trial import noted
+from kansearch.commands.verdict import print_closing
 from kansearch.console import (
     front_table,
     layers_table,
@@ -87,7 +89,8 @@ def _study_row(home: Path, name: str) -> dict[str, Any]:
 def print_trials(study: Study, as_json: bool) -> None:
     records = study.records()
     if as_json:
-        print_json([record.document() for record in records])
+        notes = study.notes()
+        print_json([record.document() | noted(notes.get(record.number)) for record in records])
     else:
         list_trials(terminal(), records, study.objectives)
 
@@ -121,6 +124,7 @@ def write_report(study: Study, path: Path | None) -> None:
     else:
         write_html(read_study(study), path)
     print(f"report of {study.name} written to {path or study.folder / PICTURES[0]}")
+    print_closing(study, terminal())
 
 
 def print_checks(home: Path, data_dir: Path | None) -> None:
@@ -168,9 +172,15 @@ def _show_layers(summaries: list[dict[str, Any]], out: Path, as_json: bool) -> N
 
 
 def run_dashboard(home: Path, name: str | None, port: int | None, browser: bool) -> None:
-    from kansearch.tracking.dashboard import dashboard
+    from kansearch.tracking.dashboard import dashboard, remote_page
 
     study = open_study(home, name) if name else None
+    page = remote_page(study) if study else None
+    if page is not None:
+        print(f"{name} is tracked by a server that runs already: {page}")
+        if browser:
+            webbrowser.open(page)
+        return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # both unwind the stack, which stops the server
     ended = None

@@ -15,7 +15,7 @@ from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study, home_option
 from trials.metrics import METRICS
 
-__all__ = ["print_trial"]
+__all__ = ["note_trial", "noted", "print_trial"]
 
 _MOST_EPOCHS = 30
 """A longer curve is thinned out to this many lines; `--json` has all of it."""
@@ -29,17 +29,15 @@ def print_trial(study: Study, trial: int, as_json: bool) -> None:
     Raises:
         InputError: the study has no trial of that number.
     """
-    record = next((each for each in study.records() if each.number == trial), None)
-    if record is None:
-        raise InputError(f"study '{study.name}' has no trial {trial}; `kansearch trials {study.name}` lists them")
+    record, note = _find(study, trial), study.notes().get(trial)
     checkpoints = checkpoints_at(study.checkpoints)
     error, again = checkpoints.error(record.number), _again(study, record)
     files = [f"{checkpoints}/{record.number:05d}/{name}" for name in checkpoints.kept(record.number)]
     if as_json:
         more = {"curve": list(record.curve), "rungs": dict(record.rungs), "losses": list(record.losses)}
-        print_json(record.document() | more | {"traceback": error, "files": files, "again": again})
+        print_json(record.document() | noted(note) | more | {"traceback": error, "files": files, "again": again})
         return
-    for line in _facts(study, record, files, again):
+    for line in _facts(study, record, note, files, again):
         print(line)
     print("\nconfiguration\n" + _indented(yaml.safe_dump(dict(record.stored.document), sort_keys=False).rstrip()))
     if record.curve:
@@ -48,7 +46,37 @@ def print_trial(study: Study, trial: int, as_json: bool) -> None:
         print("\ntraceback\n" + _indented(error.rstrip()))
 
 
-def _facts(study: Study, record: TrialRecord, files: Sequence[str], again: Sequence[str]) -> Iterator[str]:
+def _find(study: Study, trial: int) -> TrialRecord:
+    record = next((each for each in study.records() if each.number == trial), None)
+    if record is None:
+        raise InputError(f"study '{study.name}' has no trial {trial}; `kansearch trials {study.name}` lists them")
+    return record
+
+
+def noted(note: str | None) -> dict[str, str]:
+    """The field of a trial's JSON object that holds its note, if it has one."""
+    return {"note": note} if note else {}
+
+
+def note_trial(study: Study, trial: int, text: str) -> None:
+    """Keep a note on a trial, in place of the one that it has; an empty text takes that back.
+
+    Raises:
+        InputError: the study has no trial of that number.
+        KansearchError: the note is kept, but MLflow did not take it.
+    """
+    from kansearch.tracking.client import describe_trial
+
+    record, text = _find(study, trial), text.strip()
+    study.write_note(trial, text)
+    print(f"note on trial {trial} of {study.name} {'kept' if text else 'taken back'}")
+    if record.state != "infeasible":  # that has no run
+        describe_trial(study, trial, text)
+
+
+def _facts(
+    study: Study, record: TrialRecord, note: str | None, files: Sequence[str], again: Sequence[str]
+) -> Iterator[str]:
     epochs = f"{record.epochs} of {record.stored.epochs} epochs"
     yield f"trial {record.number} of {study.name}: {record.state} after {epochs}"
     shown = record.values or record.metrics
@@ -57,6 +85,7 @@ def _facts(study: Study, record: TrialRecord, files: Sequence[str], again: Seque
     in_epochs = f"{duration(record.training_seconds)} of them in epochs"
     facts = {
         "reason": record.reason,
+        "note": (note or "").replace("\n", "\n" + " " * 14),
         "objectives": measured,
         "device time": f"{duration(record.seconds)}, {in_epochs}" if record.curve else "",
         "compared": "; ".join(_rung(int(epoch), *each) for epoch, each in record.rungs.items()),

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from kansearch.cluster.launch import SearchOptions, check_data, launch, resume
+from kansearch.cluster.launch import SearchOptions, launch, resume
 from kansearch.commands.common import (
     check_name,
     check_tracking,
@@ -19,10 +19,8 @@ from kansearch.commands.common import (
     print_json,
     say_what_is_behind,
 )
-from kansearch.console import (
-    SearchDisplay,
-    front_table,
-)
+from kansearch.commands.verdict import print_closing
+from kansearch.console import SearchDisplay, front_table
 from kansearch.engine.warm_start import warm_start
 from kansearch.errors import InputError, KansearchError
 from kansearch.report.sketch import front_sketch
@@ -31,10 +29,11 @@ from kansearch.space import SearchSpace
 from kansearch.space.samplers import SAMPLERS
 from kansearch.study.front import front_of, hypervolume, knee
 from kansearch.study.history import History
+from kansearch.study.records import TrialRecord
 from kansearch.study.study import PICTURES, Study, home_option
 from kansearch.tracking.writer import MlflowWriter
 
-__all__ = ["run_launch", "run_resume", "search_options"]
+__all__ = ["none_completed", "run_launch", "run_resume", "search_options"]
 
 
 def search_options(
@@ -56,14 +55,14 @@ def run_launch(
 ) -> None:
     """`places` are those of `launch`."""
     check_tracking(places["tracking_uri"])
-    check_data(space, options)  # before anything is printed
     console, report, writer = console_for(as_json), ReportWriter(), MlflowWriter()
-    start = (
-        first_trials(space, console)
-        if source is None
-        else _from_study(space, open_study(options.home, source), console)
-    )
-    study = launch(space, options, [SearchDisplay(console), report, writer], history=start, **places)
+
+    def history() -> History | None:
+        if source is None:
+            return first_trials(space, console)
+        return _from_study(space, open_study(options.home, source), console)
+
+    study = launch(space, options, [SearchDisplay(console), report, writer], history=history, **places)
     _finish(study, options.home, console, report, writer, as_json)
 
 
@@ -103,10 +102,7 @@ def _finish(
     if as_json:
         print_json(_front_document(study, [record.document() for record in front]))
     if not front:
-        reasons = [record.reason for record in records if record.reason]
-        raise KansearchError(
-            f"no trial of study '{study.name}' completed; the last one said: {reasons[-1] if reasons else '-'}"
-        )
+        raise KansearchError(none_completed(study.name, records))
     unfinished = sum(record.state == "running" for record in records)
     if unfinished:
         again = f"`kansearch resume {study.name}{home_option(home)}` with a larger budget goes on"
@@ -116,6 +112,12 @@ def _finish(
         why = f"`kansearch trials {study.name}{home_option(home)}` says why"
         console.print(f"{failed} of {len(records)} trials failed; {why}", highlight=False, soft_wrap=True)
     _print_front(console, study, home)
+
+
+def none_completed(name: str, records: Sequence[TrialRecord]) -> str:
+    """Say that a study has no complete trial, and why."""
+    reasons = [record.reason for record in records if record.reason]
+    return f"no trial of study '{name}' completed; the last one said: {reasons[-1] if reasons else '-'}"
 
 
 def _front_document(study: Study, front: list[dict[str, Any]]) -> dict[str, Any]:
@@ -141,6 +143,7 @@ def _print_front(console: Console, study: Study, home: Path) -> None:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     if study.usage.line is not None:
         console.print(f"\n{study.usage.line}", highlight=False, markup=False, soft_wrap=True)
+    print_closing(study, console)
     where, best = home_option(home), f"{study.name}-best"
     console.print(f"report: {study.folder / PICTURES[0]}", highlight=False, markup=False, soft_wrap=True)
     console.print("\nNext:", highlight=False)

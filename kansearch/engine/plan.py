@@ -5,6 +5,7 @@ Nothing is trained; `kansearch.cluster.duration` estimates the time.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from kansearch.space.search_space import Noting
 from trials.config import TrialConfig
 from trials.files import one_line
 
-__all__ = ["Drawn", "Plan", "Share", "Spread", "draw", "drawing"]
+__all__ = ["Drawn", "Plan", "Share", "Spread", "draw", "drawing", "least_parameters"]
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,30 @@ def drawing(space: SearchSpace, data_dir: Path | None = None, device: str | None
     feasibility = Feasibility({str(name): bound for name, bound in space.constraints.items()}, data_dir=data_dir)
     while True:
         yield _draw(space, rng, feasibility, data_dir, device)
+
+
+def least_parameters(space: SearchSpace, count: int = 200, data_dir: Path | None = None) -> float:
+    """Find about the fewest parameters that a network of a space can have; infinity where none can be built.
+
+    Half of `count` configurations are drawn at random, half with the lowest integers.
+    """
+    rng, feasibility = random.Random(space.search.seed), Feasibility({}, data_dir=data_dir)
+    least = math.inf
+    for index in range(count):
+        try:
+            config = space.sample(_Lowest(rng) if index % 2 else RandomSuggest(rng))
+        except InputError:
+            continue
+        sizes = feasibility.sizes(config, ["parameters"])
+        least = least if sizes is None else min(least, sizes["parameters"])
+    return least
+
+
+class _Lowest(RandomSuggest):
+    """Draws at random, but for integers, which are the lowest."""
+
+    def integer(self, name: str, low: int, high: int, log: bool, step: int) -> int:
+        return low
 
 
 def _draw(

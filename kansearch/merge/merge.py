@@ -173,6 +173,13 @@ class _Sources:
         """Return the space of the new study."""
         return joined_space(self.spaces, name, sum(record.state in FINISHED for record in self.taken))
 
+    def notes(self) -> dict[int, str]:
+        """The notes on each trial, by its new number: every source's, an equal one once."""
+        known = [study.notes() for study in self.studies.values()]
+        texts = [dict.fromkeys(known[index].get(old, "") for index, old in places) for places in self.joined.places]
+        joined = ["\n\n".join(filter(None, each)) for each in texts]
+        return {number: text for number, text in enumerate(joined) if text}
+
     def told(self) -> list[Source]:
         """Describe what became of each study."""
         rows = []
@@ -191,6 +198,8 @@ def _make(sources: _Sources, space: SearchSpace, made: Staging, home: Path, loca
     attributes = {**made.attributes, **history.attributes()}
     study = Study.create(made.home, space, locations.storage_url, tracking_uri, checkpoints, attributes)
     study.add_ended(_renumbered(sources, study))
+    for number, text in sources.notes().items():
+        study.write_note(number, text)
     artifacts, records = Artifacts(sources.studies, sources.joined, study), study.records()
     weights = artifacts.bring_weights(front_of(records, study.objectives))
     artifacts.bring_tracebacks(records)

@@ -4,8 +4,10 @@ data            all that is read of a study for a report
 html, writer    the page, and an observer that writes it while a search runs; templates/ has its styles
 geometry        the front's points, axes, colours and shapes: one for the page, the pictures and the terminal
 front_plot      the front as PNG and SVG; sketch: in a terminal
-others          a section of the page each: bases, importance, parallel, timeline, confirmation, failures, provenance
+others          a section of the page each: bases, importance, parallel, timeline, confirmation, verdict, failures,
+                provenance
+comparison      a page of its own, of several studies
 inspection      pictures of the functions that a network has learned
 """
 
-__all__ = ["data", "front_plot", "html", "inspection", "sketch", "writer"]
+__all__ = ["comparison", "data", "front_plot", "html", "inspection", "sketch", "writer"]

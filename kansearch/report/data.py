@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -46,6 +46,8 @@ class StudyData:
     references: Sequence[Reference] = ()
     confirmed: Sequence[Confirmed] = ()
     """Findings of `kansearch confirm`, in its order."""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """Notes of `kansearch note`, by trial; none is empty."""
 
     @cached_property
     def records(self) -> list[TrialRecord]:
@@ -91,6 +93,7 @@ def read_study(study: Study) -> StudyData:
         sources=study.sources,
         references=_published(study.space.dataset),
         confirmed=confirmed(records, SeedStore(study.folder).records(), study.objectives),
+        notes={number: text for number, text in study.notes().items() if text},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kansearch.errors import KansearchError
 from kansearch.report.bases import basis_plots, basis_table, quality_objective
@@ -22,12 +22,16 @@ from kansearch.report.provenance import provenance
 from kansearch.report.summary import summary
 from kansearch.report.svg import shape_definitions
 from kansearch.report.timeline import STATES, timeline, timeline_plot
+from kansearch.report.verdict import verdict_section
 from kansearch.study.figures import describe, number
 from kansearch.study.records import TrialRecord
 from trials.files import write_whole
 from trials.metrics import main_metric
 
-__all__ = ["render", "write_html"]
+if TYPE_CHECKING:
+    import jinja2
+
+__all__ = ["environment", "render", "write_html", "write_page"]
 
 
 def write_html(data: StudyData, path: Path) -> None:
@@ -36,7 +40,11 @@ def write_html(data: StudyData, path: Path) -> None:
     Raises:
         KansearchError: `path` can't be written.
     """
-    page = render(data)
+    write_page(path, render(data))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write the text of a page as `write_html` does."""
     try:
         write_whole(path, page)
     except OSError as error:
@@ -45,15 +53,6 @@ def write_html(data: StudyData, path: Path) -> None:
 
 def render(data: StudyData) -> str:
     """The page as text."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kansearch.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     page = {
         "shapes": shape_definitions(),
         "data": data,
@@ -65,7 +64,21 @@ def render(data: StudyData) -> str:
     if data.complete:
         page |= {"front": _front(data), "progress": progress_plots(data)} | _curves(data) | _explained(data)
         page |= {"bases": _bases(data), "confirmation": confirmation(data), "predictions": predictions(data)}
-    return environment.get_template("report.html.j2").render(page)
+        page |= {"verdict": verdict_section({data.name: (data.records, data.confirmed)}, data.objectives)}
+    return environment().get_template("report.html.j2").render(page)
+
+
+def environment() -> jinja2.Environment:
+    """The templates, all values escaped."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("kansearch.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _front(data: StudyData) -> dict[str, Any]:

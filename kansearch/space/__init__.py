@@ -37,6 +37,7 @@ __all__ = [
     "Suggest",
     "Tree",
     "agreement",
+    "arms",
     "distributions",
     "find_space",
     "json_schema",

@@ -210,6 +210,7 @@ for _name in (
     "get_study_user_attrs",
     "get_study_system_attrs",
     "get_trial_id_from_study_id_trial_number",
+    "get_trial_number_from_id",
     "get_trial",
 ):
     setattr(SteadyStorage, _name, _steady(getattr(RDBStorage, _name)))

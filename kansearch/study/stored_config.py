@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from kansearch.errors import UnreadableConfigError
 from trials.config import TrialConfig
+from trials.config.basis import kind_of
 
 __all__ = ["StoredConfig"]
 
@@ -53,6 +54,11 @@ class StoredConfig:
     def basis(self) -> str:
         """The name of its basis."""
         return str(self.document["model"]["basis"]["name"])
+
+    @property
+    def kind(self) -> Literal["KAN", "plain", "control"]:
+        """The kind of its network: `trials.config.basis.kind_of`."""
+        return kind_of(self.document["model"])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StoredConfig) and self.document == other.document

@@ -32,6 +32,7 @@ from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.database_lock import database_lock
 from kansearch.study.history import ELAPSED, PACKING, SEQUENCE, SESSIONS, SOURCES, USAGE, WARM_START, History
 from kansearch.study.locations import LOCATIONS, Locations
+from kansearch.study.notes import read_notes
 from kansearch.study.private import private_folder, write_private
 from kansearch.study.reader import read_attributes, read_trials
 from kansearch.study.records import FINISHED, Proposal, Rungs, TrialRecord
@@ -176,6 +177,10 @@ class Study:
         """Make records of the trials that `optuna_trials` gave."""
         return [self._trials.as_record(trial) for trial in trials]
 
+    def notes(self) -> dict[int, str]:
+        """Notes on trials, by their numbers; one that was taken back is empty."""
+        return read_notes(self._opened)
+
     def finished(self) -> int:
         """Trials that used up a place in the budget."""
         return sum(record.state in FINISHED for record in self.records())
@@ -219,6 +224,14 @@ class Study:
     def _warm_start(self) -> Mapping[str, Any]:
         stored: Mapping[str, Any] = self._optuna.user_attrs.get(WARM_START, {})
         return stored
+
+    def write_note(self, number: int, text: str) -> None:
+        """Commit a note on a trial in any state, while a driver may run; an empty one takes back what there is.
+
+        Raises:
+            KeyError: there is no such trial.
+        """
+        self._trials.write_note(number, text)
 
     # -- writing (the driver alone) -----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kansearch.study.curve import blocks, read_curve
+from kansearch.study.notes import write_note
 from kansearch.study.records import Proposal, State, TrialRecord
 from kansearch.study.storage import Opened
 from kansearch.study.stored_config import StoredConfig
@@ -104,6 +105,10 @@ class Trials:
         self._write(number, _stored(attributes, before), optuna.trial.TrialState[state.upper()], values)
         self._running.pop(number, None)
         return record
+
+    def write_note(self, number: int, text: str) -> None:
+        """Commit what somebody wrote about a trial, in any state."""
+        write_note(self._opened, self._id(number), text)
 
     def note_study(self, attributes: Mapping[str, Any]) -> None:
         """Commit attributes of the study, at once."""

@@ -22,7 +22,6 @@ from kansearch.space import Direction
 from kansearch.study.confirmed import Confirmed
 from kansearch.study.records import TrialRecord
 from kansearch.study.spread import LEAST_SEEDS
-from trials.config.basis import is_control
 from trials.metrics import ON_TEST
 
 __all__ = [
@@ -34,7 +33,6 @@ __all__ = [
     "default_sizes",
     "judged_objective",
     "picks",
-    "sentence",
     "unequal",
     "verdicts",
 ]
@@ -42,7 +40,7 @@ __all__ = [
 SURE = 0.9
 """A verdict is given where one of the arms is better with this probability."""
 _UNEQUAL = 1.25
-"""Arms with more than this ratio of complete trials, or of device-seconds, were not searched with equal effort."""
+"""Arms that differ by more than this ratio in trials and in device-seconds were not searched with equal effort."""
 
 ArmName = Literal["KAN", "plain"]
 
@@ -72,7 +70,7 @@ class Arm:
     name: ArmName
     contenders: Sequence[Contender]
     trials: int
-    """Trials that trained at all."""
+    """How many trials trained at all, those that were stopped early too."""
     seconds: float
     """Device-seconds of these trials."""
 
@@ -107,8 +105,9 @@ class Verdict:
 
     @property
     def unconfirmed(self) -> list[Contender]:
-        """Contenders that were not trained with enough seeds."""
-        return [each for each in (self.kan, self.plain) if each is not None and each.seeds < LEAST_SEEDS]
+        """Contenders that were not trained with enough seeds; none where one has no opponent."""
+        pair = () if self.kan is None or self.plain is None else (self.kan, self.plain)
+        return [each for each in pair if each.seeds < LEAST_SEEDS]
 
     def document(self) -> dict[str, Any]:
         """The JSON object that `kansearch verdict --json` prints."""
@@ -135,8 +134,8 @@ def arms(studies: Mapping[str, tuple[Sequence[TrialRecord], Sequence[Confirmed]]
     for study, (trials, rows) in studies.items():
         again = {row.trial.number: row for row in rows}
         for trial in trials:
-            arm = _arm(trial)
-            if arm is None or not trial.curve:
+            arm = trial.stored.kind if trial.stored.document else "control"
+            if arm == "control" or not trial.curve:
                 continue
             effort[arm].append(trial.seconds)
             if trial.state == "complete":
@@ -145,19 +144,10 @@ def arms(studies: Mapping[str, tuple[Sequence[TrialRecord], Sequence[Confirmed]]
     return kan, plain
 
 
-def _arm(trial: TrialRecord) -> ArmName | None:
-    if not trial.stored.document:
-        return None
-    model = trial.config.model
-    if model.basis.name == "none":
-        return "KAN" if getattr(model, "classifier", None) == "kan" else "plain"
-    return None if is_control(model.basis.name) else "KAN"
-
-
 def unequal(kan: Arm, plain: Arm) -> bool:
-    """Whether one arm got clearly more complete trials, or more seconds, than the other."""
-    pairs = ((len(kan.contenders), len(plain.contenders)), (kan.seconds, plain.seconds))
-    return any(max(pair) > _UNEQUAL * min(pair) for pair in pairs)
+    """Whether the arms differ clearly in trials and in seconds. Arms that are equal in one of both had equal effort."""
+    pairs = ((kan.trials, plain.trials), (kan.seconds, plain.seconds))
+    return all(max(pair) > _UNEQUAL * min(pair) for pair in pairs)
 
 
 def judged_objective(objectives: Mapping[str, Direction]) -> str | None:
@@ -221,20 +211,6 @@ def picks(found: Sequence[Verdict]) -> Iterator[tuple[str, list[int]]]:
         lacking.setdefault(contender.study, set()).add(contender.trial.number)
     for study, numbers in lacking.items():
         yield study, sorted(numbers)
-
-
-def sentence(found: Sequence[Verdict]) -> str:
-    """The answers of all bounds in one sentence."""
-    parts, told = [], {"KAN": "a KAN is better", "plain": "a plain network is better", None: "it can't be told"}
-    for verdict in found:
-        chance = verdict.probability
-        sure = "" if chance is None else f" (P = {chance if verdict.answer != 'plain' else 1 - chance:.2f})"
-        why = "" if verdict.kan and verdict.plain else ", for want of a " + ("plain network" if verdict.kan else "KAN")
-        if verdict.answer is None:
-            sure = "" if chance is None else f" (P(KAN) = {chance:.2f})"
-        why = why or (", unconfirmed" if verdict.unconfirmed else "")
-        parts.append(f"with at most {verdict.most:,.0f} parameters {told[verdict.answer]}{sure}{why}")
-    return "; ".join(parts)
 
 
 def _document(contender: Contender | None, objective: str) -> dict[str, Any] | None:

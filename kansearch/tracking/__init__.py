@@ -4,6 +4,7 @@ writer, process     an observer that hands records to the process; store: what i
 confirming          what is written of a confirmation; retrainings: of a retraining
 client, runs        the tags by which runs are found again, and their names
 models, serving     models in MLflow's registry
+view, front         the view with which MLflow opens a study, and the front in its descriptions
 dashboard           MLflow's own server, on loopback
 """
 

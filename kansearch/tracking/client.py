@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 from kansearch.errors import KansearchError
 from kansearch.study.private import private_file, private_folder
 from kansearch.study.storage import allow_reading_while_writing, sqlite_path, sqlite_url
-from kansearch.study.study import Study
+from kansearch.study.study import Study, home_option
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
 __all__ = [
+    "NOTE_TAG",
     "SEED_TAG",
     "STUDY_TAG",
     "TRIAL_TAG",
+    "describe_trial",
     "entities",
     "experiment_name",
     "experiment_of",
@@ -34,11 +36,14 @@ __all__ = [
     "log_to_trial",
     "metric",
     "quiet_client",
+    "run_page",
     "study_runs",
 ]
 
 STUDY_TAG, TRIAL_TAG, SEED_TAG = "kansearch.study", "kansearch.trial", "kansearch.seed"
 """A run's study, a trial's number in it, and the seed of one more training."""
+NOTE_TAG = "mlflow.note.content"
+"""The description of a run or of an experiment, Markdown."""
 _SERVERS = ("http:", "https:", "databricks")
 _TABLES = "mlflow.loggedArtifacts"
 """The tag by which MLflow's pages find the tables of a run."""
@@ -120,13 +125,40 @@ def log_to_trial(study: Study, number: int, folder: Path, name: str) -> None:
 
     client = quiet_client(study.tracking_uri)
     try:
-        experiment = client.get_experiment_by_name(experiment_name(study.name))
-        trials = {} if experiment is None else study_runs(client, experiment.experiment_id, study.name)[1]
-        if number not in trials:
+        run_id = _trial_run(client, study, number)
+        if run_id is None:
             raise KansearchError(f"MLflow has no run of trial {number} of study {study.name}")
-        client.log_artifacts(trials[number].info.run_id, str(folder), name)
+        client.log_artifacts(run_id, str(folder), name)
     except MlflowException as error:
         raise KansearchError(f"MLflow did not take the files of trial {number}: {error}") from error
+
+
+def describe_trial(study: Study, number: int, text: str) -> None:
+    """Make a text the description of the trial's run in MLflow, if there is one; a later sitting writes what there is.
+
+    Raises KansearchError where MLflow doesn't take it.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = quiet_client(study.tracking_uri)
+    try:
+        run_id = _trial_run(client, study, number)
+        if run_id is not None:
+            client.set_tag(run_id, NOTE_TAG, text)
+    except MlflowException as error:
+        again = f"`kansearch resume {study.name}{home_option(study.folder.parent)}` writes it there"
+        raise KansearchError(f"the note is kept, but MLflow did not take it ({error}); {again}") from error
+
+
+def _trial_run(client: MlflowClient, study: Study, number: int) -> str | None:
+    experiment = client.get_experiment_by_name(experiment_name(study.name))
+    trials = {} if experiment is None else study_runs(client, experiment.experiment_id, study.name)[1]
+    return str(trials[number].info.run_id) if number in trials else None
+
+
+def run_page(experiment: str, run_id: str) -> str:
+    """The address of a run on MLflow's pages, below a server's, as one of training and not of language models."""
+    return f"#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
 
 def find_runs(client: MlflowClient, experiment: str, wanted: str) -> list[Run]:

@@ -1,4 +1,4 @@
-"""`dashboard`: MLflow's own server on loopback, opened at a study's training runs."""
+"""`dashboard`: MLflow's own server on loopback, opened at a study's trials; `remote_page`: those on another server."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from pathlib import Path
 from kansearch.errors import KansearchError
 from kansearch.study.storage import sqlite_url
 from kansearch.study.study import Study
-from kansearch.tracking.client import experiment_name
+from kansearch.tracking.client import experiment_name, quiet_client
+from kansearch.tracking.view import experiment_page, write_view
+from trials.files import first_line
 
-__all__ = ["dashboard"]
+__all__ = ["dashboard", "remote_page"]
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 60.0
@@ -39,8 +41,6 @@ def dashboard(home: Path, study: Study | None, port: int | None) -> Iterator[tup
         KansearchError: the port is busy, nothing has been tracked, the database is none, or the server doesn't start.
     """
     uri = study.tracking_uri if study else sqlite_url(home / "mlflow.db")
-    if uri.startswith(("http://", "https://")):
-        raise KansearchError(f"this study is tracked by a server that runs already: open {uri}")
     if uri.startswith("sqlite:///"):
         _check_database(Path(uri.removeprefix("sqlite:///")), home)
     port = _claim_port(port)
@@ -51,7 +51,7 @@ def dashboard(home: Path, study: Study | None, port: int | None) -> Iterator[tup
     process = _start(command, uri, log)
     try:
         _wait_until_it_answers(address, process, log)
-        yield address + _page(uri, study), process
+        yield _page(uri, study, address), process
     finally:
         _stop(process)
 
@@ -107,15 +107,33 @@ def _wait_until_it_answers(address: str, process: subprocess.Popen[bytes], log: 
     raise KansearchError(f"MLflow's server did not answer within {_START_SECONDS:.0f} s; see {log}")
 
 
-def _page(uri: str, study: Study | None) -> str:
-    if study is None:
-        return ""
-    from mlflow import MlflowClient
+def remote_page(study: Study) -> str | None:
+    """The address of a study's trials on the server that tracks it; None where no server does.
 
-    experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(experiment_name(study.name))
+    Raises:
+        KansearchError: the server doesn't answer.
+    """
+    uri = study.tracking_uri
+    if not uri.startswith(("http://", "https://")):
+        return None
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _page(uri, study, uri)
+    except MlflowException as error:
+        raise KansearchError(f"this study is tracked by {uri}, which does not answer: {first_line(error)}") from error
+
+
+def _page(uri: str, study: Study | None, server: str) -> str:
+    """The address of a study's trials on a server that shows the store `uri`; the server's where there are none."""
+    if study is None:
+        return server
+    client = quiet_client(uri)
+    experiment = client.get_experiment_by_name(experiment_name(study.name))
     if experiment is None:
-        return ""
-    return f"/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+        return server
+    write_view(client, experiment.experiment_id, study.objectives)  # of a study that has none yet
+    return experiment_page(server, experiment.experiment_id)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

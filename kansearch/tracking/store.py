@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kansearch.study.figures import describe, number, values
-from kansearch.study.front import front_of, hypervolume, knee
+from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
 from kansearch.study.study import Study
 from kansearch.tracking.client import (
+    NOTE_TAG,
     STUDY_TAG,
     TRIAL_TAG,
     entities,
@@ -22,7 +22,9 @@ from kansearch.tracking.client import (
     quiet_client,
     study_runs,
 )
+from kansearch.tracking.front import FrontNotes
 from kansearch.tracking.runs import ChildRuns, basis_of, optimizer_of
+from kansearch.tracking.view import on_axis, shown_metrics, write_view
 from trials.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -44,9 +46,14 @@ class MlflowStore:
         own, trials = study_runs(self._client, self._experiment, study.name)
         self.run_id = self._make_parent() if own is None else str(own.info.run_id)
         self._describe_parent(self.run_id)
-        self._trials = ChildRuns(self._client, self._experiment, self.run_id, self._new_run)
+        write_view(self._client, self._experiment, study.objectives)
+        logarithms = [name for name in shown_metrics(study.objectives) if on_axis(name) != name]
+        self._trials = ChildRuns(self._client, self._experiment, self.run_id, self._new_run, logarithms)
         for trial, run in trials.items():
             self._trials.adopt(trial, run)
+        self._front = FrontNotes(
+            self._client, self._experiment, self.run_id, self._trials, study.name, study.space.objectives
+        )
         self._steps = last_step(self._client, self.run_id, "hypervolume")
 
     def _make_parent(self) -> str:
@@ -73,8 +80,8 @@ class MlflowStore:
             if record.state != "infeasible":
                 self.write_trial(record)
         if changed:
-            self.write_progress(records)
             self.write_pictures()
+            self.write_progress(records)
 
     def write_trial(self, record: TrialRecord) -> None:
         """Make the trial's run if it has none, add the epochs that it lacks, close it when the trial has ended."""
@@ -102,6 +109,7 @@ class MlflowStore:
             if METRICS[name].share and front:
                 figures[f"best_{name}"] = max(record.values[name] for record in front)
         self._client.log_batch(self.run_id, metrics=[metric(name, value, finished) for name, value in figures.items()])
+        self._front.show(front, self._pictures)
         self._steps = finished
 
     def write_pictures(self) -> None:
@@ -113,7 +121,7 @@ class MlflowStore:
                 self._pictures[path.name] = drawn
 
     def close(self, records: Sequence[TrialRecord], outcome: str) -> None:
-        """The front as a table and as the run's description, usage, hardware and versions, the report; and the study's
+        """The front as a table and in descriptions, usage, hardware and versions, the report, notes; and the study's
         run closed.
 
         A resumed study opens it again.
@@ -122,30 +130,13 @@ class MlflowStore:
         columns = ["trial", *self._study.objectives, "basis", "optimizer", "config"]
         rows = [_front_row(record, list(self._study.objectives)) for record in front]
         log_table(self._client, self.run_id, "front.json", columns, rows)
-        self._client.set_tag(self.run_id, "mlflow.note.content", self._description(front))
         self._client.log_batch(self.run_id, metrics=self._usage())
         self._client.log_text(self.run_id, json.dumps(self._study.sessions, indent=2), "environment.json")
         self.write_pictures()
+        self._front.show(front, self._pictures)
+        for number, text in self._study.notes().items():
+            self._trials.tag(number, NOTE_TAG, text)
         self._client.set_terminated(self.run_id, status=OUTCOME_STATUS[outcome])
-
-    def _description(self, front: Sequence[TrialRecord]) -> str:
-        """The front in Markdown, its knee first, which is all that is seen of it at once; trials are links to runs."""
-        if not front:
-            return "No trial is complete."
-        objectives = self._study.objectives
-        chosen = knee(front, objectives)
-        lines = [f"Best balance: trial {self._link(chosen)}, {values(chosen.values)}; {describe(chosen.stored)}", ""]
-        lines.append("".join(f"| {name.replace('_', ' ')} " for name in ("trial", *objectives, "configuration")) + "|")
-        lines.append("|---" * (len(objectives) + 2) + "|")
-        for record in front:
-            cells = " | ".join(number(name, record.values[name]) for name in objectives)
-            lines.append(f"| {self._link(record)} | {cells} | {describe(record.stored)} |")
-        export = f"kansearch export {self._study.name} --pick TRIAL -o best.yaml"
-        lines += ["", f"`{export}` writes one of them, `kansearch retrain best.yaml -o DIR` trains it to the end."]
-        return "\n".join([*lines, "The whole search: `report.html` among the artifacts."])
-
-    def _link(self, record: TrialRecord) -> str:
-        return self._trials.link(record.number, str(record.number))
 
     def _usage(self) -> list[Metric]:
         """`busy_share` of the workers; `gpu_idle_share`, and that of each GPU."""

@@ -16,6 +16,7 @@ __all__ = [
     "expands",
     "in_published_form",
     "is_control",
+    "kind_of",
 ]
 
 _UNIT_VARIANCE = "divide each polynomial by its standard deviation for normal inputs; false: the published polynomials"
@@ -192,6 +193,22 @@ CONTROLS = ("none", "spline_activation", "power_mlp")
 def is_control(name: str) -> bool:
     """Whether the basis of this name is a control, and a network of it no KAN."""
     return name in CONTROLS
+
+
+def kind_of(model: Mapping[str, Any]) -> Literal["KAN", "plain", "control"]:
+    """The kind of a network, from the document of its model.
+
+    KAN: one of its layers has a basis that is no control. plain: none has a basis. control: any other network, such as
+    one with a learned activation.
+    """
+    used = [model["basis"]] if model.get("convolution") != "plain" else []
+    if model.get("classifier") == "kan":
+        classifier = model.get("classifier_basis") or model["basis"]
+        used += [classifier, model.get("output_basis") or classifier]
+    names = {str(basis["name"]) for basis in used}
+    if not all(map(is_control, names)):
+        return "KAN"
+    return "plain" if names <= {"none"} else "control"
 
 
 def expands(name: str) -> bool:
