@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import random
 import re
 import xml.etree.ElementTree as ElementTree
@@ -20,6 +23,7 @@ from kansearch.commands import looking
 from kansearch.engine.ask_tell import AskTell
 from kansearch.report.bases import basis_table
 from kansearch.report.data import StudyData, Trial, read_study
+from kansearch.report.epochs import budgets, values_by_budget
 from kansearch.report.failures import failure_groups
 from kansearch.report.front import front_plot
 from kansearch.report.geometry import Reference, axis_name
@@ -31,6 +35,7 @@ from kansearch.report.timeline import timeline
 from kansearch.report.writer import ReportWriter
 from kansearch.space import Direction, SearchSpace, parse_space
 from kansearch.study.front import hypervolume
+from kansearch.study.lock import driver_lock
 from kansearch.study.records import TrialRecord
 from kansearch.study.stored_config import StoredConfig
 from kansearch.study.study import Study
@@ -90,11 +95,21 @@ def test_every_section_has_its_plots_and_every_axis_its_name(data: StudyData) ->
         assert len(words(plot)) > 2, "ticks and names"
 
 
-def test_nothing_is_loaded_and_nothing_runs(data: StudyData) -> None:
+def test_nothing_is_loaded_and_no_script_runs_but_the_one_whose_hash_the_policy_has(data: StudyData) -> None:
     page = render(data)
-    assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|src=|https?:", page)
-    assert "default-src 'none'" in page
+    assert not re.search(r"<link|<img|<iframe|@import|url\(|src=|https?:", page)
     assert set(re.findall(r'href="(.)', page)) == {"#"}
+    policy = html.unescape(re.findall(r'Security-Policy" content="([^"]*)"', page)[0])
+    embedded, running = re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
+    assert embedded[0] == ' type="application/json" id="study-data"' and running[0] == ""
+    digest = base64.b64encode(hashlib.sha256(running[1].encode()).digest()).decode()
+    assert dict(rule.split(" ", 1) for rule in policy.split("; ")) == {
+        "default-src": "'none'",
+        "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
 
 
 def test_what_a_study_says_is_text_not_markup(data: StudyData) -> None:
@@ -246,6 +261,25 @@ def test_the_best_within_a_number_of_parameters() -> None:
     ]
 
 
+def test_values_as_of_an_epoch_are_the_last_that_were_measured_by_then() -> None:
+    curve = [{"epoch": e, "accuracy": None if e == 2 else e / 10, "seconds": 2.0} for e in (1, 2, 3, 4)]
+    trial = replace(record(0, 0.4, 10), curve=curve, held_seconds=11.0)
+    assert values_by_budget(trial, "accuracy", [1, 2, 3, 4, 9]) == [0.1, 0.1, 0.3]
+    assert values_by_budget(trial, "seconds", [1, 3, 4]) == [5.0, 9.0], "3 s of set-up, then 2 s an epoch"
+    assert values_by_budget(replace(trial, curve=()), "accuracy", [1, 2]) == []
+
+
+def test_budgets_are_all_epochs_of_short_trials_and_of_long_ones_steps_and_rungs() -> None:
+    def trained(epochs: int, *rungs: int) -> TrialRecord:
+        decided = {str(epoch): (1, 2, True) for epoch in rungs}
+        return replace(record(0, 0.5, 10), curve=[{"epoch": epochs, "seconds": 1.0}], rungs=decided)
+
+    assert budgets([]) == []
+    assert budgets([trained(3), trained(5)]) == [1, 2, 3, 4, 5]
+    many = budgets([trained(300, 13, 77), trained(9)])
+    assert {1, 13, 77, 300} <= set(many) and many == sorted(set(many)) and len(many) <= 22
+
+
 def test_reasons_that_differ_in_figures_are_one_group() -> None:
     def ended(number: int, state: Any, reason: str, losses: Sequence[str] = ()) -> Trial:
         return Trial(replace(record(number, 0, 0), state=state, reason=reason, losses=losses), {}, {})
@@ -287,8 +321,12 @@ def test_a_value_beyond_an_axis_is_put_on_its_edge() -> None:
 def test_a_thousand_trials_take_less_than_two_megabytes() -> None:
     rng = random.Random(0)
     bases = ["none", "bspline", "rbf"]
-    trials = [Trial(record(i, rng.random(), rng.randint(50, 10**6), bases[i % 3]), {}, {}) for i in range(1000)]
+    epochs = [{"accuracy": rng.random(), "seconds": rng.random(), "parameters": 10} for _ in range(100)]
+    curve = [{"epoch": epoch, **measured} for epoch, measured in enumerate(epochs, start=1)]
+    records = [record(i, rng.random(), rng.randint(50, 10**6), bases[i % 3]) for i in range(1000)]
+    trials = [Trial(replace(each, curve=curve), {}, {}) for each in records]
     assert len(front_plot(made(trials), "parameters", "accuracy")) < 300_000, "of at most four that are as large"
+    assert len(render(made(trials))) < 1_300_000, "hyperparameters add at most 0.6 MB"
 
 
 # -- when it is written ----------------------------------------------------------------------------------------------
@@ -360,6 +398,25 @@ def test_during_a_search_it_is_written_once_a_minute_at_most_and_only_with_news(
     writer.ended("finished")
     assert writer.problem is None
     assert (study.folder / "report.html").is_file()
+
+
+def test_the_page_says_that_a_search_runs_until_its_driver_ends_it(tmp_path: Path) -> None:
+    study, writer = finished(tmp_path), ReportWriter()
+    report = study.folder / "report.html"
+
+    def runs() -> bool:
+        page = report.read_text()
+        assert ("the search runs" in page) == ('"refresh":60.0' in page)
+        return "the search runs" in page
+
+    with driver_lock(study.folder):
+        looking.write_report(study, None)
+        assert runs()
+        writer.started(study, [])
+        writer.ended("finished")
+        assert not runs()
+    looking.write_report(study, None)
+    assert not runs()
 
 
 def test_a_report_that_cannot_be_written_is_a_problem_and_no_more(tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
 
 from kansearch.report.html import write_html
-from tests.browser import chromium, complaints, needs_chromium, requests, set_width
+from tests.browser import complaints, needs_chromium, requests, set_width
 from tests.test_report import ALWAYS, SECTIONS, simulated
 
 pytestmark = [
@@ -56,13 +55,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
-
-
 def test_it_loads_nothing_and_complains_of_nothing(browser: webdriver.Chrome, page: Path) -> None:
+    browser.get("about:blank")
+    requests(browser), complaints(browser)  # those of other tests
     browser.get(page.as_uri())
     assert requests(browser) == [page.as_uri()]
     assert complaints(browser) == []

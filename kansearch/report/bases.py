@@ -76,7 +76,9 @@ def _plot(
     ]
     for record in own:
         at = plot.at(value_of(record, _SIZE), value_of(record, quality))
-        body.append(marker(*at, style.shape, f"best {style.colour} {style.shape}", tip(record)))
+        body.append(
+            marker(*at, style.shape, f"best {style.colour} {style.shape}", tip(record), data_trial=record.number)
+        )
     return plot.draw(body, f"{name_of(basis)} against plain networks")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from kansearch.report.geometry import Geometry, Reference
 from kansearch.space import Direction, SearchSpace
 from kansearch.study.confirmed import Confirmed, confirmed
+from kansearch.study.lock import holder
 from kansearch.study.records import TrialRecord
 from kansearch.study.seeds import SeedStore
 from kansearch.study.study import Study
@@ -46,6 +47,8 @@ class StudyData:
     references: Sequence[Reference] = ()
     confirmed: Sequence[Confirmed] = ()
     """Findings of `kansearch confirm`, in its order."""
+    running: bool = False
+    """Whether a driver runs, so that there will be more."""
     notes: Mapping[int, str] = field(default_factory=dict)
     """Notes of `kansearch note`, by trial; none is empty."""
 
@@ -92,6 +95,7 @@ def read_study(study: Study) -> StudyData:
         written=datetime.now().astimezone(),
         sources=study.sources,
         references=_published(study.space.dataset),
+        running=holder(study.folder) is not None,
         confirmed=confirmed(records, SeedStore(study.folder).records(), study.objectives),
         notes={number: text for number, text in study.notes().items() if text},
     )

@@ -16,7 +16,7 @@ from kansearch.study.front import front_of, knee
 from kansearch.study.records import TrialRecord
 from trials.metrics import METRICS
 
-__all__ = ["Geometry", "Reference", "axis_name", "is_logarithmic", "staircase", "value_of"]
+__all__ = ["Geometry", "Reference", "axis_name", "finite", "is_logarithmic", "staircase", "value_of"]
 
 Pairs = list[tuple[float, float]]
 
@@ -129,7 +129,11 @@ def is_logarithmic(objective: str) -> bool:
 
 def value_of(record: TrialRecord, name: str) -> float | None:
     """An objective's value, or for a trial without, its last measurement; None if that is missing or not finite."""
-    value = record.values[name] if name in record.values else record.metrics.get(name)
+    return finite(record.values[name] if name in record.values else record.metrics.get(name))
+
+
+def finite(value: float | None) -> float | None:
+    """Return a value, if it is a finite number."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 

@@ -1,9 +1,14 @@
-"""`report.html`: one page that needs no network and no script, in light and in dark, on a screen and on paper."""
+"""`report.html`: one page that needs no network, in light and in dark, on a screen and on paper.
+
+All of it is there without a script. The script lights up, filters and moves what is drawn (`kansearch.report.script`).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from kansearch.errors import KansearchError
 from kansearch.report.bases import basis_plots, basis_table, quality_objective
@@ -19,9 +24,11 @@ from kansearch.report.parallel import SHADES, parallel_plot
 from kansearch.report.predictions import predictions
 from kansearch.report.progress import curves_plot, progress_plots
 from kansearch.report.provenance import provenance
+from kansearch.report.script import REFRESH_SECONDS, Script, as_embedded, policy, script
 from kansearch.report.summary import summary
 from kansearch.report.svg import shape_definitions
 from kansearch.report.timeline import STATES, timeline, timeline_plot
+from kansearch.report.trials_table import headings, rows
 from kansearch.report.verdict import verdict_section
 from kansearch.study.figures import describe, number
 from kansearch.study.records import TrialRecord
@@ -59,12 +66,21 @@ def render(data: StudyData) -> str:
         "summary": summary(data),
         "front": None,
         "axis_name": axis_name,
+        "policy": policy(),
+        "script": Markup(script()),
+        "headings": headings(data),
+        "rows": rows(data),
     }
+    answering, parallel = Script(data), None
     page |= {"timeline": _timeline(data), "failures": failure_groups(data), "provenance": provenance(data)}
     if data.complete:
-        page |= {"front": _front(data), "progress": progress_plots(data)} | _curves(data) | _explained(data)
+        explained = _explained(data)
+        parallel = explained["parallel"]
+        page |= {"front": _front(data, answering), "progress": progress_plots(data)} | _curves(data) | explained
         page |= {"bases": _bases(data), "confirmation": confirmation(data), "predictions": predictions(data)}
         page |= {"verdict": verdict_section({data.name: (data.records, data.confirmed)}, data.objectives)}
+    refresh = {"refresh": REFRESH_SECONDS if data.running else None}
+    page["embedded"] = as_embedded(answering.document(parallel) | refresh)
     return environment().get_template("report.html.j2").render(page)
 
 
@@ -81,13 +97,16 @@ def environment() -> jinja2.Environment:
     )
 
 
-def _front(data: StudyData) -> dict[str, Any]:
-    first, *others = front_plots(data)
+def _front(data: StudyData, answering: Script) -> dict[str, Any]:
+    first, *others = front_plots(data, answering.letters)
     across, up = data.geometry.axes
     return {
         "plot": first,
         "others": others,
         "legend": legend(data),
+        "axes": [(axis.name, axis_name(axis.name)) for axis in answering.axes],
+        "drawn": (across, up),
+        "budgets": answering.budgets,
         "names": [name.replace("_", " ") for name in data.objectives],
         "rows": [
             (

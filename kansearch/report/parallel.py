@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from kansearch.report.hyperparameters import scale_of, shown
 from kansearch.report.scales import Names, Scale
 from kansearch.report.svg import drawing, element, polyline, text
 
-__all__ = ["SHADES", "parallel_plot"]
+__all__ = ["SHADES", "Parallel", "parallel_plot"]
 
 SHADES = {
     "shade-0": "worst fifth",
@@ -33,35 +34,55 @@ _LEFT, _TOP, _BOTTOM, _HEIGHT = 56.0, 46.0, 330.0, 372.0
 _NOT_THERE = _BOTTOM + 22
 
 
-def parallel_plot(data: StudyData, order: Sequence[str]) -> Markup:
+@dataclass(frozen=True)
+class Parallel:
+    """The plot, and what it was drawn of."""
+
+    plot: Markup
+    names: Sequence[str]
+    """Hyperparameters and objectives, an axis each, from left to right."""
+    lines: Mapping[int, Sequence[tuple[float, float]]]
+    """Where each trial that trained passes the axes, by its number."""
+    top: float = _TOP
+    bottom: float = _BOTTOM
+    """Where axes end and begin; a line passes below where its trial has no such hyperparameter."""
+
+
+def parallel_plot(data: StudyData, order: Sequence[str]) -> Parallel:
     """Complete trials through the first nine hyperparameters of `order` that vary, then the objectives.
 
     A trial without a hyperparameter passes below its axis.
     """
-    complete = [trial for trial in data.trials if trial.record.state == "complete"]
-    scales = _scales(data, complete, order)
+    trained = [trial for trial in data.trials if trial.record.state != "infeasible"]
+    complete = [trial for trial in trained if trial.record.state == "complete"]
+    scales = _scales(data, trained, complete, order)
+    points = {trial.record.number: _line(data, trial, scales) for trial in trained}
     shades = _shades(data, complete)
     front = {record.number for record in data.front}
     lines = [
-        polyline(_line(data, trial, scales), f"shade-{shade}")
+        polyline(points[trial.record.number], f"shade-{shade}", data_trial=trial.record.number)
         for trial, shade in sorted(zip(complete, shades, strict=True), key=lambda pair: pair[1])
         if trial.record.number not in front
     ]
-    lines += [
-        polyline(_line(data, t, scales), "front-line", tip(t.record)) for t in complete if t.record.number in front
-    ]
+    best = [trial.record for trial in complete if trial.record.number in front]
+    lines += [polyline(points[r.number], "front-line", tip(r), data_trial=r.number) for r in best]
     axes = [part for index, (name, scale) in enumerate(scales) for part in _axis(index, name, scale)]
     width = _LEFT * 2 + _STEP * (len(scales) - 1)
-    return drawing(width, _HEIGHT, [*lines, *axes], "Parallel coordinates of complete trials")
+    plot = drawing(width, _HEIGHT, [*lines, *axes], "Parallel coordinates of complete trials")
+    return Parallel(plot, [name for name, _ in scales], points)
 
 
-def _scales(data: StudyData, complete: Sequence[Trial], order: Sequence[str]) -> list[tuple[str, Scale]]:
+def _scales(
+    data: StudyData, trained: Sequence[Trial], complete: Sequence[Trial], order: Sequence[str]
+) -> list[tuple[str, Scale]]:
+    """An axis for each hyperparameter that varies among complete trials; all that trained lie on it."""
     ranges = data.space.hyperparameters()
     names = [*(name for name in order if name in ranges), *(name for name in ranges if name not in order)]
     scales: list[tuple[str, Scale]] = []
     for name in names:
-        drawn = [trial.hyperparameters[name] for trial in complete if name in trial.hyperparameters]
-        if len({str(value) for value in drawn}) > 1 and len(scales) < _MOST_AXES:
+        seen = {str(trial.hyperparameters[name]) for trial in complete if name in trial.hyperparameters}
+        if len(seen) > 1 and len(scales) < _MOST_AXES:
+            drawn = [trial.hyperparameters[name] for trial in trained if name in trial.hyperparameters]
             scales.append((name, scale_of(ranges[name], drawn)))
     return [*scales, *((name, data.geometry.extent(name)) for name in reversed(list(data.objectives)))]
 

@@ -52,7 +52,7 @@ class Plot:
     @cached_property
     def left(self) -> float:
         """Where the horizontal axis begins."""
-        return 34 + _LETTER * max(self.letters, *(len(label) for _, label in self._y_ticks()))
+        return 34 + _LETTER * max(self.letters, *(len(label) for _, label in self.y_ticks()))
 
     @property
     def right(self) -> float:
@@ -71,30 +71,33 @@ class Plot:
 
     def draw(self, body: Sequence[Markup], title: str) -> Markup:
         """The plot with `body` on its axes."""
-        return drawing(self.width, self.height, [*self._axes(), *body], title)
+        axes = element("g", self._axes(), class_="axes")
+        return drawing(self.width, self.height, [axes, *body], title)
 
-    def _y_ticks(self) -> list[tuple[float, str]]:
+    def y_ticks(self) -> list[tuple[float, str]]:
+        """Shares of the vertical axis, and their labels."""
         return self.y.ticks(max(2, int(self.height / 45)))
 
-    def _x_ticks(self) -> list[tuple[float, str]]:
+    def x_ticks(self) -> list[tuple[float, str]]:
+        """Shares of the horizontal axis, and their labels."""
         return self.x.ticks(max(2, int(self.width / 80)))
 
     def _axes(self) -> list[Markup]:
         middle = (self.top + self.bottom) / 2
         drawn = [self._grid()]
-        for share, label in self._x_ticks():
+        for share, label in self.x_ticks():
             half = _LETTER * len(label) / 2
             x = min(self.across(share), self.width - half)  # a long one at the end is moved inside
             drawn.append(text(x, self.bottom + 16, label, "tick", "middle"))
-        for share, label in self._y_ticks():
+        for share, label in self.y_ticks():
             drawn.append(text(self.left - 6, self.up(share) + 4, label, "tick", "end"))
         drawn.append(text((self.left + self.right) / 2, self.height - 8, self.x_name, "name", "middle"))
         drawn.append(text(13, middle, self.y_name, "name", "middle", transform=f"rotate(-90 13 {middle:.0f})"))
         return drawn
 
     def _grid(self) -> Markup:
-        lines = [f"M{self.left:.1f} {self.up(share):.1f}H{self.right:.1f}" for share, _ in self._y_ticks()]
-        lines += [f"M{self.across(share):.1f} {self.bottom:.1f}V{self.top:.1f}" for share, _ in self._x_ticks()]
+        lines = [f"M{self.left:.1f} {self.up(share):.1f}H{self.right:.1f}" for share, _ in self.y_ticks()]
+        lines += [f"M{self.across(share):.1f} {self.bottom:.1f}V{self.top:.1f}" for share, _ in self.x_ticks()]
         frame = f"M{self.left:.1f} {self.top:.1f}V{self.bottom:.1f}H{self.right:.1f}"
         return Markup("").join(
             [element("path", d="".join(lines), class_="grid"), element("path", d=frame, class_="axis")]

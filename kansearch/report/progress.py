@@ -18,7 +18,7 @@ from kansearch.study.front import front_of, hypervolume
 from kansearch.study.records import FINISHED, TrialRecord
 from trials.metrics import main_metric
 
-__all__ = ["curves_plot", "hypervolumes", "progress_plots", "spread", "time_unit"]
+__all__ = ["curves_box", "curves_plot", "hypervolumes", "progress_plots", "spread", "time_unit"]
 
 _MOST_CURVES = 12
 _MOST_FAINT = 150
@@ -77,15 +77,25 @@ def _volume_plot(corners: Sequence[tuple[float, float]], across: str) -> Markup:
 
 def curves_plot(data: StudyData) -> Markup:
     """Epoch by epoch: the trials of the front, at most twelve of them, before a sample of all others."""
-    metric, front = main_metric(data.objectives), spread(data.front, _MOST_CURVES)
-    chosen = {record.number for record in data.front}
-    others = spread([r for r in data.records if r.number not in chosen and _curve(r, metric)], _MOST_FAINT)
-    epochs = max((record.epochs for record in data.records), default=1)
-    log = is_logarithmic(metric)
-    y = fitted([value for record in front or others for _, value in _curve(record, metric)] or [0.1, 1.0], log=log)
-    plot = Plot(Linear(min(1, epochs - 1), epochs), y, "epoch", axis_name(metric), 640, 380, margin=40)
-    body = [polyline(plot.points(_curve(record, metric)), "faint") for record in others]
+    metric, (front, others), plot = main_metric(data.objectives), _drawn(data), curves_box(data)
+    body = [polyline(plot.points(_curve(record, metric)), "faint", data_trial=record.number) for record in others]
     return plot.draw([*body, *_front_curves(plot, front, metric)], f"Learning curves: {axis_name(metric)} by epoch")
+
+
+def curves_box(data: StudyData) -> Plot:
+    """The empty plot that curves are drawn on."""
+    metric, (front, others) = main_metric(data.objectives), _drawn(data)
+    epochs = max((record.epochs for record in data.records), default=1)
+    values = [value for record in front or others for _, value in _curve(record, metric)]
+    y = fitted(values or [0.1, 1.0], log=is_logarithmic(metric))
+    return Plot(Linear(min(1, epochs - 1), epochs), y, "epoch", axis_name(metric), 640, 380, margin=40)
+
+
+def _drawn(data: StudyData) -> tuple[list[TrialRecord], list[TrialRecord]]:
+    """Trials of the front whose curves are drawn, and others whose curves lie behind them."""
+    metric, chosen = main_metric(data.objectives), {record.number for record in data.front}
+    others = [r for r in data.records if r.number not in chosen and _curve(r, metric)]
+    return spread(data.front, _MOST_CURVES), spread(others, _MOST_FAINT)
 
 
 def _front_curves(plot: Plot, front: Sequence[TrialRecord], metric: str) -> list[Markup]:
@@ -97,8 +107,9 @@ def _front_curves(plot: Plot, front: Sequence[TrialRecord], metric: str) -> list
             continue
         name = f"trial {record.number}: {describe(record.stored)}"
         every = max(1, len(points) // 6)
-        drawn.append(polyline(points, style.colour, name))
-        drawn += [marker(x, y, style.shape, f"best {style.colour} {style.shape}", name) for x, y in points[::-every]]
+        drawn.append(polyline(points, style.colour, name, data_trial=record.number))
+        look = f"best {style.colour} {style.shape}"
+        drawn += [marker(x, y, style.shape, look, name, data_trial=record.number) for x, y in points[::-every]]
         ends.append((points[-1][1], str(record.number)))
     return [*drawn, *_numbers(plot, ends)]
 
@@ -113,7 +124,10 @@ def _numbers(plot: Plot, ends: Sequence[tuple[float, str]]) -> list[Markup]:
     for index in reversed(range(len(heights))):  # down again from the upper edge
         heights[index] = max(heights[index], least)
         least = heights[index] + _LABEL_ROOM
-    return [text(plot.right + 10, y + 4, number, "label") for y, (_, number) in zip(heights, ends, strict=True)]
+    return [
+        text(plot.right + 10, y + 4, number, "label", data_trial=number)
+        for y, (_, number) in zip(heights, ends, strict=True)
+    ]
 
 
 def _curve(record: TrialRecord, metric: str) -> list[tuple[int, float]]:

@@ -70,10 +70,14 @@ def text(x: float, y: float, content: object, class_: str = "", anchor: str = "s
     return element("text", content, x=float(x), y=float(y), **named, **anchored, **more)
 
 
-def marker(x: float, y: float, shape: str, class_: str, tip: str = "", small: bool = False) -> Markup:
-    """One of `SHAPES`, with a text that a browser shows when it is pointed at."""
+def marker(x: float, y: float, shape: str, class_: str, tip: str = "", small: bool = False, **more: Any) -> Markup:
+    """One of `SHAPES`, with a text that a browser shows when it is pointed at.
+
+    `data_trial` is the number of its trial, by which the page's script finds it.
+    """
     inside = element("title", tip) if tip else ""
-    return element("use", inside, href=f"#{'t' if small else 's'}-{shape}", x=float(x), y=float(y), class_=class_)
+    href = f"#{'t' if small else 's'}-{shape}"
+    return element("use", inside, href=href, x=float(x), y=float(y), class_=class_, **more)
 
 
 def shape_definitions() -> Markup:
@@ -88,7 +92,8 @@ def dots(points: Points, class_: str) -> Markup:
     return element("path", d="".join(f"M{_figure(x)} {_figure(y)}h0" for x, y in points), class_=f"dots {class_}")
 
 
-def polyline(points: Points, class_: str, tip: str = "") -> Markup:
-    """A line through `points`."""
+def polyline(points: Points, class_: str, tip: str = "", **more: Any) -> Markup:
+    """A line through `points`; `data_trial` as in `marker`."""
     path = "L".join(f"{_figure(x)} {_figure(y)}" for x, y in points)
-    return element("path", element("title", tip) if tip else "", d=f"M{path}" if path else "", class_=f"line {class_}")
+    inside = element("title", tip) if tip else ""
+    return element("path", inside, d=f"M{path}" if path else "", class_=f"line {class_}", **more)

@@ -114,6 +114,7 @@ def _row(index: int, row: Sequence[tuple[Trial, float, float]], height: float, s
                 width=max((ended - began) / seconds * (_RIGHT - _LEFT) - 0.5, 0.4),
                 height=height - 2,
                 class_=f"span {record.state}",
+                data_trial=record.number,
             )
         )
     return drawn

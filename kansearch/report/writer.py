@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kansearch.report.data import read_study
@@ -30,13 +31,16 @@ _PERIOD_SECONDS = 60.0
 _LOWEST_PRIORITY = 19
 
 
-def write_pictures(study: Study) -> None:
+def write_pictures(study: Study, ended: bool = False) -> None:
     """Write all of `kansearch.study.study.PICTURES`; the front's only if there is one.
+
+    `ended` says that the driver that holds the study, this process, will find nothing more.
 
     Raises:
         KansearchError: the report can't be written. OSError: a picture can't.
     """
     data = read_study(study)
+    data = replace(data, running=data.running and not ended)
     report, *pictures = (study.folder / name for name in PICTURES)
     for path in pictures if data.front else ():
         with replacing(path) as begun:
@@ -100,7 +104,7 @@ class ReportWriter:
         if outcome == "failed":
             return
         try:
-            write_pictures(self._study)
+            write_pictures(self._study, ended=True)
             self.problem = None
         except Exception as error:  # the search is done, whatever its report says
             self.problem = typed_line(error)

@@ -65,7 +65,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of a hierarchical bootstrap: pairs, seeds of each arm, images (the same for both arms).
 
-    With few pairs it is too narrow (`difference` decides); it shows what each level adds.
+    It is wide: seeds and images are in the spread of the pairs already. `difference` decides.
 
     Args:
         pairs: for each pair the first arm's and the second arm's `Right`.
