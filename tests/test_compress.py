@@ -32,7 +32,7 @@ from trials.saved.trained import ModelError, describe_model, open_model
 from trials.training.edges import edged_layers
 from trials.training.run import run_trial
 
-STEP = ["step", "accuracy", "parameters", "nonzero", "edges", "all_edges", "file_bytes", "latency_ms"]
+STEP = ["step", "accuracy", "nrmse", "parameters", "nonzero", "edges", "all_edges", "file_bytes", "latency_ms"]
 
 
 def config(**model: Any) -> TrialConfig:
@@ -314,4 +314,4 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
     assert done.err == "kansearch: nowhere: no such folder\n"
     assert not [*tmp_path.iterdir()]
     with pytest.raises(InputError, match="--quantize int4: int8 is what there is"):
-        run_compress(tmp_path, tmp_path / "out", 0, 0, "int4", False, None, 0.5, None, False)
+        run_compress(tmp_path, tmp_path / "out", 0, None, 0, "int4", False, None, 0.5, None, False)

@@ -12,10 +12,12 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import save_file
 
 from kansearch.errors import InputError, KansearchError
 from kansearch.report.functions import draw_layers
+from kansearch.report.graph import draw_graph, fits_graph
 from kansearch.report.inspection import inspect
 from tests.commandline import Command, kansearch_fixture
 from trials.config import ModelConfig, PlainModelConfig, TrialConfig
@@ -156,3 +158,26 @@ def test_what_cannot_be_inspected_is_refused_with_its_reason(tmp_path: Path) -> 
     save_file({"blocks.weight": torch.zeros(2)}, weights)
     with pytest.raises(KansearchError, match="weights of another network"):
         inspect(folder, tmp_path / "pictures")
+
+
+def network_of_rows(**fields: Any) -> list[LearnedLayer]:
+    shape = DataShape(3, (), 1, regression=True)
+    config: ModelConfig = TypeAdapter(ModelConfig).validate_python({"family": "mlp", **fields})
+    torch.manual_seed(0)
+    network = build_model(config, shape).double().eval()
+    rows = torch.randn(60, 3, dtype=torch.float64)
+    return inspect_network(network, copy.deepcopy(network), rows)
+
+
+def test_a_small_network_of_rows_is_drawn_as_its_graph(tmp_path: Path) -> None:
+    layers = network_of_rows(widths=[3, 2], multiply=1)
+    assert [layer.importance.shape[:2] for layer in layers] == [(4, 3), (3, 3), (1, 2)]
+    assert fits_graph(layers, 1)
+    draw_graph(layers, ["age", "height", "city=Rome"], ["pay"], tmp_path / "graph.png")
+    picture = matplotlib.image.imread(tmp_path / "graph.png")
+    assert picture.shape[0] == 780 and (picture[..., :3].min(2) < 0.9).mean() > 0.02
+
+
+def test_other_networks_have_no_graph() -> None:
+    assert not fits_graph(network_of_rows(widths=[20], multiply=0), 1), "too many edges to be read"
+    assert not fits_graph(layers_of(IMAGES, basis={"name": "bspline"}, classifier="kan")[1], 3), "convolutions"

@@ -16,6 +16,7 @@ from PIL import Image
 import kansearch
 from kansearch.errors import InputError, KansearchError
 from kansearch.models.compare import compare
+from kansearch.models.compress import compress
 from kansearch.models.predict_rows import predict_rows, takes_rows
 from kansearch.seeds.retrain import retrain
 from kansearch.seeds.retraining import Retraining
@@ -24,6 +25,7 @@ from kansearch.tracking.serving import ServedModel
 from tests.test_tables import write_table
 from trials.config import TrialConfig
 from trials.data.splits import load_test, load_training
+from trials.saved.compress.smaller import CompressionOptions
 from trials.saved.portable import write_portable
 from trials.saved.trained import ModelError, load_model
 
@@ -184,15 +186,28 @@ def test_models_of_numbers_are_not_compared_image_by_image(pay: Path) -> None:
         compare(pay / "model", pay / "model", None)
 
 
-def test_models_of_numbers_are_neither_compressed_nor_grown(pay: Path, tmp_path: Path) -> None:
-    from trials.saved.compress import larger, smaller
-    from trials.saved.compress.steps import Progress
-
-    progress = Progress(lambda step: None, lambda epoch: None)
-    with pytest.raises(ValueError, match="a model that predicts numbers cannot be made smaller"):
-        smaller.shrink(pay / "model", tmp_path, smaller.CompressionOptions(prune=0.1), None, progress)
-    with pytest.raises(ValueError, match="a model that predicts numbers"):
-        larger.grow(pay / "model", tmp_path, 0, 0.5, None, progress)
+def test_models_of_numbers_are_pruned_by_their_nrmse(pay: Path, tmp_path: Path) -> None:
+    options = CompressionOptions(tolerance=0.05)
+    report = compress(pay / "model", tmp_path / "pruned", options, None, lambda step: None, lambda epoch: None)
+    before, after = report["steps"][0], report["steps"][-1]
+    assert before["accuracy"] is None and after["nrmse"] > 0 and after["edges"] < before["edges"]
+    metrics = json.loads((tmp_path / "pruned/metrics.json").read_text())
+    assert metrics["nrmse"] == after["nrmse"] and metrics["nonzero_parameters"] == after["nonzero"]
+    model, config = load_model(tmp_path / "pruned")
+    test = load_test(config.data, torch.device("cpu"))
+    assert test.targets is not None
+    off = model(test.images) - (test.labels * test.targets.std + test.targets.mean)
+    assert off.square().mean().sqrt().item() == pytest.approx(metrics["rmse"], rel=1e-6), (
+        "of the model's own statistics"
+    )
+    assert predict_rows(tmp_path / "pruned", [pay / "x.csv"]).rows
+    for wrong in ({"int8": True}, {"tables": True}):
+        with pytest.raises(KansearchError, match="are for classes"):
+            options = CompressionOptions(**wrong)  # type: ignore[arg-type]
+            compress(pay / "model", tmp_path / "no", options, None, lambda step: None, lambda epoch: None)
+    with pytest.raises(InputError, match="--tolerance -1: a share"):
+        options = CompressionOptions(tolerance=-1.0)
+        compress(pay / "model", tmp_path / "no", options, None, lambda step: None, lambda epoch: None)
 
 
 @pytest.mark.parametrize(

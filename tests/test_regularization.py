@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from trials.data.shape import DataShape
 from trials.kan import KANConv2d, KANLinear, MixtureKANConv2d, Perturbation
 from trials.kan.layer import KANLayer
 from trials.models import build_model
-from trials.training.step import activation_penalties, train_step
+from trials.training.edges import weights_by_edge
+from trials.training.step import activation_penalties, entropy_penalty, train_step
 
 PLACEMENTS = ["full", "poly", "degree"]
 
@@ -131,6 +133,38 @@ def test_penalties_reach_the_gradient_and_leave_no_hooks() -> None:
     model(images)
     torch.stack(outputs).sum().backward()
     torch.testing.assert_close(gradients[1] - gradients[0], layer.weight.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_the_entropy_of_edges_is_that_of_their_shares() -> None:
+    layer = KANLinear(2, 3, basis="rbf")
+    with torch.no_grad():
+        layer.weight.fill_(-0.3)
+    assert entropy_penalty(layer).item() == pytest.approx(math.log(6)), "alike"
+    shares = torch.tensor([[0.5, 0.25], [0.125, 0.125], [0.0, 0.0]])
+    with torch.no_grad():
+        layer.weight.copy_(7 * shares.repeat(1, layer.planes))
+    found = entropy_penalty(layer)
+    assert found.item() == pytest.approx(1.75 * math.log(2), abs=1e-6), "of any scale; edges at zero count nothing"
+    found.backward()
+    assert layer.weight.grad is not None and layer.weight.grad.isfinite().all()
+    assert entropy_penalty(torch.nn.ReLU()).item() == 0
+
+
+def test_the_entropy_penalty_leaves_fewer_edges() -> None:
+    """The shares of edges that nothing asks for go to zero, and those that the target needs stay."""
+    torch.manual_seed(0)
+    x = torch.randn(200, 4)
+    shares = {}
+    for coefficient in (0.0, 0.3):
+        torch.manual_seed(1)
+        layer = KANLinear(4, 1, basis="rbf")
+        optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
+        penalties = RegularizationConfig(l1_weight=1e-3, edge_entropy=coefficient)
+        for _ in range(600):
+            train_step(layer, optimizer, penalties, x, torch.sin(2 * x[:, :1]))
+        norms = weights_by_edge(layer).detach().abs().sum((0, 2, 3))
+        shares[coefficient] = norms[0] / norms.sum()
+    assert shares[0.3] > 0.95 and shares[0.0] < 0.6
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25])

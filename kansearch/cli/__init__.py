@@ -69,6 +69,7 @@ for command in (
     train.compare,
     train.compress,
     train.grow,
+    train.symbolic,
     show.inspect,
     show.dashboard,
     show.doctor,

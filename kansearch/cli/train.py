@@ -1,4 +1,4 @@
-"""Commands that train a configuration and use what came of it: confirm, export, retrain, predict, compress.
+"""Commands that train a configuration and use what came of it: confirm, export, retrain, predict, compress, symbolic.
 
 A command parses, calls one function and prints; heavy imports wait until it runs.
 """
@@ -24,7 +24,7 @@ from kansearch.cli.options import (
     TrustData,
 )
 
-__all__ = ["compare", "compress", "confirm", "export", "grow", "predict", "retrain"]
+__all__ = ["compare", "compress", "confirm", "export", "grow", "predict", "retrain", "symbolic"]
 
 
 def confirm(
@@ -179,6 +179,10 @@ def compress(
     model: ModelFolder,
     output: NewFolder,
     prune: Annotated[float, typer.Option(metavar="SHARE", help="Set the least important edges to zero.")] = 0.0,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Set edges to zero while the validation error grows by no more than this."),
+    ] = None,
     channels: Annotated[float, typer.Option(metavar="SHARE", help="Take each layer's least channels out.")] = 0.0,
     quantize: Annotated[str | None, typer.Option(metavar="int8", help="Weights of 8 bits.")] = None,
     tables: Annotated[bool, typer.Option("--tables", help="Read bases from tables where that is faster.")] = False,
@@ -196,7 +200,7 @@ def compress(
 
     functions.trust_data(*(trust_data or ()))
     compressing.run_compress(
-        model, output, prune, channels, quantize, tables, finetune_epochs, finetune_rate, data_dir, as_json
+        model, output, prune, tolerance, channels, quantize, tables, finetune_epochs, finetune_rate, data_dir, as_json
     )
 
 
@@ -215,3 +219,23 @@ def grow(
 
     functions.trust_data(*(trust_data or ()))
     compressing.run_grow(model, output, finetune_epochs, finetune_rate, data_dir, as_json)
+
+
+def symbolic(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL_DIR...", help="Folders that `retrain` or `compress` wrote, of one data set."),
+    ],
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="The target, where there are several.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default: symbolic.json in the first folder.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Processor time for the search in each model at most.")] = 60.0,
+    latex: Annotated[bool, typer.Option("--latex", help="Print each formula in LaTeX, too.")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Read formulas from trained KANs of the family mlp: a front of error against complexity."""
+    from kansearch.commands import formulas
+
+    formulas.run_symbolic(models, target, output, data_dir, seconds, latex, as_json)

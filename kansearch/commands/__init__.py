@@ -7,6 +7,7 @@ __all__ = [
     "compressing",
     "confirming",
     "delivering",
+    "formulas",
     "looking",
     "merging",
     "one_trial",

@@ -24,6 +24,7 @@ def run_compress(
     source: Path,
     output: Path,
     prune: float,
+    tolerance: float | None,
     channels: float,
     quantize: str | None,
     tables: bool,
@@ -37,8 +38,8 @@ def run_compress(
 
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize {quantize}: int8 is what there is")
-    epochs = (3 if prune or channels else 0) if epochs is None else epochs
-    options = CompressionOptions(prune, channels, quantize == "int8", tables, epochs, rate)
+    epochs = (3 if prune or channels or tolerance is not None else 0) if epochs is None else epochs
+    options = CompressionOptions(prune, tolerance, channels, quantize == "int8", tables, epochs, rate)
     console = console_for(as_json)
     report = _interruptible(lambda: compress(source, output, options, data_dir, *_shown(console, epochs)), output)
     _print(console, output, report, as_json)
@@ -54,7 +55,8 @@ def _shown(console: Console, epochs: int) -> tuple[Callable[[Figures], None], Ca
     """Lines that say how far it is."""
 
     def step(figures: Figures) -> None:
-        console.print(f"{figures.step}: accuracy {figures.accuracy:.4f}", highlight=False)
+        score = f"nRMSE {figures.nrmse:.4g}" if figures.accuracy is None else f"accuracy {figures.accuracy:.4f}"
+        console.print(f"{figures.step}: {score}", highlight=False)
 
     def epoch(result: EpochResult) -> None:
         figures = f"train loss {result.train_loss:.4f}, {result.images_per_second:,.0f} images/s"
@@ -74,7 +76,7 @@ def _print(console: Console, output: Path, report: dict[str, Any], as_json: bool
     if as_json:
         print_json(report)
         return
-    table = _table(step_headings())
+    table = _table(step_headings(report["steps"]))
     for step in report["steps"]:
         table.add_row(*step_cells(step))
     console.print(table)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,24 +88,39 @@ def grow(
     return report
 
 
-def step_headings() -> list[str]:
+def step_headings(steps: Sequence[dict[str, Any]]) -> list[str]:
     """Return the headings of the table of steps."""
-    return ["step", "accuracy", "parameters", "nonzero", "edges", "file KiB", "ms, batch 1", "ms, batch 128"]
+    return [
+        "step",
+        "accuracy" if steps[0]["nrmse"] is None else "nRMSE",
+        "parameters",
+        "nonzero",
+        "edges",
+        "file KiB",
+        "ms, batch 1",
+        "ms, batch 128",
+    ]
 
 
 def step_cells(step: dict[str, Any]) -> list[str]:
     """Return a row of the table of steps."""
     latency = [f"{milliseconds:.3g}" for milliseconds in step["latency_ms"].values()]
     counts = [f"{step[name]:,}" for name in ("parameters", "nonzero", "edges")]
-    return [step["step"], f"{step['accuracy']:.4f}", *counts, f"{step['file_bytes'] / 1024:,.1f}", *latency]
+    score = f"{step['accuracy']:.4f}" if step["nrmse"] is None else f"{step['nrmse']:.4g}"
+    return [step["step"], score, *counts, f"{step['file_bytes'] / 1024:,.1f}", *latency]
 
 
 def _check(options: CompressionOptions) -> None:
     for name, share in (("--prune", options.prune), ("--channels", options.channels)):
         if not 0 <= share < 1:
             raise InputError(f"{name} {share:g}: a share of at least 0 and less than 1 is needed, such as 0.3")
-    if not (options.prune or options.channels or options.int8 or options.tables):
-        raise InputError("nothing to do: give --prune SHARE, --channels SHARE, --quantize int8 or --tables")
+    if options.tolerance is not None and not options.tolerance >= 0:
+        raise InputError(f"--tolerance {options.tolerance:g}: a share of at least 0 is needed, such as 0.05")
+    asked = options.prune or options.channels or options.int8 or options.tables
+    if not asked and options.tolerance is None:
+        raise InputError(
+            "nothing to do: give --prune SHARE, --tolerance SHARE, --channels SHARE, --quantize int8 or --tables"
+        )
 
 
 @contextmanager
@@ -154,8 +169,9 @@ def _write(
 
 def _section(report: dict[str, Any]) -> str:
     """Return the section of the model card with a table of the steps."""
-    rows = [step_headings(), ["---", *["---:"] * 7], *map(step_cells, report["steps"])]
+    rows = [step_headings(report["steps"]), ["---", *["---:"] * 7], *map(step_cells, report["steps"])]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     where = f" on {report['cpu']}, {report['threads']} threads" if "cpu" in report else ""
+    score = "Accuracy" if rows[0][1] == "accuracy" else rows[0][1]
     title = "## After training: what was changed"
-    return f"{title}\n\nAccuracy is of the test split; times are medians of a batch{where}.\n\n{table}\n"
+    return f"{title}\n\n{score} is of the test split; times are medians of a batch{where}.\n\n{table}\n"

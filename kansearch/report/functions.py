@@ -4,6 +4,7 @@ PICTURES/
 ├── layers.png                 each layer's function norm, share of prunable edges, share of inputs outside the grid
 ├── layers.json                the same as numbers
 ├── edges.csv                  every edge of every layer with its importance, rank and sign
+├── graph.png                  a small network of the family mlp as a graph: see `graph`
 └── <n>-<layer>-functions.png  φ of the most important kernels, entry by entry, over the inputs that they have seen
              -mesh.png         the sum of two inputs' functions, for the most important outputs
              -signs.png        the binarised kernels, sign of φ(1) - φ(-1)

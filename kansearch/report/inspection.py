@@ -8,6 +8,7 @@ from typing import Any
 from kansearch.cluster.checkpoints import checkpoints_at
 from kansearch.errors import InputError, KansearchError
 from kansearch.report.functions import draw_layers
+from kansearch.report.graph import draw_graph, fits_graph
 from kansearch.space import load_config
 from kansearch.study.records import TrialRecord
 from kansearch.study.study import Study
@@ -52,6 +53,7 @@ def inspect_trial(study: Study, record: TrialRecord, out: Path, data_dir: Path |
 
 def _draw(name: str, config: TrialConfig, weights: Path, out: Path, data_dir: Path | None) -> list[dict[str, Any]]:
     from trials.data.errors import DataError
+    from trials.data.names import class_names, feature_names
     from trials.saved import inspect_weights
 
     try:
@@ -63,7 +65,12 @@ def _draw(name: str, config: TrialConfig, weights: Path, out: Path, data_dir: Pa
             f"{name}: a network without a KAN layer or learnable activation whose functions could be drawn"
         )
     try:
-        return draw_layers(layers, out)
+        summaries = draw_layers(layers, out)
+        outputs = class_names(config.data)
+        if config.model.family == "mlp" and fits_graph(layers, len(outputs)):
+            inputs = feature_names(config.data) or [f"input {i}" for i in range(layers[0].importance.shape[1])]
+            draw_graph(layers, inputs, outputs, out / "graph.png")
+        return summaries
     except OSError as error:
         raise KansearchError(f"cannot write {out}: {error.strerror or error}") from error
 

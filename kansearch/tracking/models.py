@@ -51,13 +51,13 @@ def log_model(folder: Path, run_id: str, tracking_uri: str, register: str | None
     Raises:
         KansearchError: there is no model, it is damaged, or MLflow doesn't take it.
     """
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     from trials.saved import ModelError, load_model, model_folder
 
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # importing mlflow sets its level
     try:
         model, _ = load_model(folder)
         client = MlflowClient(tracking_uri=tracking_uri)

@@ -24,6 +24,13 @@ class RegularizationConfig(Config):
     l1_weight: float = Field(
         default=0.0, ge=0, le=1, description="times the sum of |w| over every weight of a convolution or linear layer"
     )
+    edge_entropy: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="times the entropy of each layer's edge norms, Σ|w| of an edge over that of the layer, summed over "
+        "the layers; beside l1_weight it leaves few edges",
+    )
     l1_activation: float = Field(
         default=0.0, ge=0, le=1, description="times the mean |output|, summed over the convolutions and linear layers"
     )

@@ -5,8 +5,8 @@
 
 `trained` writes and loads a folder. `weights` reads numbers alone, and `pretrained` those that a network starts from.
 `prediction` answers for samples and test images. `portable` writes ONNX and torch's exported program. `compress/` makes
-a model smaller or larger. `inspection` draws out the functions that it has learned. Each name below is imported when it
-is first used: importing this package loads no torch.
+a model smaller or larger. `symbolic/` reads formulas from it. `inspection` draws out the functions that it has learned.
+Each name below is imported when it is first used: importing this package loads no torch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ __all__ = [
     "PortableError",
     "Predictor",
     "Progress",
+    "SymbolicError",
     "TrainedModel",
     "WeightsError",
+    "WrittenFormula",
     "answer_test",
     "check_formats",
     "describe_model",
+    "formulas_of",
     "grow",
     "inspect_weights",
     "load_model",
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from trials.saved.inspection import LearnedLayer, inspect_weights
     from trials.saved.portable import PortableError, check_formats, write_portable
     from trials.saved.prediction import Answers, Predictor, answer_test
+    from trials.saved.symbolic.front import SymbolicError, WrittenFormula, formulas_of
     from trials.saved.trained import (
         MANIFEST,
         WEIGHTS,
@@ -73,6 +77,7 @@ else:
             "trials.saved.inspection": "LearnedLayer inspect_weights",
             "trials.saved.portable": "PortableError check_formats write_portable",
             "trials.saved.prediction": "Answers Predictor answer_test",
+            "trials.saved.symbolic.front": "SymbolicError WrittenFormula formulas_of",
             "trials.saved.trained": "MANIFEST WEIGHTS ModelError TrainedModel describe_model load_model model_folder "
             "read_config",
             "trials.saved.weights": "WeightsError",

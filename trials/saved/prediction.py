@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor
 from trials.config import TrialConfig
 from trials.data.samples import Sample
 from trials.data.splits import Split, load_test
-from trials.saved.trained import ModelError, load_model
+from trials.saved.trained import ModelError, as_trained, load_model
 from trials.training.step import autocast, predict, working_precision
 
 __all__ = ["Answers", "Predictor", "answer_test"]
@@ -90,9 +90,7 @@ def answer_test(folder: Path, data_dir: Path | None = None, device: torch.device
         raise ModelError(f"{folder}: has a class for each pixel, and no image that is right or wrong")
     if model.shape.regression:
         raise ModelError(f"{folder}: predicts numbers, none of which is right or wrong; compare their metrics.json")
-    split = load_test(config.data, place, data_dir)
-    if not model.shape.size:  # by what this very model was trained on
-        split = replace(split, mean=model.mean[0], std=model.std[0])
+    split = as_trained(model, load_test(config.data, place, data_dir))
     predicted = predict(model.network, split, working_precision(config.numbers, place)).argmax(1)
     return Answers(config, (predicted == split.labels).cpu().numpy(), _checksum(split))
 

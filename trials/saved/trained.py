@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from trials.config import TrialConfig
 from trials.data.datasets import data_shape
 from trials.data.names import class_names
 from trials.data.shape import DataShape
-from trials.data.splits import load_statistics, load_targets
+from trials.data.splits import Split, Targets, load_statistics, load_targets
 from trials.files import as_json, write_whole
 from trials.models import build_network
 from trials.results import MANIFEST, WEIGHTS
@@ -41,6 +42,7 @@ __all__ = [
     "WEIGHTS",
     "ModelError",
     "TrainedModel",
+    "as_trained",
     "describe_model",
     "load_model",
     "model_folder",
@@ -97,6 +99,18 @@ class TrainedModel(nn.Module):
         if self.shape.regression:
             return outputs.double() * self.target_std + self.target_mean
         return outputs.float()
+
+
+def as_trained(model: TrainedModel, split: Split) -> Split:
+    """A split whose rows, and the targets of a regression, are standardised by what the model was trained on."""
+    if model.shape.size:
+        return split
+    split = replace(split, mean=model.mean[0].to(split.device), std=model.std[0].to(split.device))
+    if split.targets is None:
+        return split
+    own = Targets(model.target_mean.to(split.device), model.target_std.to(split.device), split.targets.names)
+    numbers = split.labels * split.targets.std + split.targets.mean
+    return replace(split, labels=(numbers - own.mean) / own.std, targets=own)
 
 
 def describe_model(config: TrialConfig, folder: Path, data_dir: Path | None = None, hold_out: bool = False) -> None:

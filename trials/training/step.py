@@ -17,7 +17,7 @@ from trials.measure.pixels import count_pixels
 from trials.measure.regression import predict_numbers, regression_scores
 from trials.measure.scores import pixel_scores, sample_scores
 from trials.training.distributed import ALONE, Processes
-from trials.training.edges import edged_layers
+from trials.training.edges import edged_layers, weights_by_edge
 from trials.training.losses import MSE, losses
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "activation_penalties",
     "autocast",
     "backward",
+    "entropy_penalty",
     "l1_penalty",
     "measure",
     "measure_pixels",
@@ -100,6 +101,8 @@ def backward(
     loss, penalised = losses(outputs, labels, regularization, regression)
     if regularization.l1_weight:
         penalised = penalised + regularization.l1_weight * l1_penalty(model)
+    if regularization.edge_entropy:
+        penalised = penalised + regularization.edge_entropy * entropy_penalty(model)
     for penalty in penalties:
         penalised = penalised + penalty
     weighted = penalised if weight == 1 else penalised * weight
@@ -111,6 +114,18 @@ def l1_penalty(model: nn.Module) -> Tensor:
     """Σ|w| over the weights of every KAN, convolution and linear layer, both branches; 0 where there is none."""
     weights = [layer.get_parameter("weight") for layer in edged_layers(model).values()]
     return torch.stack([weight.abs().sum() for weight in weights]).sum() if weights else torch.zeros(())
+
+
+def entropy_penalty(model: nn.Module) -> Tensor:
+    """-Σ q log q of each KAN, convolution and linear layer, in nats, summed over them; 0 where there is none.
+
+    q is an edge's Σ|w| over its layer's. A layer of E edges that are alike has log E, one of a single edge 0. The KAN
+    paper (arXiv 2404.19756) takes mean activations for norms; weights stand for them here as in Efficient-KAN.
+    """
+    norms = [weights_by_edge(layer).abs().sum(2) for layer in edged_layers(model).values()]
+    tiny = 1e-12  # an edge at zero has no gradient, where that of -q log q has no end
+    entropies = [torch.special.entr((norm / norm.sum().clamp(min=tiny)).clamp(min=tiny)).sum() for norm in norms]
+    return torch.stack(entropies).sum() if entropies else torch.zeros(())
 
 
 @contextmanager

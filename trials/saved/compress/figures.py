@@ -29,8 +29,10 @@ class Figures:
     """A network after one step."""
 
     step: str
-    accuracy: float
-    """Accuracy on the test split; of the labelled pixels where there is a class for each pixel."""
+    accuracy: float | None
+    """Accuracy on the test split; of the labelled pixels where there is a class for each pixel; None of numbers."""
+    nrmse: float | None
+    """RMSE on the test split over the targets' standard deviation; None of classes."""
     parameters: int
     """Numbers that training changes, zeros among them."""
     nonzero: int
@@ -48,8 +50,9 @@ def measure_network(step: str, network: nn.Module, file_bytes: int, split: Split
     """All but the latency, which is empty. file_bytes: of the weights' file."""
     parameters, nonzero = parameter_counts(network)
     edges, all_edges = count_edges(network)
-    accuracy = float(measure_split(network, split)["accuracy"])
-    return Figures(step, accuracy, parameters, nonzero, edges, all_edges, file_bytes)
+    scores = measure_split(network, split)
+    score = scores.get("accuracy"), scores.get("nrmse")
+    return Figures(step, *score, parameters, nonzero, edges, all_edges, file_bytes)
 
 
 @torch.inference_mode()

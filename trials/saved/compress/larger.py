@@ -18,7 +18,7 @@ from trials.models import build_network
 from trials.saved.compress.finetune import finetune
 from trials.saved.compress.steps import Progress, Steps, final_metrics, machine
 from trials.saved.compress.stored import COMPRESSED
-from trials.saved.trained import WEIGHTS, model_folder, open_model, write_model
+from trials.saved.trained import WEIGHTS, as_trained, model_folder, open_model, write_model
 
 __all__ = ["grow", "refine_network", "refined_config"]
 
@@ -32,18 +32,16 @@ def grow(
     grid that can be refined, or the model is compressed.
     """
     model, config, manifest = open_model(source)
-    if model.shape.regression:
-        raise ValueError("a model that predicts numbers cannot be made smaller or larger yet: accuracy is asked for")
     if COMPRESSED in manifest:
         raise ValueError("a compressed model cannot grow; start from the model that it was made of")
     finer = refined_config(config)
-    test = load_test(config.data, torch.device("cpu"), data_dir)
+    test = as_trained(model, load_test(config.data, torch.device("cpu"), data_dir))
     steps = Steps(test, progress)
     steps.note("before", model.network, model_folder(source) / WEIGHTS)
-    network = refine_network(model.network, finer)
+    model.network = network = refine_network(model.network, finer)
     steps.note("grids refined", network)
     if epochs:
-        finetune(network, finer, epochs, rate, data_dir, progress.epoch)
+        finetune(model, finer, epochs, rate, data_dir, progress.epoch)
         steps.note(f"fine-tuned, {epochs} epochs", network)
     write_model(out, network.state_dict(), manifest, finer)
     report = {"finetune_epochs": epochs, "rate": rate, "steps": steps.report(), **machine()}

@@ -18,6 +18,7 @@ from trials.training.edges import EDGED, edge_means, edge_spreads, edged_layers,
 __all__ = [
     "LayerEdges",
     "count_edges",
+    "edge_scores",
     "network_edges",
     "prune_edges",
     "remove_edges",
@@ -65,7 +66,7 @@ def prune_edges(edges: Sequence[LayerEdges], share: float) -> int:
     """
     if not 0 <= share < 1:
         raise ValueError(f"0 <= share < 1 must hold, got {share}")
-    scores = [_relative(each.spread) for each in edges]
+    scores = [edge_scores(each.spread) for each in edges]
     together = torch.cat([score.flatten() for score in scores])
     count = math.floor(share * len(together))
     marks = torch.zeros_like(together, dtype=torch.bool)
@@ -77,6 +78,12 @@ def prune_edges(edges: Sequence[LayerEdges], share: float) -> int:
         remove_edges(each, chosen)
         removed += int(chosen.sum())
     return removed
+
+
+def edge_scores(spread: Tensor) -> Tensor:
+    """The variances of a layer's edges over the mean variance of its outputs; zero where the layer does nothing."""
+    variance = spread.square()
+    return variance / (variance.sum() / len(variance)).clamp(min=torch.finfo(variance.dtype).tiny)
 
 
 @torch.no_grad()
@@ -107,12 +114,6 @@ def zeros_held(network: nn.Module) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _relative(spread: Tensor) -> Tensor:
-    """Variances over the mean variance of an output; zero where the layer does nothing."""
-    variance = spread.square()
-    return variance / (variance.sum() / len(variance)).clamp(min=torch.finfo(variance.dtype).tiny)
 
 
 def _alive(layer: nn.Module) -> Tensor:

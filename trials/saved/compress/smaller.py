@@ -11,21 +11,20 @@ from torch import Tensor, nn
 
 from trials.config import TrialConfig
 from trials.data.loader import evaluation_batches
+from trials.data.names import feature_names
 from trials.data.splits import load_test, load_training
 from trials.saved.compress.channels import prune_channels
 from trials.saved.compress.choose import Kind, LayerTiming, choose_fast
 from trials.saved.compress.finetune import finetune
 from trials.saved.compress.prune import network_edges, prune_edges
 from trials.saved.compress.quantize import dequantize, quantize
+from trials.saved.compress.rounds import SHOWN, prune_and_train
 from trials.saved.compress.steps import Progress, Steps, final_metrics, machine
 from trials.saved.compress.stored import COMPRESSED, Fast, accelerate, describe
-from trials.saved.trained import WEIGHTS, model_folder, open_model, write_model
+from trials.saved.compress.within import unread_inputs
+from trials.saved.trained import WEIGHTS, TrainedModel, as_trained, model_folder, open_model, write_model
 
 __all__ = ["CompressionOptions", "shrink"]
-
-SHOWN = 512
-"""Images of the training split, unaugmented, whose way through the network says what an edge does."""
-
 
 _COMPUTED = {"int8": "int8 products", "table": "tables"}
 """Names of steps, by the way that layers are computed."""
@@ -37,6 +36,8 @@ class CompressionOptions:
 
     prune: float = 0.0
     """Share of the edges to set to zero, in [0, 1)."""
+    tolerance: float | None = None
+    """Share by which the validation error may grow while edges are taken out; None: take out none this way."""
     channels: float = 0.0
     """Share of each layer's channels to take out, in [0, 1)."""
     int8: bool = False
@@ -58,14 +59,14 @@ def shrink(
     Raises ModelError, DataError, ValueError where the model is no chain and channels are to go, TrialDiverged.
     """
     model, config, manifest = open_model(source)
-    if model.shape.regression:
-        raise ValueError("a model that predicts numbers cannot be made smaller or larger yet: accuracy is asked for")
+    if model.shape.regression and (options.int8 or options.tables):
+        raise ValueError("--quantize and --tables are for classes: numbers need the digits that both take away")
     old = manifest.get(COMPRESSED, {})
     widths: dict[str, int] = dict(old.get("widths", {}))
     if widths and options.channels:
         raise ValueError("channels have been taken out of this model before; start from the model that it was made of")
-    network, test = model.network, load_test(config.data, torch.device("cpu"), data_dir)
-    images = _shown(config, data_dir)
+    network, test = model.network, as_trained(model, load_test(config.data, torch.device("cpu"), data_dir))
+    images = _shown(model, config, data_dir)
     steps = Steps(test, progress)
     steps.note("before", network, model_folder(source) / WEIGHTS)
     if options.channels:
@@ -74,8 +75,11 @@ def shrink(
     if options.prune:
         prune_edges(network_edges(network, images), options.prune)
         steps.note(f"{options.prune:.0%} of edges removed", network)
-    if options.epochs:
-        finetune(network, config, options.epochs, options.rate, data_dir, progress.epoch)
+    if options.tolerance is not None:
+        retraining = (options.tolerance, options.epochs, options.rate, data_dir)
+        prune_and_train(model, config, *retraining, steps.note, lambda _: None)
+    elif options.epochs:
+        finetune(model, config, options.epochs, options.rate, data_dir, progress.epoch)
         steps.note(f"fine-tuned, {options.epochs} epochs", network)
     state = {name: each.clone() for name, each in network.state_dict().items()}
     if options.int8:
@@ -93,15 +97,22 @@ def shrink(
         "options": asdict(options),
         "steps": steps.report(),
         "widths": widths,
+        "unread_inputs": _unread(network, config),
         "layers": [asdict(each) for each in timings],
         **machine(),
     }
     return config, final_metrics(config, network, test), report
 
 
-def _shown(config: TrialConfig, data_dir: Path | None) -> Tensor:
+def _unread(network: nn.Module, config: TrialConfig) -> list[str]:
+    """The names of inputs that nothing depends on."""
+    names = feature_names(config.data)
+    return [names[each] for each in unread_inputs(network)] if names else []
+
+
+def _shown(model: TrainedModel, config: TrialConfig, data_dir: Path | None) -> Tensor:
     split, _ = load_training(config.data, torch.device("cpu"), data_dir, hold_out=False)
-    images, _ = next(iter(evaluation_batches(split, SHOWN)))
+    images, _ = next(iter(evaluation_batches(as_trained(model, split), SHOWN)))
     return images
 
 

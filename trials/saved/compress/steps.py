@@ -67,7 +67,7 @@ def final_metrics(config: TrialConfig, network: nn.Module, test: Split) -> dict[
     """The content of metrics.json: figures of the test split, and the network's sizes."""
     parameters, nonzero = parameter_counts(network)
     sizes = {**sizes_of(config, network), "parameters": parameters, "nonzero_parameters": nonzero}
-    return {**measure_split(network, test), "epochs": config.epochs, **sizes, "split": "test"}
+    return {**measure_split(network, test, regression=config.loss), "epochs": config.epochs, **sizes, "split": "test"}
 
 
 def machine() -> dict[str, Any]:
