@@ -13,6 +13,7 @@ from kansearch.report.confirmation import confirmation
 from kansearch.report.data import StudyData, read_study
 from kansearch.report.geometry import Reference
 from kansearch.report.html import render
+from kansearch.report.predictions import predictions
 from kansearch.space import Direction
 from kansearch.study.confirmed import confirmed
 from kansearch.study.seeds import SeedRecord, SeedStore
@@ -115,3 +116,18 @@ def test_the_report_reads_what_confirm_keeps(tmp_path: Path) -> None:
     SeedStore(study.folder).save(replace(run, values=run.confirmed(study.objectives)))
     (row,) = read_study(study).confirmed
     assert row.values == {"accuracy": 0.9, "parameters": 321}
+
+
+def test_predictions_of_numbers_are_drawn_against_the_true_ones(data: StudyData) -> None:
+    assert predictions(with_seeds(data, 2)) == [] and "Predicted and true" not in render(with_seeds(data, 2))
+    told = with_seeds(data, 2)
+    for row in told.confirmed:
+        for run in row.complete:
+            pairs = [[1.0, 1.5], [2.0, 2.0], [3.0, 2.0 + run.seed]]
+            run.__dict__["test"] = {**run.test, "per_target": [{"target": "<pay>", "pairs": pairs}]}
+    first, _ = drawn = predictions(told)
+    assert len(drawn) == 2 and "<pay>, 2 seeds" in first.title
+    for plot in (first.against_true, first.residuals):
+        assert plot.count("h0") == 6 and "true &lt;pay&gt;" in plot and "line control" in plot
+    page = render(told)
+    assert page.count("predicted - true against true values") == 4 and "&lt;pay&gt;, 2 seeds" in page

@@ -305,3 +305,21 @@ def test_lion_steps_the_same_by_a_rate_in_memory(weight_decay: float) -> None:
         results.append([p.detach().clone() for p in model.parameters()])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_adamw_is_torchs_whichever_kernel_takes_its_steps() -> None:
+    fused, closure_for = problem()
+    plain = copy.deepcopy(fused)
+    ours = build({"name": "adamw", "lr": 1e-2, "weight_decay": 0.1}, fused)
+    groups = [
+        {"params": [p for p in plain.parameters() if (p.dim() > 1) == decays], "weight_decay": 0.1 * decays}
+        for decays in (True, False)
+    ]
+    theirs = torch.optim.AdamW(groups, lr=1e-2, foreach=False, fused=False)
+    for _ in range(30):
+        ours.step(closure_for(ours))
+        for theirs_p, ours_p in zip(plain.parameters(), fused.parameters(), strict=True):
+            theirs_p.grad = None if ours_p.grad is None else ours_p.grad.clone()
+        theirs.step()
+    for theirs_p, ours_p in zip(plain.parameters(), fused.parameters(), strict=True):
+        torch.testing.assert_close(theirs_p, ours_p, rtol=1e-4, atol=1e-6)

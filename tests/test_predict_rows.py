@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from PIL import Image
 
 import kansearch
 from kansearch.errors import InputError, KansearchError
@@ -92,6 +93,19 @@ def test_the_folder_says_what_it_is(pay: Path) -> None:
     )
     assert "confusion" not in card and "probabilities" not in card
     assert (pay / "model" / "curves.png").exists() and not (pay / "model" / "confusion.png").exists()
+    with Image.open(pay / "model" / "predictions.png") as picture:
+        assert picture.width > 1200 and picture.height > 500 and "](predictions.png)" in card
+
+
+def test_samples_of_the_test_split_are_kept_with_what_is_predicted_of_them(pay: Path) -> None:
+    (target,) = json.loads((pay / "model" / "metrics.json").read_text())["runs"][0]["per_target"]
+    model, config = load_model(pay / "model")
+    test = load_test(config.data, torch.device("cpu"))
+    assert test.targets is not None and len(target["pairs"]) == len(test)
+    with torch.no_grad():
+        predicted = model(test.images)[:, 0]
+    true = test.labels[:, 0] * test.targets.std + test.targets.mean
+    np.testing.assert_allclose(np.array(target["pairs"]), torch.stack([true, predicted], 1).numpy(), rtol=1e-4)
 
 
 def test_the_target_need_not_be_there_and_other_columns_may(pay: Path, tmp_path: Path) -> None:

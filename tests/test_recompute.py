@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from trials.kan import BASES, KANConv1d, KANConv2d, KANLinear, Perturbation, recompute
+from trials.kan.basis.basis import Basis
 
 EVERY_BASIS = pytest.mark.parametrize("basis", sorted(BASES))
 
@@ -45,16 +46,18 @@ def test_bsplines_keep_at_most_15_mib_where_the_features_are_27() -> None:
 
 @EVERY_BASIS
 @pytest.mark.parametrize("pieces", [1, 3], ids=["whole", "pieces"])
-@pytest.mark.parametrize("kind", ["linear", "conv"])
+@pytest.mark.parametrize("kind", ["linear", "conv", "small"])
 def test_outputs_and_gradients_are_those_without(
     basis: str, pieces: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if kind != "small":
+        monkeypatch.setattr(recompute, "KEPT_BYTES", 0)
     results = []
     for again in (True, False):
         torch.manual_seed(0)
         layer: Any = (
             KANLinear(4, 5, basis=basis, recompute=again)
-            if kind == "linear"
+            if kind != "conv"
             else KANConv1d(4, 5, 3, stride=2, padding=1, groups=1, basis=basis, recompute=again)
         )
         x = torch.randn(7, 4, *((9,) if kind == "conv" else ())).requires_grad_()
@@ -99,6 +102,25 @@ def test_perturbed_layers_have_the_same_gradients(placement: Any) -> None:
         results.append((x.grad, layer.weight.grad))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_features_of_a_small_batch_of_vectors_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = []
+    columns, forward = Basis.columns, Basis.forward
+    monkeypatch.setattr(Basis, "columns", lambda self, z: passes.append("features") or columns(self, z))
+    monkeypatch.setattr(Basis, "forward", lambda self, z: passes.append("features and slopes") or forward(self, z))
+    layer, x = KANLinear(3, 2, basis="gram"), torch.randn(5, 3, requires_grad=True)
+    passes.clear()  # of the first weights
+    layer(x).sum().backward()
+    assert passes == ["features and slopes"]
+    layer(x.detach()).sum().backward()
+    assert passes == ["features and slopes", "features"]
+    passes.clear()
+    with torch.no_grad():
+        layer(x)
+    monkeypatch.setattr(recompute, "KEPT_BYTES", 0)
+    layer(x).sum().backward()
+    assert passes == ["features", "features", "features and slopes"]
 
 
 @EVERY_BASIS

@@ -11,17 +11,24 @@ import torch
 from pydantic import TypeAdapter
 from sklearn import metrics as oracle
 
+from kansearch.engine.quantiles import parts
 from kansearch.errors import SpaceError
-from kansearch.space import SearchSpace, parse_space
+from kansearch.report.hyperparameters import scale_of
+from kansearch.report.scales import Names
+from kansearch.space import Choice, SearchSpace, parse_space
 from kansearch.study.figures import describe, number
 from kansearch.study.objectives import costs
 from trials.config import LossConfig, TrialConfig
+from trials.data import loader
+from trials.data.loader import epoch_seed, seed_generators, training_batches, training_order
 from trials.data.shape import DataShape
 from trials.data.splits import Split, Targets, load_training, random_split
 from trials.measure.memory import estimate_memory
 from trials.measure.regression import SCORES, loss_of, predict_numbers, regression_metrics, regression_scores
+from trials.measure.sizes import count_sizes
 from trials.measure.timing import epoch_work
 from trials.metrics import METRICS
+from trials.models import build_network
 from trials.training import evaluate, run_trial, time_inference, time_step
 from trials.training.step import working_precision
 
@@ -244,3 +251,45 @@ def test_networks_of_vectors_are_described_by_their_nodes() -> None:
 
 
 _SHAPES: tuple[dict[str, Any], ...] = ({}, {"widths": [8, 4]}, {"depth": 1, "width": 6, "multiply": 2})
+
+
+def test_batches_of_rows_are_normalised_as_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = load_training(config_of(data={"dataset": "diabetes"}).data, torch.device("cpu"))[0]
+    whole = list(training_batches(split, 30, "none", 5, 2))
+    monkeypatch.setattr(loader, "_ROWS_AT_ONCE", 70)
+    parts = list(training_batches(split, 30, "none", 5, 2))
+    order = training_order(len(split), 30, torch.Generator().manual_seed(epoch_seed(5, 2)))
+    assert len(whole) == len(parts) == len(order)
+    for chosen, *pairs in zip(order, whole, parts, strict=True):
+        for samples, targets in pairs:
+            assert torch.equal(samples, split.normalised(split.images[chosen]))
+            assert torch.equal(targets, split.labels[chosen])
+
+
+def test_a_trial_on_a_cpu_seeds_the_generator_that_it_uses() -> None:
+    drawn = []
+    torch.manual_seed(17)
+    drawn.append(torch.rand(5))
+    seed_generators(17, torch.device("cpu"))
+    drawn.append(torch.rand(5))
+    assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("basis", ["bspline", "gram", "none", "power_mlp", "spline_activation", "rational"])
+def test_a_network_that_is_there_has_the_counts_of_one_that_is_not(basis: str) -> None:
+    config = config_of(model={"family": "mlp", "depth": 2, "width": 4, "basis": {"name": basis}, "dropout": 0.5})
+    network = build_network(config)
+    before = torch.random.get_rng_state()
+    assert count_sizes(config, network) == count_sizes(config)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_all_rows_a_step_are_written_as_they_are_named() -> None:
+    config = config_of(data={**SPECIAL, "batch_size": "all"})
+    written = config.model_dump(mode="json")
+    assert written["data"]["batch_size"] == "all" and TrialConfig.model_validate(written) == config
+    assert config.data.batch_size > 10**6 and config.model_dump()["data"]["batch_size"] == config.data.batch_size
+    options = Choice((32, config.data.batch_size))
+    assert [label for label, _ in parts(options)] == ["32", "all"]
+    scale = scale_of(options, [32])
+    assert isinstance(scale, Names) and list(scale.labels) == ["32", "all"]

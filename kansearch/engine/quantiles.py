@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from kansearch.space import Choice, Distribution, FloatRange, IntRange, Scalar
+from trials.config.data import ALL
 
 __all__ = ["parts"]
 
@@ -67,4 +68,6 @@ def _same(option: Scalar, value: Scalar) -> bool:
 
 def _text(option: Scalar) -> str:
     """Write the option as in a file."""
+    if option == ALL:  # no other hyperparameter goes so far
+        return "all"
     return option if isinstance(option, str) else json.dumps(option)

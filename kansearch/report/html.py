@@ -21,6 +21,7 @@ from kansearch.report.hyperparameters import panels
 from kansearch.report.importance import MOST_TRIALS, importances
 from kansearch.report.importance_plot import importance_plot, no_importances
 from kansearch.report.parallel import SHADES, parallel_plot
+from kansearch.report.predictions import predictions
 from kansearch.report.progress import curves_plot, progress_plots
 from kansearch.report.provenance import provenance
 from kansearch.report.script import REFRESH_SECONDS, Script, as_embedded, policy, script
@@ -76,7 +77,7 @@ def render(data: StudyData) -> str:
         explained = _explained(data)
         parallel = explained["parallel"]
         page |= {"front": _front(data, answering), "progress": progress_plots(data)} | _curves(data) | explained
-        page |= {"bases": _bases(data), "confirmation": confirmation(data)}
+        page |= {"bases": _bases(data), "confirmation": confirmation(data), "predictions": predictions(data)}
         page |= {"verdict": verdict_section({data.name: (data.records, data.confirmed)}, data.objectives)}
     refresh = {"refresh": REFRESH_SECONDS if data.running else None}
     page["embedded"] = as_embedded(answering.document(parallel) | refresh)

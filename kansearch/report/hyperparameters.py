@@ -15,6 +15,7 @@ from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, Names, Scale
 from kansearch.report.svg import dots, element
 from kansearch.space.distributions import Choice, Distribution, IntRange
+from trials.config.data import ALL
 from trials.metrics import METRICS
 
 __all__ = ["Panel", "panels", "scale_of", "shown"]
@@ -49,6 +50,8 @@ def panels(data: StudyData, order: Sequence[str] = ()) -> list[Panel]:
 
 def shown(value: Any) -> str:
     """An option as the space's file writes it."""
+    if value == ALL:  # no other hyperparameter goes so far
+        return "all"
     return (
         {None: "null", True: "true", False: "false"}[value]
         if value is None or value is True or value is False

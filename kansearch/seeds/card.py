@@ -121,7 +121,8 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"\nOther test samples may move the accuracy by ± {metrics['accuracy_sampling']:.4f} (95 %, Wilson's "
             f"interval of {metrics['images']:,} samples), which an interval over seeds does not hold."
         )
-    yield "\n![training curves](curves.png)" + ("" if regression else "\n![confusion matrix](confusion.png)")
+    second = "![predicted and true values](predictions.png)" if regression else "![confusion matrix](confusion.png)"
+    yield f"\n![training curves](curves.png)\n{second}"
 
 
 def _targets(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:

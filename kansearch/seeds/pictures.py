@@ -1,4 +1,4 @@
-"""Pictures of a retraining: `curves.png` and `confusion.png`. Drawn without a display."""
+"""Pictures of a retraining: `curves.png`, and `confusion.png` or `predictions.png`. Drawn without a display."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["confusion_figure", "curves_figure", "write_pictures"]
+__all__ = ["confusion_figure", "curves_figure", "predictions_figure", "write_pictures"]
 
 BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito's
 _NAMED = 25
@@ -27,7 +27,7 @@ _WIDE = 20  # times the smallest loss: then the axis is logarithmic
 
 
 def write_pictures(out: Path, runs: Sequence[SeedRecord]) -> None:
-    """Draw both into the folder of a retraining; of a regression the curves alone.
+    """Draw them into the folder of a retraining: the confusion of classes, of a regression its predictions.
 
     Raises OSError, and ValueError where a file there is damaged.
     """
@@ -37,6 +37,8 @@ def write_pictures(out: Path, runs: Sequence[SeedRecord]) -> None:
         classes = json.loads((out / f"seed-{runs[0].seed}" / "model.json").read_text())["classes"]
         matrices = np.array([run.test["confusion_matrix"] for run in runs])
         figures["confusion.png"] = confusion_figure(matrices.sum(0), classes, len(matrices))
+    if "per_target" in runs[0].test:
+        figures["predictions.png"] = predictions_figure([run.test["per_target"] for run in runs])
     for name, figure in figures.items():
         unfinished = out / f".{name}"
         figure.savefig(unfinished, format="png")
@@ -117,6 +119,27 @@ def confusion_figure(matrix: NDArray[np.int64], classes: Sequence[str], seeds: i
     axes.set(xlabel="prediction", ylabel="label")
     over = f", summed over {seeds} seeds" if seeds > 1 else ""
     axes.set_title(f"Test split{over}", loc="left")
+    return figure
+
+
+def predictions_figure(runs: Sequence[Sequence[Mapping[str, Any]]]) -> Figure:
+    """Predicted against true values, and what is left, a row for each target; the samples of all seeds together.
+
+    runs: of each seed `per_target` of the test split's figures.
+    """
+    figure = _figure(9.6, 4.2 * len(runs[0]))
+    for row, targets in zip(figure.subplots(len(runs[0]), 2, squeeze=False), zip(*runs, strict=True), strict=True):
+        true, predicted = np.array([pair for target in targets for pair in target["pairs"]]).T
+        ends, name = [min(true.min(), predicted.min()), max(true.max(), predicted.max())], targets[0]["target"]
+        for axes, values, line, label in zip(
+            row, (predicted, predicted - true), (ends, [0, 0]), ("predicted", "predicted - true"), strict=True
+        ):
+            axes.plot(ends, line, color="#222222", lw=1.2, ls="--")
+            axes.plot(true, values, ".", color=BLUE, alpha=0.5, ms=5, mew=0)
+            axes.set(xlabel=f"true {name}", ylabel=label)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(alpha=0.25)
+    figure.suptitle(f"Test split ({len(runs)} {'seeds' if len(runs) > 1 else 'seed'})", x=0.01, ha="left")
     return figure
 
 

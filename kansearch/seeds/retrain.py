@@ -5,7 +5,7 @@ DIR/
 ├── config.yaml             what was trained, on which part of the data, and where the configuration comes from
 ├── metrics.json            the test split's figures: means over the seeds, their deviations, and each seed's own
 ├── curves.png              loss over the epochs, and validation accuracy where it was measured
-├── confusion.png           which classes are taken for which, of all seeds; not of a regression
+├── confusion.png           which classes are taken for which, of all seeds; of a regression predictions.png instead
 └── seed-<n>/
     ├── model.safetensors   weights
     ├── model.json          what `trials.load_model` needs beside them

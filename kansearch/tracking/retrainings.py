@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["RETRAIN_TAG", "RetrainingStore", "log_trained", "writer_of"]
 
 RETRAIN_TAG, SOURCE_TAG = "kansearch.retrain", "kansearch.source_study"
-_ARTIFACTS = ("README.md", "config.yaml", "metrics.json", "curves.png", "confusion.png")
+_ARTIFACTS = ("README.md", "config.yaml", "metrics.json", "curves.png", "confusion.png", "predictions.png")
 
 
 class RetrainingStore:
@@ -80,7 +80,7 @@ class RetrainingStore:
             metrics = json.loads((out / "metrics.json").read_text())
             self._client.log_batch(self.run_id, _figures(metrics, int(metrics["epochs"])))
             for name in _ARTIFACTS:
-                if (out / name).exists():  # a regression has no confusion
+                if (out / name).exists():  # a regression has predictions, and no confusion
                     self._client.log_artifact(self.run_id, str(out / name))
         self._client.set_terminated(self.run_id, status=OUTCOME_STATUS[outcome])
 

@@ -32,6 +32,7 @@ from tests.benchmarks.draws import Sequence
 from tests.benchmarks.packing import write_random_images
 from trials.config import LBFGSConfig, TrialConfig
 from trials.training import loop, run
+from trials.training import measure as sizes_of
 
 Row = dict[str, float]
 """Seconds of each piece of a trial, of the trial, and beside its epochs."""
@@ -109,7 +110,7 @@ def train(config: TrialConfig, device: str, data_dir: Path, folder: Path, share:
     document = config.model_dump(mode="json")
     if device == "cuda":
         run.use_memory(share)
-    options: dict[str, Any] = {"sizes": {}, "checkpoint_seconds": 10.0, "keep_last": False}
+    options: dict[str, Any] = {"checkpoint_seconds": 10.0, "keep_last": False}
     known = inspect.signature(run.run_trial).parameters
     results = run.run_trial(
         TrialConfig.model_validate(document),
@@ -147,7 +148,7 @@ def configurations(space: SearchSpace, epochs: int, lbfgs: bool, seed: int) -> I
         if isinstance(config.optimizer, LBFGSConfig) and not lbfgs:
             continue
         bounds = {name: bound for name, bound in space.constraints.items() if name in ("parameters", "flops")}
-        sizes = run.measure(config, bounds)
+        sizes = sizes_of(config, bounds)
         if all(sizes[name] <= bound for name, bound in bounds.items()):
             yield config.model_copy(update={"epochs": epochs})
 

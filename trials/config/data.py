@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from trials.config.base import Config
 
 __all__ = [
+    "ALL",
     "ArraysDataConfig",
     "DataConfig",
     "EMNISTDataConfig",
@@ -44,16 +45,21 @@ def _tuple(value: Any) -> Any:
 _Size = Annotated[tuple[Annotated[int, Field(ge=1, le=2**20)], ...], BeforeValidator(_tuple)]
 MOST_AT_ONCE = 65536
 """Images a step, at most, but for all of them at once."""
-_ALL = 2**24
+ALL = 2**24
+"""The batch size `all`."""
 
 
 def _all(value: Any) -> Any:
     """`all` is a number that no training split reaches: a batch larger than the split is the split."""
-    return _ALL if value == "all" else value
+    return ALL if value == "all" else value
+
+
+def _written(value: int) -> int | str:
+    return "all" if value == ALL else value
 
 
 def _bounded(value: int) -> int:
-    if value != _ALL and not 1 <= value <= MOST_AT_ONCE:
+    if value != ALL and not 1 <= value <= MOST_AT_ONCE:
         raise ValueError(f"must be >= 1 and <= {MOST_AT_ONCE}, or all")
     return value
 
@@ -62,8 +68,9 @@ _Batch = Annotated[
     int,
     BeforeValidator(_all),
     AfterValidator(_bounded),
+    PlainSerializer(_written, when_used="json"),
     WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE}, {"const": _ALL}, {"const": "all"}]}
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE}, {"const": ALL}, {"const": "all"}]}
     ),
 ]
 _Classes = Annotated[int, Field(ge=2, le=100_000)]

@@ -15,11 +15,14 @@ from trials.training.distributed import ALONE, Processes
 __all__ = [
     "epoch_seed",
     "evaluation_batches",
+    "seed_generators",
     "steps_per_epoch",
     "training_batch",
     "training_batches",
     "training_order",
 ]
+
+_ROWS_AT_ONCE = 2**15
 
 
 def epoch_seed(seed: int, epoch: int, *stream: int) -> int:
@@ -28,6 +31,17 @@ def epoch_seed(seed: int, epoch: int, *stream: int) -> int:
     stream: `Processes.stream`.
     """
     return int(np.random.SeedSequence((seed, epoch, *stream)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed torch's global generators: all of them, or where a trial is on the CPU the CPU's, with the same numbers.
+
+    `torch.manual_seed` also notes the seed, with a stack trace, for each kind of device that the machine lacks.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -42,13 +56,19 @@ def training_batches(
     (seed, epoch).
 
     Every batch is whole: the up to `batch_size` - 1 samples left over are other ones in each epoch. Of several
-    processes each is given its part of the same batches, augmented by a generator of its own.
+    processes each is given its part of the same batches, augmented by a generator of its own. Rows of numbers are never
+    augmented: those of many batches are normalised together.
     """
     augmentation = build_augmentation(augment, split)
     generator = torch.Generator(split.device).manual_seed(epoch_seed(seed, epoch))
     order = processes.part(training_order(len(split), batch_size, generator))
     if processes.stream:
         generator.manual_seed(epoch_seed(seed, epoch, *processes.stream))
+    if split.rows is None and split.images.dim() == 2:
+        for some in torch.split(order, max(_ROWS_AT_ONCE // order.shape[1], 1)):
+            rows = split.normalised(split.images[some.flatten()]).view(*some.shape, -1)  # (steps, B, F)
+            yield from zip(rows, split.labels[some], strict=True)
+        return
     for samples, labels in split.batches(order):
         yield training_batch(split, samples, labels, augmentation, generator)
 

@@ -211,7 +211,8 @@ class KANLayer(nn.Module):
         z, inner, outer = self._perturb(z)
         expansion = Expansion(self.basis, self.base, self.groups)
         if self.recompute and not torch.compiler.is_compiling() and not learns(self.base):
-            y: Tensor = Recomputed.apply(expansion, product, z, weight, bias, inner, outer, *self.basis.parameters())
+            keep, parameters = torch.is_grad_enabled(), self.basis.parameters()
+            y: Tensor = Recomputed.apply(expansion, product, z, weight, bias, inner, outer, keep, *parameters)
             return y
         return product.forward(expansion.planes(z, inner, outer, weight.dtype), weight, bias)
 

@@ -1,4 +1,7 @@
-"""Expand and multiply without keeping the features: the backward pass computes them anew from z."""
+"""Expand and multiply without keeping the features: the backward pass computes them anew from z.
+
+On a CPU the features of a small batch of vectors are kept: there a call costs more than the numbers that it computes.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from trials.kan import kernels
 from trials.kan.basis.basis import Basis, Pullback, full_precision, vjp_at, widened
 
 __all__ = ["Expansion", "Product", "Recomputed"]
+
+KEPT_BYTES = 2 * 2**20
+"""Features of a layer that are kept from the forward to the backward pass, in float32."""
 
 
 class Product(Protocol):
@@ -98,9 +105,10 @@ class Expansion:
 
 
 class Recomputed(torch.autograd.Function):
-    """product(expansion(z), weight, bias), a few samples at a time; z alone is saved, and the features never are.
+    """product(expansion(z), weight, bias), a few samples at a time; z alone is saved, the features where `is_small`.
 
     The samples of one piece have features of about `piece_bytes`, so that on a CPU they stay in its cache.
+    keep: whether a gradient will be wanted.
     """
 
     @staticmethod
@@ -113,15 +121,19 @@ class Recomputed(torch.autograd.Function):
         bias: Tensor | None,
         inner: Tensor | None,
         outer: Tensor | None,
+        keep: bool,
         *parameters: Tensor,
     ) -> Tensor:
-        ctx.expansion, ctx.product = expansion, product
+        ctx.expansion, ctx.product, ctx.kept = expansion, product, None
         ctx.save_for_backward(z, weight, inner, outer, *parameters)
         ctx.has_bias = bias is not None
         with full_precision(z.device):
             if z.is_meta:  # only the shape is asked for
                 planes = weight.new_empty(z.shape[0], z.shape[1] * expansion.n_planes, *z.shape[2:])
                 return product.forward(planes, weight, bias)
+            if keep and is_small(z, expansion.n_planes):
+                ctx.kept = _expanded(expansion, (z, inner, outer), weight, parameters, _wants_input(ctx))
+                return product.forward(ctx.kept[0], weight, bias)
             outputs: list[Tensor] = [
                 product.forward(expansion.planes(*piece, weight.dtype), weight, bias)
                 for piece in _pieces(z, inner, outer, expansion)
@@ -133,26 +145,46 @@ class Recomputed(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         z, weight, inner, outer, *parameters = ctx.saved_tensors
         expansion, product, needs = ctx.expansion, ctx.product, ctx.needs_input_grad
-        wants_input = needs[2] or any(needs[7:])
+        wants_input, kept = _wants_input(ctx), ctx.kept
+        ctx.kept = None  # a pullback works once; a second backward pass computes anew
         grads_z: list[Tensor] = []
         sums: list[Tensor | None] = [None] * (1 + len(parameters))  # of the weight and of the basis' parameters
         start = 0
         with full_precision(z.device):
-            for piece in _pieces(z, inner, outer, expansion):
+            for piece in [(z, inner, outer)] if kept else _pieces(z, inner, outer, expansion):
                 here = grad[start : start + len(piece[0])]
                 start += len(piece[0])
-                planes, pull = (
-                    expansion.vjp(*piece, weight.dtype, parameters)
-                    if wants_input
-                    else (expansion.planes(*piece, weight.dtype), None)
-                )
+                planes, pull = kept or _expanded(expansion, piece, weight, parameters, wants_input)
                 of_planes, of_weight = product.backward(here, planes, weight, (wants_input, needs[3]))
                 of_z, *of_parameters = pull(of_planes) if pull else (None,)
                 grads_z += [] if of_z is None else [of_z]
                 for i, term in enumerate([of_weight, *of_parameters]):
                     sums[i] = _plus(sums[i], term)
         of_bias = _bias_gradient(grad) if ctx.has_bias and needs[4] else None
-        return None, None, _joined(grads_z), sums[0], of_bias, None, None, *sums[1:]
+        return None, None, _joined(grads_z), sums[0], of_bias, None, None, None, *sums[1:]
+
+
+def _wants_input(ctx: Any) -> bool:
+    """Whether a gradient of z or of the basis' parameters is wanted."""
+    return bool(ctx.needs_input_grad[2] or any(ctx.needs_input_grad[8:]))
+
+
+def _expanded(
+    expansion: Expansion,
+    piece: tuple[Tensor, Tensor | None, Tensor | None],
+    weight: Tensor,
+    parameters: Sequence[Tensor],
+    wants_input: bool,
+) -> tuple[Tensor, Pullback | None]:
+    """The planes of a piece, and their pullback where one is wanted."""
+    if wants_input:
+        return expansion.vjp(*piece, weight.dtype, list(parameters))
+    return expansion.planes(*piece, weight.dtype), None
+
+
+def is_small(z: Tensor, planes: int) -> bool:
+    """Whether the features of z are kept: those of vectors, on a CPU, of no more than `KEPT_BYTES`."""
+    return z.device.type == "cpu" and math.prod(z.shape[2:]) == 1 and z.numel() * planes * 4 <= KEPT_BYTES
 
 
 def piece_bytes(device: torch.device, threads: int | None = None) -> int:
@@ -184,6 +216,8 @@ def _spread(planes: Tensor, z: Tensor) -> Tensor:
 
 
 def _base_vjp(base: Callable[[Tensor], Tensor], column: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    if base is F.silu or isinstance(base, nn.SiLU):  # the operator that autograd would call
+        return F.silu(column), lambda grad: torch.ops.aten.silu_backward(grad, column)
     with torch.enable_grad():
         leaf = column.detach().requires_grad_()
         value = base(leaf)

@@ -67,7 +67,8 @@ class SplineActivation(ChannelActivation):
         if torch.compiler.is_compiling() or learns(self.base):
             y = product.forward(expansion.planes(z, None, None, weight.dtype), weight, None)
         else:
-            y = Recomputed.apply(expansion, product, z, weight, None, None, None, *self.basis.parameters())
+            keep = torch.is_grad_enabled()
+            y = Recomputed.apply(expansion, product, z, weight, None, None, None, keep, *self.basis.parameters())
         return y.view_as(x)
 
     def functions(self, z: Tensor) -> Tensor:

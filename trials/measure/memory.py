@@ -259,7 +259,8 @@ def _feature_bytes(
         outer = torch.empty(1, expansion.basis.n_features) if placement == "degree" else None
         with LiveBytes(z) as forward, torch.no_grad():
             expansion.planes(z, inner, outer, dtype)
-        y = Recomputed.apply(expansion, _NoProduct(), z, weight, None, inner, outer, *expansion.basis.parameters())
+        parameters = expansion.basis.parameters()
+        y = Recomputed.apply(expansion, _NoProduct(), z, weight, None, inner, outer, False, *parameters)
         with LiveBytes(z, y) as backward:
             y.backward(y.detach())
     return forward.peak / _ELEMENTS, backward.peak / _ELEMENTS

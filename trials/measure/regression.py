@@ -22,8 +22,10 @@ from trials.config.loss import HuberConfig, LossConfig, MAEConfig, QuantileConfi
 from trials.data.loader import evaluation_batches
 from trials.data.splits import Split
 
-__all__ = ["SCORES", "loss_of", "predict_numbers", "regression_metrics", "regression_scores"]
+__all__ = ["PAIRS", "SCORES", "loss_of", "predict_numbers", "regression_metrics", "regression_scores"]
 
+PAIRS = 250
+"""Samples of which a true and a predicted value are kept."""
 SCORES = ("validation_loss", "rmse", "mae", "r2", "nrmse")
 """Scores of a regression, by their names in `trials.metrics`."""
 
@@ -63,7 +65,8 @@ def regression_scores(outputs: Tensor, split: Split, config: LossConfig) -> Tens
 def regression_metrics(outputs: NDArray[np.float64], split: Split, config: LossConfig) -> dict[str, Any]:
     """Figures of standardised outputs (N, outputs) for the targets of a split, JSON-able.
 
-    loss, rmse, mae, r2, nrmse; images: the number of samples; per_target: rmse, mae, r2 and nrmse of each by itself.
+    loss, rmse, mae, r2, nrmse; images: the number of samples; per_target: rmse, mae, r2 and nrmse of each by itself,
+    and `pairs`: of at most `PAIRS` samples, evenly spaced over the split, the true value and the predicted one.
     Raises ValueError for outputs that are not finite.
     """
     if not np.isfinite(outputs).all():
@@ -77,10 +80,12 @@ def regression_metrics(outputs: NDArray[np.float64], split: Split, config: LossC
 def _per_target(outputs: Tensor, split: Split) -> list[dict[str, Any]]:
     assert split.targets is not None
     rows = []
+    some = torch.linspace(0, len(split) - 1, min(PAIRS, len(split)), dtype=torch.float64).round().long()
     for index, name in enumerate(split.targets.names):
         error, truth = outputs[:, index] - split.labels[:, index], split.labels[:, index]
         scale, spread = float(split.targets.std[index]), float((truth - truth.mean()).square().sum())
         square = error.square()
+        own = torch.stack([truth[some], outputs[some, index]], 1) * scale + split.targets.mean[index]
         rows.append(
             {
                 "target": name,
@@ -88,6 +93,7 @@ def _per_target(outputs: Tensor, split: Split) -> list[dict[str, Any]]:
                 "mae": float(error.abs().mean()) * scale,
                 "r2": 1 - float(square.sum()) / spread if spread else None,
                 "nrmse": float(square.mean().sqrt()),
+                "pairs": [[float(f"{value:.6g}") for value in pair] for pair in own.tolist()],
             }
         )
     return rows

@@ -65,10 +65,17 @@ def measure(
     return sizes
 
 
-def count_sizes(config: TrialConfig) -> dict[str, int]:
-    """`COUNTS` of a configuration's network, which is built once; with a grid schedule on its last grids."""
-    with torch.device("meta"):
-        network = build_network(config)
+def count_sizes(config: TrialConfig, built: nn.Module | None = None) -> dict[str, int]:
+    """`COUNTS` of a configuration's network; with a grid schedule on its last grids.
+
+    built: the network before its first step. One on a CPU that takes rows of numbers, and whose grids stay, is counted
+    itself, in eval mode, which is faster than to build another one.
+    """
+    network = built
+    extended, rows = bool(config.grid_schedule.extensions), not data_shape(config.data).size
+    if network is None or extended or not rows or any(p.device.type != "cpu" for p in network.parameters()):
+        with torch.device("meta"):
+            network = build_network(config)
     return {name: count(config, network) for name, count in COUNTS.items()}
 
 
@@ -129,9 +136,10 @@ def network_parameters(network: nn.Module) -> int:
 
 
 def network_flops(config: TrialConfig, network: nn.Module) -> int:
-    """The same of a network that is on the meta device already."""
+    """The same of a network that is there already, mostly on the meta device; it is left in eval mode."""
     shape = data_shape(config.data)
-    image = torch.empty(1, shape.channels, *shape.size, device="meta")
+    device = next(network.parameters(), torch.empty(0, device="meta")).device
+    image = torch.zeros(1, shape.channels, *shape.size, device=device)
     with torch.no_grad(), _Flops() as counter:
         network.eval()(image)
     total: int = counter.total

@@ -17,7 +17,14 @@ from torch.optim import Optimizer
 
 from trials.config import DENSE_FAMILIES, TrialConfig
 from trials.data.augment import build_augmentation
-from trials.data.loader import epoch_seed, steps_per_epoch, training_batch, training_batches, training_order
+from trials.data.loader import (
+    epoch_seed,
+    seed_generators,
+    steps_per_epoch,
+    training_batch,
+    training_batches,
+    training_order,
+)
 from trials.data.splits import Split
 from trials.training.capture import NotCapturable, Pool, capture
 from trials.training.distributed import ALONE, Processes
@@ -54,7 +61,7 @@ class EagerEpoch:
         data, processes = self.config.data, self.processes
         if self.network is self.model:
             self.network = processes.wrap(self.model, _leaves_out_weights(self.config))
-        torch.manual_seed(epoch_seed(self.config.seed, epoch, *processes.stream))
+        seed_generators(epoch_seed(self.config.seed, epoch, *processes.stream), self.training.device)
         self.model.train()
         total = torch.zeros((), dtype=torch.float64, device=self.training.device)
         size, seed = self.config.images_per_step, self.config.seed

@@ -69,6 +69,7 @@ def train(
     phase = phase_of(config, max(epochs_done - 1, 0))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    memory = _PeakMemory(device)
     train_epoch: EagerEpoch | None = None
     validation: EagerValidation | None = None
     try:
@@ -100,7 +101,7 @@ def train(
                 "train_loss": train_loss,
                 "images_per_second": steps * min(config.images_per_step, len(training)) / (trained - start),
                 "seconds": time.perf_counter() - start,
-                "peak_memory_mib": _peak_memory_mib(device),
+                "peak_memory_mib": memory(),
             }
             result = EpochResult(epoch + 1, rates[-1], {**sizes, **scores, **measured})
             save(result, optimizer)
@@ -155,7 +156,16 @@ def _some(training: Split, seed: int, epoch: int) -> Tensor:
     return training.normalised(next(training.batches(order))[0])
 
 
-def _peak_memory_mib(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts it in KiB
+class _PeakMemory:
+    """Called, the most memory in use so far, MiB: torch's on CUDA, else the process', asked for ten times a second."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._value, self._again = device, 0.0, 0.0
+
+    def __call__(self) -> float:
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / 2**20
+        if time.perf_counter() >= self._again:
+            self._value = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts it in KiB
+            self._again = time.perf_counter() + 0.1
+        return self._value

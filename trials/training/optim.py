@@ -73,16 +73,16 @@ def optimizer_record(config: OptimizerConfig) -> OptimizerRecord:
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
     """The optimizer that a configuration describes. Biases and normalisation parameters (one dimension) never decay.
 
-    On CUDA, AdamW is one fused kernel that a CUDA graph can hold.
+    On a CPU and on CUDA, AdamW is one fused kernel, on CUDA one that a CUDA graph can hold.
     """
     return optimizer_record(config).build(config, model)
 
 
 def _adamw(config: AdamWConfig, model: nn.Module) -> Optimizer:
-    on_cuda = all(p.is_cuda for p in _trainable(model))
-    return _following(
-        config, model, AdamW(_groups(config, model), lr=config.lr, fused=on_cuda or None, capturable=on_cuda)
-    )
+    kinds = {p.device.type for p in _trainable(model)}
+    fused = kinds in ({"cpu"}, {"cuda"})
+    adamw = AdamW(_groups(config, model), lr=config.lr, fused=fused or None, capturable=kinds == {"cuda"})
+    return _following(config, model, adamw)
 
 
 def _lion(config: LionConfig, model: nn.Module) -> Optimizer:

@@ -20,6 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trials.config import TrialConfig
+from trials.data.loader import seed_generators
 from trials.data.splits import Split, load_test, load_training
 from trials.measure.memory import CONTEXT_MIB
 from trials.measure.sizes import check_batch, count_sizes
@@ -98,7 +99,7 @@ def run_trial(
     check_batch(config, len(training), processes)
     state = _checkpoint(config, checkpoint, target) if checkpoint else None
     results = [EpochResult.of_row(each) for each in state["results"]] if state else []
-    torch.manual_seed(config.seed)
+    seed_generators(config.seed, target)
     model = build_on(staged(config, max(len(results) - 1, 0)), target)
     if state:
         model.load_state_dict(state["model"])
@@ -133,7 +134,7 @@ def run_trial(
             first,
             training,
             held_out,
-            sizes=count_sizes(config) if sizes is None else sizes,
+            sizes=count_sizes(config, model) if sizes is None else sizes,
             epochs_done=len(results),
             graphs=graphs,
             save=save,
