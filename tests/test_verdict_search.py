@@ -17,7 +17,7 @@ from kansearch.space.arms import arm_overrides, controls
 from kansearch.study.seeds import SeedStore
 from kansearch.study.study import Study
 from tests.commandline import Command, kansearch_fixture, one_line
-from tests.helpers import SMALL_SPACE, start, stop, wait_until
+from tests.helpers import SMALL_SPACE, opened, start, stop, wait_until
 from tests.support.searches import copy_mlflow_database, shared_ray_fixture
 from trials.config.basis import kind_of
 
@@ -115,7 +115,19 @@ def test_a_study_of_other_settings_is_no_arm(kansearch: Command, tmp_path: Path)
 def test_a_killed_verdict_goes_on_with_the_same_command(kansearch: Command, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
     copy_mlflow_database(tmp_path / "studies/mlflow.db")
-    command = ("launch", "small.yaml", "--verdict", "--sizes", "5k", "--seeds", "3", "--trials", "2")
+    command = (
+        "launch",
+        "small.yaml",
+        "--verdict",
+        "--sizes",
+        "5k",
+        "--seeds",
+        "3",
+        "--trials",
+        "2",
+        "--max-concurrent",
+        "1",
+    )
     driver = start(*command, cwd=tmp_path)
     homes = [tmp_path / f"studies/small-{end}" for end in ("kan", "plain")]
     wait_until(lambda: (homes[0] / "study.json").exists() and finished(homes[0]) > 0)
@@ -137,4 +149,4 @@ def test_a_killed_verdict_goes_on_with_the_same_command(kansearch: Command, tmp_
 
 
 def finished(folder: Path) -> int:
-    return Study.open(folder.parent, folder.name).finished()
+    return opened(folder.parent, folder.name).finished()

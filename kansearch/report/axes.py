@@ -16,7 +16,8 @@ from trials.metrics import METRICS, main_metric
 
 __all__ = ["Axis", "axes_of", "letters", "short", "written"]
 
-_BESIDE = ("parameters", "flops", "seconds", "peak_memory_mib")
+_BESIDE = tuple(name for name, each in METRICS.items() if each.size or each.varies)
+"""Sizes and costs, which any network has."""
 _DIGITS = 6
 
 

@@ -12,6 +12,9 @@ from kansearch.study.records import State, TrialRecord
 
 __all__ = ["Row", "headings", "rows"]
 
+_SIZE = "parameters"
+_COST = "seconds"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -45,7 +48,7 @@ def rows(data: StudyData) -> list[Row]:
 
 
 def _columns(data: StudyData) -> list[str]:
-    return list(dict.fromkeys([*data.objectives, "parameters", "seconds"]))
+    return list(dict.fromkeys([*data.objectives, _SIZE, _COST]))
 
 
 def _figure(record: TrialRecord, name: str) -> str:
@@ -53,4 +56,4 @@ def _figure(record: TrialRecord, name: str) -> str:
     value = value_of(record, name)
     if value is None:
         return "-"
-    return f"{value:,.1f}" if name == "seconds" else number(name, value)
+    return f"{value:,.1f}" if name == _COST else number(name, value)
