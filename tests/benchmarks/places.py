@@ -100,7 +100,7 @@ def search(home: Path, places: int, trial: float, seconds: float, sampler: str) 
         f"search.trials={max(2 * places, round(seconds * places / trial))}",
         "epochs=1",
     ]
-    keys += [f"search.cpus_per_trial={os.cpu_count() / places}", f"search.time_budget={seconds + 30}s"]
+    keys += [f"search.cpus_per_trial={os.cpu_count() / places}", f"search.time_budget={seconds + 300}s"]
     launcher.launch(parse_space(space.source, space.file, keys), launcher.SearchOptions(home), [ends])
     return second_half(ends.times, trial, len(list(pids.iterdir())))
 
