@@ -81,11 +81,11 @@ def launch(
     options = searching.search_options(home, address, max_concurrent, data_dir, trust_data)
     places = {"storage_url": storage, "tracking_uri": tracking_uri, "checkpoints": checkpoints}
     if verdict:
-        from kansearch.commands.verdict_search import Wanted, run_verdict_search
+        from kansearch.commands.verdict_search import VerdictOptions, run_verdict_search
 
         if source is not None:
             raise InputError("--verdict begins with nothing, which is equal effort for both arms: leave out --from")
-        run_verdict_search(searched, options, places, Wanted(sizes, 5 if seeds is None else seeds), as_json)
+        run_verdict_search(searched, options, places, VerdictOptions(sizes, 5 if seeds is None else seeds), as_json)
     elif sizes is not None or seeds is not None:
         raise InputError("--sizes and --seeds go with --verdict")
     else:

@@ -31,7 +31,7 @@ from kansearch.study.study import Study, home_option
 from kansearch.study.verdict import ArmName
 from kansearch.tracking.writer import MlflowWriter
 
-__all__ = ["Wanted", "arm_spaces", "run_verdict_search"]
+__all__ = ["VerdictOptions", "arm_spaces", "run_verdict_search"]
 
 _ARMS: dict[ArmName, str] = {"KAN": "kan", "plain": "plain"}
 """Both arms, with the ends of their studies' names."""
@@ -39,7 +39,7 @@ _NOUNS: dict[ArmName, str] = {"KAN": "KAN", "plain": "plain network"}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class VerdictOptions:
     """The options of `--verdict`: bounds of parameters as text, and how many seeds confirm each network."""
 
     sizes: str | None = None
@@ -47,7 +47,7 @@ class Wanted:
 
 
 def run_verdict_search(
-    space: SearchSpace, options: SearchOptions, places: Mapping[str, str | None], wanted: Wanted, as_json: bool
+    space: SearchSpace, options: SearchOptions, places: Mapping[str, str | None], verdict: VerdictOptions, as_json: bool
 ) -> None:
     """Search both arms of a space with the same budget each, confirm, and print the verdicts.
 
@@ -55,7 +55,7 @@ def run_verdict_search(
         space: with a plain network and a KAN among its models.
         options: where and how to run.
         places: those of `launch`, for both studies.
-        wanted: bounds and seeds.
+        verdict: bounds and seeds.
         as_json: print the verdicts as JSON and nothing else.
 
     Raises:
@@ -63,13 +63,13 @@ def run_verdict_search(
         KansearchError: an arm has no complete trial, or the search can't run.
     """
     check_tracking(places["tracking_uri"])
-    if wanted.seeds < LEAST_SEEDS:
-        raise InputError(f"--seeds {wanted.seeds}: a verdict needs {LEAST_SEEDS} or more")
-    bounds = sorted(parse_sizes(wanted.sizes)) if wanted.sizes else []
+    if verdict.seeds < LEAST_SEEDS:
+        raise InputError(f"--seeds {verdict.seeds}: a verdict needs {LEAST_SEEDS} or more")
+    bounds = sorted(parse_sizes(verdict.sizes)) if verdict.sizes else []
     spaces = arm_spaces(space, bounds)
     begun = [arm for arm in spaces if _begun(spaces[arm], options)]
     if bounds and not begun:
-        _check_reached(spaces, bounds, wanted, options)
+        _check_reached(spaces, bounds, verdict, options)
     console = console_for(as_json)
     for line in _told(space, spaces):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -78,8 +78,8 @@ def run_verdict_search(
             _search(each, arm in begun, options, places, console)
         names = [each.study for each in spaces.values()]
         for study, picks in _compared(names, bounds, options):
-            confirm_picks(study, picks, wanted.seeds, options, console)
-    print_verdict(names, wanted.sizes, options.home, as_json)
+            confirm_picks(study, picks, verdict.seeds, options, console)
+    print_verdict(names, verdict.sizes, options.home, as_json)
     page = f"`kansearch report {' '.join(names)}{home_option(options.home)}` draws both fronts on one page"
     console.print(page, highlight=False, markup=False, soft_wrap=True)
 
@@ -127,14 +127,14 @@ def _begun(space: SearchSpace, options: SearchOptions) -> bool:
 
 
 def _check_reached(
-    spaces: Mapping[ArmName, SearchSpace], bounds: Sequence[float], wanted: Wanted, options: SearchOptions
+    spaces: Mapping[ArmName, SearchSpace], bounds: Sequence[float], verdict: VerdictOptions, options: SearchOptions
 ) -> None:
     """Raise InputError for a bound that no network is small enough for, or whose arm would be empty as a whole."""
     least = {arm: least_parameters(space, data_dir=options.data_dir) for arm, space in spaces.items()}
     for bound, needed in ((bounds[0], min(least.values())), (bounds[-1], max(least.values()))):
         if bound < needed:
             have = ", ".join(f"{size:,.0f} are the fewest of a {_NOUNS[arm]}" for arm, size in least.items())
-            raise InputError(f"--sizes {wanted.sizes}: {bound:,.0f} parameters are out of reach here: {have}")
+            raise InputError(f"--sizes {verdict.sizes}: {bound:,.0f} parameters are out of reach here: {have}")
 
 
 def _told(space: SearchSpace, spaces: Mapping[ArmName, SearchSpace]) -> Iterator[str]:
