@@ -11,7 +11,7 @@ from markupsafe import Markup
 from kansearch.report.data import StudyData
 from kansearch.report.front import tip
 from kansearch.report.geometry import axis_name, staircase, value_of
-from kansearch.report.palette import basis_of, name_of, series_of
+from kansearch.report.palette import name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.svg import dots, marker, polyline
 from kansearch.space import Direction
@@ -53,9 +53,10 @@ def basis_plots(data: StudyData, quality: str) -> list[tuple[str, Markup]]:
 def _groups(data: StudyData, quality: str) -> dict[str, list[TrialRecord]]:
     """Complete trials by basis, plain first."""
     measured = [r for r in data.complete if value_of(r, quality) is not None and value_of(r, _SIZE) is not None]
-    groups: dict[str, list[TrialRecord]] = {basis: [] for basis in series_of({basis_of(record) for record in measured})}
+    series = series_of({record.stored.basis for record in measured})
+    groups: dict[str, list[TrialRecord]] = {basis: [] for basis in series}
     for record in measured:
-        groups[basis_of(record)].append(record)
+        groups[record.stored.basis].append(record)
     return groups
 
 

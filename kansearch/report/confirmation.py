@@ -10,7 +10,7 @@ from markupsafe import Markup
 from kansearch.report.data import StudyData
 from kansearch.report.front import sample
 from kansearch.report.geometry import axis_name, is_logarithmic
-from kansearch.report.palette import Series, basis_of, name_of, series_of
+from kansearch.report.palette import Series, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, Log, fitted
 from kansearch.report.svg import marker, polyline, text
@@ -70,8 +70,8 @@ def _plot(data: StudyData, rows: list[Confirmed], knee: int | None) -> Markup:
     across, up = data.geometry.axes
     names = [METRICS[name].test_label or axis_name(name) for name in (across, up)]
     plot = Plot(_extent(rows, across), _extent(rows, up), names[0], names[1], 640, 380)
-    series = series_of({basis_of(row.trial) for row in rows})
-    body = [mark for row in rows for mark in _marks(plot, row, series[basis_of(row.trial)], across, up)]
+    series = series_of({row.trial.stored.basis for row in rows})
+    body = [mark for row in rows for mark in _marks(plot, row, series[row.trial.stored.basis], across, up)]
     labels = [_label(plot, row, across, up, row.trial.number == knee) for row in rows]
     return plot.draw([*body, *labels], f"Confirmed: {names[1]} against {names[0]}")
 
@@ -113,7 +113,7 @@ def _label(plot: Plot, row: Confirmed, across: str, up: str, knee: bool) -> Mark
 
 
 def _legend(rows: list[Confirmed]) -> Iterator[tuple[Markup, str]]:
-    for basis, series in series_of({basis_of(row.trial) for row in rows}).items():
+    for basis, series in series_of({row.trial.stored.basis for row in rows}).items():
         yield sample(marker(8, 8, series.shape, f"best {series.colour} {series.shape}")), name_of(basis)
     yield sample(marker(8, 8, "circle", "rest circle", small=True)), "at selection, on validation images"
     if any(row.half.get(name) for row in rows for name in row.half):

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from kansearch.report.data import StudyData
 from kansearch.report.geometry import axis_name, value_of
-from kansearch.report.palette import Series, basis_of, name_of, series_of
+from kansearch.report.palette import Series, name_of, series_of
 from kansearch.report.plot import Plot
 from kansearch.report.progress import spread
 from kansearch.report.scales import Scale
@@ -52,7 +52,7 @@ def front_plot(data: StudyData, across: str, up: str, width: float = _WIDTH, let
     crowd = len(geometry.rest) > CROWD
 
     def points(records: Sequence[TrialRecord], class_: str, small: bool = False) -> list[Markup]:
-        return [_point(plot, record, series[basis_of(record)], across, up, class_, small) for record in records]
+        return [_point(plot, record, series[record.stored.basis], across, up, class_, small) for record in records]
 
     body = [
         *points(stopped, "stopped", small=True),
@@ -67,7 +67,7 @@ def front_plot(data: StudyData, across: str, up: str, width: float = _WIDTH, let
 
 def _series(data: StudyData) -> Mapping[str, Series]:
     """The series of each basis that is drawn."""
-    return series_of({basis_of(record) for record in data.records if record.state in ("complete", "pruned")})
+    return series_of({record.stored.basis for record in data.records if record.state in ("complete", "pruned")})
 
 
 def _point(
@@ -128,7 +128,7 @@ def _references(plot: Plot, data: StudyData, across: str, up: str) -> list[Marku
 
 def legend(data: StudyData) -> list[tuple[Markup, str]]:
     """A sample of each mark, and what it means."""
-    drawn = {basis_of(record) for record in data.complete}
+    drawn = {record.stored.basis for record in data.complete}
     series = {basis: style for basis, style in _series(data).items() if basis in drawn}
     samples = [(sample(marker(8, 8, s.shape, f"best {s.colour} {s.shape}")), name_of(b)) for b, s in series.items()]
     samples.append((sample(polyline([(1, 8), (15, 8)], "front")), "the front"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kansearch.report.geometry import Geometry, axis_name, value_of
-from kansearch.report.palette import basis_of, name_of, series_of
+from kansearch.report.palette import name_of, series_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,13 +53,13 @@ def _draw(axes: Axes, geometry: Geometry, across: str, up: str) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
     corners = [(x(a), y(b)) for a, b in geometry.staircase(across, up)]
     axes.plot([a for a, _ in corners], [b for _, b in corners], color="#888888", lw=1, zorder=1)
-    for basis, series in series_of({basis_of(record) for record in geometry.complete}).items():
+    for basis, series in series_of({record.stored.basis for record in geometry.complete}).items():
         look: dict[str, Any] = {"color": COLOURS[series.colour], "marker": MARKERS[series.shape], "clip_on": False}
         for those, more in (
             (geometry.rest, {"s": 14, "alpha": 0.3}),
             (geometry.front, {"s": 44, "label": name_of(basis), "zorder": 2}),
         ):
-            own = [(value_of(record, across), value_of(record, up)) for record in those if basis_of(record) == basis]
+            own = [(value_of(record, across), value_of(record, up)) for record in those if record.stored.basis == basis]
             places = [(x(a), y(b)) for a, b in own if a is not None and b is not None]
             axes.scatter([a for a, _ in places], [b for _, b in places], **look, **more)
     published = [each.values for each in geometry.references if {across, up} <= each.values.keys()]

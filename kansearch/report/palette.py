@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kansearch.report.svg import SHAPES
-from kansearch.study.records import TrialRecord
 
-__all__ = ["Series", "basis_of", "name_of", "series_of"]
+__all__ = ["Series", "name_of", "series_of"]
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,6 @@ def series_of(bases: Collection[str]) -> Mapping[str, Series]:
     """Return the series of each of `bases`, plain first, then by name."""
     ordered = sorted(bases, key=lambda name: (name != "none", name))
     return {name: _KNOWN.get(name, Series("orange", list(SHAPES)[index % 11])) for index, name in enumerate(ordered)}
-
-
-def basis_of(record: TrialRecord) -> str:
-    """Name of the basis; `none` for a plain network."""
-    return record.stored.basis
 
 
 def name_of(basis: str) -> str:

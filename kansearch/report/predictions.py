@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from kansearch.report.data import StudyData
-from kansearch.report.palette import basis_of, series_of
+from kansearch.report.palette import series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import fitted
 from kansearch.report.svg import dots, polyline
@@ -37,9 +37,9 @@ def predictions(data: StudyData) -> list[Prediction]:
 
     Confirmations of earlier versions kept no samples: they are left out.
     """
-    colours = series_of({basis_of(row.trial) for row in data.confirmed})
+    colours = series_of({row.trial.stored.basis for row in data.confirmed})
     found = (
-        _drawn(row, target, pairs, colours[basis_of(row.trial)].colour)
+        _drawn(row, target, pairs, colours[row.trial.stored.basis].colour)
         for row in data.confirmed
         for target, pairs in _pairs(row)
     )

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from kansearch.report.data import StudyData
 from kansearch.report.geometry import axis_name, is_logarithmic
-from kansearch.report.palette import basis_of, series_of
+from kansearch.report.palette import series_of
 from kansearch.report.plot import Plot
 from kansearch.report.scales import Linear, fitted
 from kansearch.report.svg import marker, polyline, text
@@ -99,10 +99,10 @@ def _drawn(data: StudyData) -> tuple[list[TrialRecord], list[TrialRecord]]:
 
 
 def _front_curves(plot: Plot, front: Sequence[TrialRecord], metric: str) -> list[Markup]:
-    series = series_of({basis_of(record) for record in front})
+    series = series_of({record.stored.basis for record in front})
     drawn, ends = [], []
     for record in front:
-        style, points = series[basis_of(record)], plot.points(_curve(record, metric))
+        style, points = series[record.stored.basis], plot.points(_curve(record, metric))
         if not points:
             continue
         name = f"trial {record.number}: {describe(record.stored)}"

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from kansearch.report.bases import quality_objective
 from kansearch.report.data import StudyData
 from kansearch.report.geometry import value_of
-from kansearch.report.palette import basis_of
 from kansearch.study.figures import describe, duration, number, values
 from kansearch.study.front import hypervolume
 from kansearch.study.records import FINISHED, State, TrialRecord
@@ -68,12 +67,12 @@ def _best(data: StudyData, records: list[TrialRecord], objective: str) -> TrialR
 
 def _plain_against_kan(data: StudyData) -> Iterator[str]:
     quality = quality_objective(data)
-    plain = [record for record in data.complete if basis_of(record) == "none"]
-    other = [record for record in data.complete if not is_control(basis_of(record))]
+    plain = [record for record in data.complete if record.stored.basis == "none"]
+    other = [record for record in data.complete if not is_control(record.stored.basis)]
     if quality is None or not plain or not other:
         return
     control, network = _best(data, plain, quality), _best(data, other, quality)
-    kans = sum(not is_control(basis_of(record)) for record in data.front)
+    kans = sum(not is_control(record.stored.basis) for record in data.front)
     count = f"{kans} of the {len(data.front)} trials on the front {'is a KAN' if kans == 1 else 'are KANs'}"
     yield (
         f"{count if kans else 'No trial on the front is a KAN'}; plain convolutional networks are the control. "

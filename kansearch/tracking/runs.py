@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-__all__ = ["STATE_TAG", "ChildRuns", "basis_of", "optimizer_of"]
+__all__ = ["STATE_TAG", "ChildRuns", "optimizer_of"]
 
 STATE_TAG, _REASON = "kansearch.state", "kansearch.reason"
 _EPOCHS_IN_A_BATCH = 150  # MLflow takes a thousand metrics at once
@@ -112,7 +112,7 @@ class ChildRuns:
             "mlflow.parentRunId": self._parent,
             **own,
             STATE_TAG: record.state,
-            "basis": basis_of(record),
+            "basis": record.stored.basis,
             "optimizer": optimizer_of(record),
         }
         run = self._client.create_run(self._experiment, run_name=name, tags=tags)
@@ -144,11 +144,6 @@ class ChildRuns:
 def _is_own(name: str) -> bool:
     measured_once = name.startswith(TEST_PREFIX) or (name in ON_VALIDATION.values() and name not in EPOCH_METRICS)
     return name in OWN_METRICS or name in BEST or measured_once
-
-
-def basis_of(record: TrialRecord) -> str:
-    """Name of the basis of its convolutions."""
-    return record.stored.basis
 
 
 def optimizer_of(record: TrialRecord) -> str:

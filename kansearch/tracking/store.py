@@ -23,7 +23,7 @@ from kansearch.tracking.client import (
     study_runs,
 )
 from kansearch.tracking.front import FrontNotes
-from kansearch.tracking.runs import ChildRuns, basis_of, optimizer_of
+from kansearch.tracking.runs import ChildRuns, optimizer_of
 from kansearch.tracking.view import on_axis, shown_metrics, write_view
 from trials.metrics import METRICS
 
@@ -88,7 +88,7 @@ class MlflowStore:
         self._trials.write(record)
 
     def _new_run(self, record: TrialRecord) -> tuple[str, dict[str, str]]:
-        name = f"{record.number:05d} {basis_of(record)} {optimizer_of(record)}"
+        name = f"{record.number:05d} {record.stored.basis} {optimizer_of(record)}"
         return name, {STUDY_TAG: self._study.name, TRIAL_TAG: str(record.number)}
 
     def write_progress(self, records: Sequence[TrialRecord]) -> None:
@@ -150,4 +150,4 @@ class MlflowStore:
 
 def _front_row(record: TrialRecord, objectives: Sequence[str]) -> list[Any]:
     figures = [record.values[name] for name in objectives]
-    return [record.number, *figures, basis_of(record), optimizer_of(record), json.dumps(record.stored.document)]
+    return [record.number, *figures, record.stored.basis, optimizer_of(record), json.dumps(record.stored.document)]

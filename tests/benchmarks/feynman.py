@@ -31,6 +31,7 @@ from typing import Any
 
 import torch
 
+from tests.benchmarks.side_by_side import parse_lines
 from trials.config import TrialConfig
 from trials.data.splits import load_targets, load_test
 from trials.results import TEST
@@ -125,11 +126,6 @@ def train(name: str, seed: int, epochs: int) -> dict[str, Any]:
     }
 
 
-def known(path: Path) -> list[dict[str, Any]]:
-    """The records of a file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def table(records: list[dict[str, Any]]) -> Iterator[str]:
     """Markdown: a line for each function, and how many are below the source."""
     yield "| | function | seeds | parameters | train MSE | small | big | test MSE | relative L2 | small | big |"
@@ -164,14 +160,14 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    done = {(each["function"], each["seed"]) for each in known(options.out)}
+    done = {(each["function"], each["seed"]) for each in parse_lines(options.out)}
     for seed, name in itertools.product([] if options.table else options.seeds, options.functions):
         if (name, seed) not in done:
             record = json.dumps(train(name, seed, options.epochs))
             print(record, flush=True)
             with options.out.open("a") as file:
                 file.write(record + "\n")
-    print("\n".join(table(known(options.out))))
+    print("\n".join(table(parse_lines(options.out))))
 
 
 if __name__ == "__main__":

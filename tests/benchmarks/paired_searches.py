@@ -33,6 +33,7 @@ import yaml
 
 from kansearch import Study, load_model, load_space
 from tests.benchmarks.paired_statistics import Difference, bootstrap_interval, difference, holm
+from tests.benchmarks.side_by_side import parse_lines
 
 __all__ = ["CAPS", "PAIRS", "Search", "chosen", "fold_indices", "running_best", "searches"]
 
@@ -199,8 +200,8 @@ def _by_pair(rows: Sequence[Mapping[str, Any]], cap: int) -> dict[int, dict[str,
 
 def run_tests(given: argparse.Namespace) -> None:
     """Retrain and test the networks that were chosen, for each bound whose searches are all there."""
-    rows = _read(given.records / "searches.jsonl")
-    done = {(row["cap"], row["pair"], row["arm"], row["number"]) for row in _read(given.records / "tests.jsonl")}
+    rows = parse_lines(given.records / "searches.jsonl")
+    done = {(row["cap"], row["pair"], row["arm"], row["number"]) for row in parse_lines(given.records / "tests.jsonl")}
     for cap in given.caps:
         missing = set(searches([cap])) - {Search(row["pair"], row["cap"], row["arm"]) for row in rows}
         if missing:
@@ -250,7 +251,7 @@ def _reseeded(export: str) -> str:
 
 def table(records: Path) -> Iterator[str]:
     """Yield the lines of the study's tables, for the bounds that are tested."""
-    rows, tests = _read(records / "searches.jsonl"), _read(records / "tests.jsonl")
+    rows, tests = parse_lines(records / "searches.jsonl"), parse_lines(records / "tests.jsonl")
     right = {(each["cap"], each["pair"], each["arm"], each["number"]): _right(each) for each in tests}
     for arm, equal in (("kan", "complete"), ("kan", "seconds"), ("control", "complete"), ("control", "seconds")):
         found = [(cap, pairs) for cap in CAPS if (pairs := _pairs(_by_pair(rows, cap), right, cap, arm, equal))]
@@ -294,10 +295,6 @@ def _right(row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
 # -- command ---------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def _append(path: Path, row: Mapping[str, Any]) -> None:
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
@@ -307,7 +304,7 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
 def run_searches(given: argparse.Namespace) -> None:
     """Launch what is left, one search a GPU at a time, until the minutes are over."""
     load_space(SPACE)
-    rows = _read(given.records / "searches.jsonl")
+    rows = parse_lines(given.records / "searches.jsonl")
     left = [each for each in searches(given.caps) if each not in {Search(r["pair"], r["cap"], r["arm"]) for r in rows}]
     gpus: SimpleQueue[str | None] = SimpleQueue()
     for gpu in map(str, range(given.gpus)) if given.gpus else [None]:

@@ -180,8 +180,8 @@ class SideBySide:
 
 
 def parse_lines(file: Path) -> list[dict[str, Any]]:
-    """The rows of a file whose last line may have been cut off."""
-    lines = file.read_text().splitlines(keepends=True)
+    """The rows of a file whose last line may have been cut off; none where there is no file."""
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 

@@ -28,6 +28,7 @@ from typing import Any
 
 import torch
 
+from tests.benchmarks.side_by_side import parse_lines
 from trials.config import TrialConfig
 from trials.measure.sizes import count_parameters
 from trials.results import TEST
@@ -110,11 +111,6 @@ def _name(config: TrialConfig) -> str:
     return f"{kind} {model['depth']}x{model['width']} {config.loss.name}"
 
 
-def known(path: Path) -> list[dict[str, Any]]:
-    """The records of a file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def table(records: list[dict[str, Any]]) -> Iterator[str]:
     """Markdown: a line for each function, and on how many each arm is below the published one."""
     yield "| function | KAN | parameters | published | parameters | MLP | parameters | published | parameters |"
@@ -149,7 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    done = {(each["function"], each["arm"], each["network"]) for each in known(options.out)}
+    done = {(each["function"], each["arm"], each["network"]) for each in parse_lines(options.out)}
     for function, arm in product([] if options.table else options.functions, ("kan", "mlp")):
         for config in candidates(function, arm):
             if (function, arm, _name(config)) not in done:
@@ -157,7 +153,7 @@ def main() -> None:
                 print(record, flush=True)
                 with options.out.open("a") as file:
                     file.write(record + "\n")
-    print("\n".join(table(known(options.out))))
+    print("\n".join(table(parse_lines(options.out))))
 
 
 if __name__ == "__main__":
